@@ -1,0 +1,48 @@
+use super::{End, Sender, ServiceId, Signal, StartFailure};
+
+/// Why the system stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// A signal asked for it.
+    Signal {
+        /// Which one.
+        signal: Signal,
+        /// From whom.
+        sender: Sender,
+    },
+    /// A service that was meant to stay ended with success, unasked.
+    ServiceEnded {
+        /// The service.
+        service: ServiceId,
+        /// How it ended.
+        end: End,
+    },
+    /// A service failed.
+    ServiceFailed {
+        /// The service.
+        service: ServiceId,
+        /// How.
+        failure: Failure,
+    },
+    /// Nothing is left to run: all tasks are done, or all that was not essential has ended.
+    NothingLeft,
+}
+
+/// How a service failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// It ended, and not with success.
+    Ended(End),
+    /// It could not be started.
+    Start(StartFailure),
+}
+
+impl Failure {
+    /// The exit status that tells of the failure; `None` where there is no such status.
+    pub const fn status(self) -> Option<u8> {
+        match self {
+            Self::Ended(end) => Some(end.status()),
+            Self::Start(failure) => failure.status(),
+        }
+    }
+}

@@ -1,0 +1,41 @@
+use super::{Notice, Pid, ServiceId, Signal, Target};
+
+/// Everything we may ask the system to do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// Start the service's process. Answered by [`Event::Forked`](super::Event::Forked) or
+    /// [`Event::StartFailed`](super::Event::StartFailed), then [`Event::Executed`](super::Event::Executed).
+    Start {
+        /// The service.
+        service: ServiceId,
+    },
+    /// Send a signal to processes of the service. Those that are gone are no error.
+    Signal {
+        /// The service.
+        service: ServiceId,
+        /// Who of it.
+        recipients: Recipients,
+        /// What to send.
+        signal: Signal,
+    },
+    /// Look for strays. Answered by [`Event::Census`](super::Event::Census).
+    TakeCensus,
+    /// Say what was decided: a line of the log and of the report.
+    Tell(Notice),
+    /// The end: write the report and exit with this status.
+    Finish {
+        /// The exit status.
+        status: u8,
+    },
+}
+
+/// Who of a service gets a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recipients {
+    /// The living leader and, as the target says, its group or all that descends from it.
+    Leader(Target),
+    /// Everything that the leader left behind.
+    Strays,
+    /// One process that the leader left behind.
+    Stray(Pid),
+}

@@ -1,0 +1,85 @@
+//! Every default duration and limit, with its meaning. The documentation quotes this file.
+
+use std::time::Duration;
+
+use super::{GraceSchedule, Signal, StageSignal};
+
+/// The one wait of both default schedules: below the ten seconds of `docker stop`, with room for the margin.
+pub const GRACE_WAIT: Duration = Duration::from_secs(8);
+
+/// Two stop signals closer together than this are one request: `ExecStop=/bin/kill -TERM $MAINPID` makes systemd send
+/// two, 0.6 ms apart.
+pub const DUPLICATE_SIGNAL_WINDOW: Duration = Duration::from_millis(500);
+
+/// A second QUIT this long after the first one, or later, means KILL now.
+pub const SECOND_QUIT_AFTER: Duration = Duration::from_secs(1);
+
+/// How long an unasked death by a stop signal is held back for the stop request that may explain it: a platform that
+/// signals everybody at once may reach a service before it reaches curfew.
+pub const HELD_DEATH: Duration = Duration::from_millis(100);
+
+/// The most that each level of the stop order keeps for KILL and reaping.
+pub const KILL_RESERVE_MAX: Duration = Duration::from_millis(500);
+
+/// How long a killed process is waited for when there is no deadline at all.
+pub const KILL_WAIT_WITHOUT_DEADLINE: Duration = Duration::from_secs(10);
+
+/// The most that is kept at the end of the budget to write the report.
+pub const REPORT_RESERVE_MAX: Duration = Duration::from_millis(100);
+
+/// How long writing the report may take when there is no deadline.
+pub const REPORT_TIME_WITHOUT_DEADLINE: Duration = Duration::from_secs(5);
+
+/// What an open wait counts for when a path is measured: it must not come out as nothing when time is short.
+pub const OPEN_WAIT_NOMINAL: Duration = Duration::from_secs(1);
+
+/// A stop that used more than this share of its budget, in percent, was a near miss.
+pub const NEAR_MISS_PERCENT: u32 = 80;
+
+/// What PID 1 assumes when it is told nothing: `docker stop` gives ten seconds.
+pub const ASSUMED_DEADLINE_CONTAINER: Duration = Duration::from_secs(10);
+
+/// What PID 1 assumes in a Kubernetes pod (`KUBERNETES_SERVICE_HOST` is set).
+pub const ASSUMED_DEADLINE_KUBERNETES: Duration = Duration::from_secs(30);
+
+/// How many bytes of log lines wait for a slow reader before the oldest are dropped.
+pub const LOG_RING: usize = 256 * 1024;
+
+/// How long the last log lines are waited for, in milliseconds, if their reader is slow.
+pub const LAST_LOG_LINES: u16 = 20;
+
+/// How long everything is killed, again and again, after a bug in curfew itself.
+pub const LAST_RESORT: Duration = Duration::from_secs(2);
+
+/// The margin kept free before a deadline: 5 %, at least one second, at most a quarter of the deadline.
+pub fn margin(deadline: Duration) -> Duration {
+    (deadline / 20).max(Duration::from_secs(1)).min(deadline / 4)
+}
+
+/// `TERM 8s, KILL`: the schedule of a service that has none of its own.
+pub fn grace_for_services() -> GraceSchedule {
+    GraceSchedule::single(StageSignal::Fixed(Signal::TERM), GRACE_WAIT)
+}
+
+/// The signal that curfew received, 8 s, KILL: the schedule of one command.
+pub fn grace_for_one_command() -> GraceSchedule {
+    GraceSchedule::single(StageSignal::Received, GRACE_WAIT)
+}
+
+/// TERM, INT, PWR (LXC, Proxmox) and RTMIN+3 (a container manager that takes us for systemd).
+pub fn stop_signals() -> super::SignalSet {
+    [Signal::TERM, Signal::INT, Signal::PWR, Signal::RTMIN_3].into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_margin_is_a_twentieth_but_a_second_at_least_and_a_quarter_at_most() {
+        let margin_of = |seconds| margin(Duration::from_secs(seconds));
+        assert_eq!(margin_of(90), Duration::from_millis(4500));
+        assert_eq!(margin_of(10), Duration::from_secs(1));
+        assert_eq!(margin_of(2), Duration::from_millis(500));
+    }
+}

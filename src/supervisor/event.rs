@@ -1,0 +1,92 @@
+use super::{End, Pid, ServiceId, Signal, StartFailure};
+
+/// Everything that can happen to us.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The run begins: start what depends on nothing.
+    Begin,
+    /// curfew received a signal.
+    SignalReceived {
+        /// Which one.
+        signal: Signal,
+        /// From whom.
+        sender: Sender,
+    },
+    /// The service's leader was forked; its command is not executed yet.
+    Forked {
+        /// The service.
+        service: ServiceId,
+        /// The leader.
+        pid: Pid,
+    },
+    /// The leader executed its command.
+    Executed {
+        /// The service.
+        service: ServiceId,
+    },
+    /// The service could not be started. If the process was forked at all, its death is still to come.
+    StartFailed {
+        /// The service.
+        service: ServiceId,
+        /// What failed.
+        failure: StartFailure,
+    },
+    /// The service's leader ended and was reaped.
+    LeaderEnded {
+        /// The service.
+        service: ServiceId,
+        /// How.
+        end: End,
+    },
+    /// Another descendant ended and was reaped: a stray.
+    StrayEnded {
+        /// The process.
+        pid: Pid,
+        /// How.
+        end: End,
+    },
+    /// The answer to [`Command::TakeCensus`](super::Command::TakeCensus): every living descendant that is not under
+    /// a living leader.
+    Census {
+        /// The strays, each once.
+        strays: Vec<Stray>,
+    },
+    /// The system would not let us signal a process.
+    SignalRefused {
+        /// The service it belongs to.
+        service: ServiceId,
+        /// The process.
+        pid: Pid,
+        /// The error number.
+        errno: i32,
+    },
+    /// Time has passed. Surplus calls are harmless.
+    TimePassed,
+}
+
+/// Who sent a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sender {
+    /// A process.
+    Process {
+        /// Its pid; 0 if it lives outside our pid namespace.
+        pid: i32,
+        /// Its user.
+        uid: u32,
+    },
+    /// The kernel, for a terminal: a key such as Ctrl-C, or the hang-up.
+    Terminal,
+    /// It was not told.
+    Unknown,
+}
+
+/// A living descendant that is not under a living leader.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stray {
+    /// The process.
+    pub pid: Pid,
+    /// The service it came from, if that can be told.
+    pub service: Option<ServiceId>,
+    /// The process's name (`comm`).
+    pub name: String,
+}

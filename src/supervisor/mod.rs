@@ -1,0 +1,47 @@
+//! The pure core: it decides, and does nothing itself.
+//!
+//! Events and the time go in, commands come out. Nothing here makes a system call, reads a clock, rolls dice or
+//! writes a log; so every decision can be tested with a fake kernel and a virtual clock.
+
+mod budget;
+mod cause;
+mod command;
+pub mod defaults;
+mod end;
+mod event;
+mod grace_schedule;
+mod notice;
+mod pid;
+mod service;
+mod service_id;
+mod settings;
+mod signal;
+mod signal_set;
+mod start_failure;
+mod stop;
+mod stop_order;
+#[expect(clippy::module_inception, reason = "the type that the module is named after")]
+mod supervisor;
+mod timers;
+mod timestamp;
+mod verdict;
+
+pub use budget::Scale;
+pub use cause::{Cause, Failure};
+pub use command::{Command, Recipients};
+pub use end::{End, SuccessStatuses};
+pub use event::{Event, Sender, Stray};
+pub use grace_schedule::{GraceSchedule, ScheduleError, Stage, StageSignal, Target, Wait};
+pub use notice::{EndMeaning, IgnoredBecause, Level, Notice};
+pub use pid::Pid;
+pub use service_id::ServiceId;
+pub use settings::{Deadline, ExitStatusPolicy, Kind, Mode, ServiceSettings, Settings};
+pub use signal::Signal;
+pub use signal_set::SignalSet;
+pub use start_failure::{StartFailure, StartStep};
+pub use stop_order::{Cycle, StopOrder};
+pub use supervisor::Supervisor;
+pub use timestamp::Timestamp;
+pub use verdict::{
+    Outcome, STATUS_FAILURE, STATUS_KILLED, STATUS_REFUSED, STATUS_SURVIVORS, Verdict, exit_status, verdict,
+};

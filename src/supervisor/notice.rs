@@ -1,0 +1,245 @@
+use std::time::Duration;
+
+use super::{Cause, End, Failure, Pid, Recipients, Scale, Sender, ServiceId, Signal, StartFailure, Verdict};
+
+/// What was decided or seen: each becomes one log event with fields, and a line in the report.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Notice {
+    /// The service's process was forked.
+    ServiceStarted {
+        /// The service.
+        service: ServiceId,
+        /// Its leader.
+        pid: Pid,
+    },
+    /// The service is up: a start that went well.
+    ServiceReady {
+        /// The service.
+        service: ServiceId,
+        /// Its leader.
+        pid: Pid,
+        /// Since its process was forked.
+        after: Duration,
+    },
+    /// The service could not be started.
+    StartFailed {
+        /// The service.
+        service: ServiceId,
+        /// What failed.
+        failure: StartFailure,
+    },
+    /// The service's leader ended.
+    ServiceEnded {
+        /// The service.
+        service: ServiceId,
+        /// The leader.
+        pid: Pid,
+        /// How it ended.
+        end: End,
+        /// What that means.
+        meaning: EndMeaning,
+        /// Since its process was forked.
+        after: Duration,
+    },
+    /// A death that a stop request may explain is held back.
+    EndHeld {
+        /// The service.
+        service: ServiceId,
+        /// For how long at most.
+        hold: Duration,
+    },
+    /// The service is gone, its leader and all its strays, in the course of a stop.
+    ServiceDown {
+        /// The service.
+        service: ServiceId,
+        /// Since it began to stop; `None` if it never had to.
+        after: Option<Duration>,
+    },
+    /// A dependency failed for good but is not essential: it counts as reached.
+    DependencyFailed {
+        /// The dependency.
+        service: ServiceId,
+    },
+    /// A stop begins.
+    StopRequested {
+        /// Why.
+        cause: Cause,
+        /// All the time it may take; `None`: no deadline.
+        budget: Option<Duration>,
+    },
+    /// A signal to curfew changes nothing.
+    SignalIgnored {
+        /// The signal.
+        signal: Signal,
+        /// From whom.
+        sender: Sender,
+        /// Why.
+        reason: IgnoredBecause,
+    },
+    /// A signal to curfew is passed on.
+    SignalForwarded {
+        /// The service it goes to.
+        service: ServiceId,
+        /// What curfew received.
+        received: Signal,
+        /// What is sent.
+        sent: Signal,
+    },
+    /// A person asked for more haste.
+    StopEscalated {
+        /// The signal that asked.
+        signal: Signal,
+        /// What it leads to.
+        level: Level,
+    },
+    /// The waits of a service are shortened to fit the budget.
+    BudgetShrunk {
+        /// The service.
+        service: ServiceId,
+        /// By which factor.
+        scale: Scale,
+        /// The sum of its waits as written.
+        from: Duration,
+        /// The sum of its waits as granted.
+        to: Duration,
+    },
+    /// A service waits before its first signal.
+    DrainBegun {
+        /// The service.
+        service: ServiceId,
+        /// For how long.
+        wait: Duration,
+    },
+    /// A stage of a service begins: its signal is sent.
+    StageSent {
+        /// The service.
+        service: ServiceId,
+        /// The stage, from 0; KILL is one more than the last.
+        stage: usize,
+        /// How many stages there are, KILL included.
+        of: usize,
+        /// What is sent.
+        signal: Signal,
+        /// To whom.
+        recipients: Recipients,
+        /// How long the service may take; `None`: no limit.
+        wait: Option<Duration>,
+    },
+    /// A service's wait ran out.
+    StageExpired {
+        /// The service.
+        service: ServiceId,
+        /// The stage.
+        stage: usize,
+        /// Its signal.
+        signal: Signal,
+        /// How long it lasted.
+        waited: Duration,
+    },
+    /// A process outlived its service's leader, or its parent's ties to any service.
+    StrayFound {
+        /// The service it came from, or `(stray)`.
+        service: ServiceId,
+        /// The process.
+        pid: Pid,
+        /// Its name.
+        name: String,
+    },
+    /// A stray ended.
+    StrayEnded {
+        /// The service it came from, or `(stray)`.
+        service: ServiceId,
+        /// The process.
+        pid: Pid,
+        /// How; `None` if its own parent reaped it.
+        end: Option<End>,
+        /// The last signal that it was sent.
+        signal: Option<Signal>,
+    },
+    /// A process may not be signalled by us.
+    SignalRefused {
+        /// Its service.
+        service: ServiceId,
+        /// The process.
+        pid: Pid,
+        /// The error number.
+        errno: i32,
+    },
+    /// A killed service is not gone yet; what waits for it no longer does.
+    ServiceLingers {
+        /// The service.
+        service: ServiceId,
+        /// Since KILL.
+        waited: Duration,
+    },
+    /// A process is left at the end: it could not be killed.
+    Survivor {
+        /// Its service.
+        service: ServiceId,
+        /// The process.
+        pid: Pid,
+    },
+    /// Every service is down and no process is left.
+    AllStopped {
+        /// Since the first cause.
+        after: Duration,
+    },
+    /// The stop is complete.
+    StopComplete {
+        /// How it went.
+        verdict: Verdict,
+        /// curfew's exit status.
+        status: u8,
+        /// Since the first cause.
+        after: Duration,
+        /// All the time it had; `None`: no deadline.
+        budget: Option<Duration>,
+        /// More than 80 % of the budget went.
+        near_miss: bool,
+    },
+}
+
+/// What the end of a leader means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndMeaning {
+    /// A task has done its work.
+    TaskDone,
+    /// It was asked to, and ended as it should.
+    Stopped,
+    /// It had to be killed.
+    Killed,
+    /// A task was stopped before its work was done.
+    Interrupted,
+    /// It failed while it was being stopped.
+    FailedStopping,
+    /// A service ended unasked, with success.
+    Unasked,
+    /// It failed unasked.
+    Failed(Failure),
+}
+
+/// Why a signal to curfew changes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IgnoredBecause {
+    /// It came right behind another stop signal.
+    Duplicate,
+    /// A stop is under way; only a person's INT or QUIT hastens it.
+    AlreadyStopping,
+    /// `--map` drops it.
+    Dropped,
+    /// Nobody wants it.
+    NotForwarded,
+    /// It asks for a reload, and there is none.
+    NoReload,
+}
+
+/// How urgent a stop is. It only rises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// By the schedule.
+    Stop,
+    /// Every stopping service goes to its next stage.
+    NextStage,
+    /// KILL to everything.
+    KillNow,
+}
