@@ -1,0 +1,78 @@
+use std::collections::{HashMap, HashSet};
+
+use super::proc_file_system::{FamilyTree, Process, environment_variable};
+use super::reap::{Children, look};
+use crate::supervisor::{Pid, ServiceId};
+
+/// Who is there, and whose they are.
+#[derive(Debug, Default)]
+pub(crate) struct Family {
+    /// The living leaders.
+    pub(crate) leaders: HashMap<Pid, ServiceId>,
+    /// The session of each service's last leader, which is that leader's pid: the kernel does not give the pid away
+    /// while anybody is in the session.
+    pub(crate) sessions: HashMap<i32, ServiceId>,
+    pub(crate) inherited: HashSet<Pid>,
+    /// The services by name, to read the cookie.
+    pub(crate) names: HashMap<String, ServiceId>,
+    /// Names this run in the environment of its processes.
+    pub(crate) run: String,
+    /// Where all belongs that cannot be told otherwise: with one command, that command.
+    pub(crate) fallback: Option<ServiceId>,
+}
+
+/// A living process that is not under a living leader.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) process: Process,
+    pub(crate) service: Option<ServiceId>,
+}
+
+/// The variable that names the run of curfew that started a process.
+pub(crate) const RUN_VARIABLE: &str = "CURFEW_RUN";
+/// The variable that names its service.
+pub(crate) const SERVICE_VARIABLE: &str = "CURFEW_SERVICE";
+
+impl Family {
+    /// Looks for every living descendant that is not under a living leader.
+    pub(crate) fn census(&self) -> Vec<Found> {
+        // The kernel's word: no child, so nobody. This is the ordinary case, and needs no /proc.
+        if look() == Children::None {
+            return Vec::new();
+        }
+        let me = std::process::id() as i32;
+        let tree = FamilyTree::look();
+        let mut roots = self.orphans(&tree, me);
+        if roots.is_empty() && self.leaders.is_empty() && self.inherited.is_empty() {
+            // There is a child, but the list did not name it: such a list can miss one while others end.
+            roots = self.orphans(&FamilyTree::scan(), me);
+        }
+        let mut found = Vec::new();
+        for root in roots {
+            let family = tree.descendants(vec![root]);
+            let of_root = family.first().and_then(|process| self.service_of(process));
+            for process in family {
+                let service = self.service_of(&process).or(of_root).or(self.fallback);
+                found.push(Found { process, service });
+            }
+        }
+        found
+    }
+
+    fn orphans(&self, tree: &FamilyTree, me: i32) -> Vec<Pid> {
+        let mut orphans = tree.children(me);
+        orphans.retain(|pid| !self.leaders.contains_key(pid) && !self.inherited.contains(pid));
+        orphans
+    }
+
+    /// The service a process came from: by its session, else by what its environment says.
+    fn service_of(&self, process: &Process) -> Option<ServiceId> {
+        if let Some(service) = self.sessions.get(&process.session) {
+            return Some(*service);
+        }
+        if environment_variable(process.pid, RUN_VARIABLE)? != self.run {
+            return None;
+        }
+        self.names.get(&environment_variable(process.pid, SERVICE_VARIABLE)?).copied()
+    }
+}

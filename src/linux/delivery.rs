@@ -1,0 +1,58 @@
+use nix::errno::Errno;
+use nix::libc;
+
+use super::pidfd::PidFd;
+use super::proc_file_system::{FamilyTree, Process};
+use crate::supervisor::{Pid, Signal};
+
+/// Signals a child that only we can reap: until then its pid is its own.
+pub(crate) fn to_child(pid: Pid, signal: Signal) -> nix::Result<()> {
+    // SAFETY: kill takes two integers; a pid above 1 names one process.
+    Errno::result(unsafe { libc::kill(pid.number(), signal.number()) }).map(drop)
+}
+
+/// Signals the process group that `leader`, not reaped yet, made for itself. Before it has made it: the leader alone.
+pub(crate) fn to_group_of(leader: Pid, signal: Signal) -> nix::Result<()> {
+    // SAFETY: as above; the group's number is the leader's, which is not given away before it is reaped.
+    match Errno::result(unsafe { libc::kill(-leader.number(), signal.number()) }) {
+        Err(Errno::ESRCH) => to_child(leader, signal),
+        result => result.map(drop),
+    }
+}
+
+/// Signals just the process that was looked at, and not another that got its pid since: the handle is opened first,
+/// then the start time compared, then the signal sent.
+pub(crate) fn to_process(process: &Process, signal: Signal) -> nix::Result<()> {
+    let handle = match PidFd::open(process.pid) {
+        Ok(handle) => Some(handle),
+        // No such call, or no descriptor left: the comparison alone is still almost always right.
+        Err(Errno::ENOSYS | Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM) => None,
+        Err(errno) => return Err(errno),
+    };
+    if Process::read(process.pid).is_none_or(|now| now.start_time != process.start_time) {
+        return Err(Errno::ESRCH);
+    }
+    match handle {
+        Some(handle) => handle.send(signal),
+        None => to_child(process.pid, signal),
+    }
+}
+
+/// Signals a living leader and all that descends from it, each once: for many programs a second signal means haste.
+///
+/// Returns what was refused, and why.
+pub(crate) fn to_tree_of(leader: Pid, signal: Signal) -> Vec<(Pid, Errno)> {
+    let tree = FamilyTree::look();
+    let descendants = tree.descendants(tree.children(leader.number()));
+    let mut refused = Vec::new();
+    if let Err(errno) = to_group_of(leader, signal) {
+        refused.push((leader, errno));
+    }
+    for process in descendants.iter().filter(|process| process.group != leader.number()) {
+        if let Err(errno) = to_process(process, signal) {
+            refused.push((process.pid, errno));
+        }
+    }
+    refused.retain(|(_, errno)| *errno != Errno::ESRCH);
+    refused
+}

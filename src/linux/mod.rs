@@ -1,0 +1,24 @@
+//! The thin layer over Linux: it performs and observes. No policy, no durations of its own.
+
+pub mod clock;
+mod census;
+mod delivery;
+mod exec_pipe;
+mod log_output;
+mod pidfd;
+mod proc_file_system;
+mod reap;
+mod report_file;
+mod runtime;
+mod signal_inbox;
+mod signal_mask;
+mod spawn;
+mod start_up;
+mod terminal;
+mod wait_set;
+
+pub use report_file::write_report;
+pub use runtime::{Listener, Runtime};
+pub use signal_mask::block_all_signals;
+pub use spawn::Program;
+pub use start_up::StartUp;

@@ -1,0 +1,71 @@
+//! The only place that reaps.
+
+use nix::libc;
+
+use crate::supervisor::{End, Pid};
+
+/// Whether there are children, and whether one of them can be reaped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Children {
+    /// There is none: the proof that nobody is left.
+    None,
+    /// There are some; none has ended.
+    Living,
+    /// One has ended.
+    Ended(Pid, End),
+}
+
+/// Reaps one child that has ended, if there is one.
+///
+/// Call it until it says otherwise: one SIGCHLD can stand for many deaths. `__WALL`: also children made by clone(2)
+/// with another signal than SIGCHLD.
+pub(crate) fn reap() -> Children {
+    wait(libc::WEXITED | libc::WNOHANG | libc::__WALL)
+}
+
+/// The same without reaping.
+pub(crate) fn look() -> Children {
+    wait(libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL)
+}
+
+fn wait(options: i32) -> Children {
+    loop {
+        // SAFETY: all zeros is a valid siginfo_t.
+        let mut information: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        // SAFETY: `information` is valid for writing.
+        let result = unsafe { libc::waitid(libc::P_ALL, 0, &raw mut information, options) };
+        if result != 0 {
+            match nix::errno::Errno::last() {
+                nix::errno::Errno::EINTR => continue,
+                // ECHILD; the options are right, so nothing else can be.
+                _ => return Children::None,
+            }
+        }
+        // SAFETY: waitid filled it in, or left the zero that was there.
+        let (number, status) = unsafe { (information.si_pid(), information.si_status()) };
+        return match Pid::new(number) {
+            None => Children::Living,
+            Some(pid) => Children::Ended(pid, decode(information.si_code, status)),
+        };
+    }
+}
+
+fn decode(code: i32, status: i32) -> End {
+    let byte = (status & 0xff) as u8;
+    match code {
+        libc::CLD_EXITED => End::Exited(byte),
+        _ => End::Signaled { number: byte, core_dumped: code == libc::CLD_DUMPED },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statuses_are_told_apart() {
+        assert_eq!(decode(libc::CLD_EXITED, 255), End::Exited(255));
+        assert_eq!(decode(libc::CLD_KILLED, 9), End::Signaled { number: 9, core_dumped: false });
+        assert_eq!(decode(libc::CLD_DUMPED, 11), End::Signaled { number: 11, core_dumped: true });
+    }
+}

@@ -1,0 +1,337 @@
+use std::collections::{HashMap, HashSet};
+use std::os::fd::AsFd;
+
+use nix::errno::Errno;
+
+use super::census::{Family, Found, RUN_VARIABLE, SERVICE_VARIABLE};
+use super::clock::Clock;
+use super::delivery::{to_child, to_group_of, to_process, to_tree_of};
+use super::exec_pipe::{ExecPipe, ExecResult};
+use super::log_output::{LogOutput, write_plainly};
+use super::proc_file_system::FamilyTree;
+use super::reap::{Children, look, reap};
+use super::signal_inbox::SignalInbox;
+use super::signal_mask::unblock_all_signals;
+use super::spawn::{Program, spawn};
+use super::start_up::StartUp;
+use super::wait_set::{Ready, WaitSet};
+use crate::supervisor::{
+    Command, Event, Mode, Notice, Pid, Recipients, ServiceId, Signal, Stray, Supervisor, Target,
+    Timestamp, defaults,
+};
+
+/// Hears what is decided, and turns it into lines and a report.
+pub trait Listener {
+    /// The time since the start has come this far.
+    fn time(&mut self, now: Timestamp);
+    /// Something was decided.
+    fn hear(&mut self, notice: &Notice);
+    /// Takes the lines to write to the log.
+    fn take_lines(&mut self) -> Vec<Vec<u8>>;
+    /// The run is over: write the report, without taking long. Returns the last lines of the log.
+    fn finish(&mut self, status: u8) -> Vec<Vec<u8>>;
+}
+
+/// The loop: waits, turns what happened into events, and performs what the supervisor commands.
+pub struct Runtime<L> {
+    supervisor: Supervisor,
+    programs: Vec<Program>,
+    listener: L,
+    start_up: StartUp,
+    clock: Clock,
+    wait_set: WaitSet,
+    log: LogOutput,
+    log_is_watched: bool,
+    signals: Option<SignalInbox>,
+    family: Family,
+    leaders: Vec<Option<Pid>>,
+    exec_pipes: HashMap<ServiceId, ExecPipe>,
+    /// What the last census found.
+    strays: Vec<Found>,
+    /// Processes that we may not signal, each told once.
+    refused: HashSet<Pid>,
+    census_wanted: bool,
+    status: Option<u8>,
+}
+
+impl<L: Listener> Runtime<L> {
+    /// Everything ready to begin; nothing is started yet. `programs` belong to the supervisor's services, in order.
+    ///
+    /// # Errors
+    /// No descriptors or no memory for the loop itself.
+    pub fn new(
+        supervisor: Supervisor,
+        programs: Vec<Program>,
+        start_up: StartUp,
+        clock: Clock,
+        run: String,
+        listener: L,
+    ) -> nix::Result<Self> {
+        let settings = supervisor.settings();
+        let services = settings.services.len();
+        let names = (0..services).map(ServiceId::new).map(|id| (settings.name(id).to_owned(), id)).collect();
+        let fallback = (settings.mode == Mode::OneCommand).then(|| ServiceId::new(0));
+        let family =
+            Family { inherited: start_up.inherited.clone(), names, run, fallback, ..Family::default() };
+        Ok(Self {
+            supervisor,
+            programs,
+            listener,
+            start_up,
+            clock,
+            wait_set: WaitSet::new()?,
+            log: LogOutput::new(defaults::LOG_RING),
+            log_is_watched: false,
+            signals: None,
+            family,
+            leaders: vec![None; services],
+            exec_pipes: HashMap::new(),
+            strays: Vec::new(),
+            refused: HashSet::new(),
+            census_wanted: false,
+            status: None,
+        })
+    }
+
+    /// Runs to the end, and returns the exit status.
+    ///
+    /// # Errors
+    /// No descriptors for the signals. Whatever was started by then is not stopped: call [`Self::kill_everything`].
+    pub fn run(&mut self) -> nix::Result<u8> {
+        // The first processes are forked before there is any handler: every signal is blocked until then, and waits.
+        self.handle(Event::Begin);
+        self.open_signals()?;
+        self.count();
+        loop {
+            if let Some(status) = self.status {
+                return Ok(status);
+            }
+            self.write_log();
+            let time = self.supervisor.next_deadline().map(|deadline| deadline.since(self.clock.now()));
+            let ready = self.wait_set.wait(time);
+            self.take_in(&ready);
+        }
+    }
+
+    /// The last resort after a panic: KILL to everything that descends from us, until nobody is left or can be killed.
+    pub fn kill_everything(&mut self) {
+        let me = std::process::id() as i32;
+        let end = self.clock.now() + defaults::LAST_RESORT;
+        loop {
+            while let Children::Ended(..) = reap() {}
+            if look() == Children::None || self.clock.now() >= end {
+                return;
+            }
+            let tree = FamilyTree::look();
+            let mut roots = tree.children(me);
+            roots.retain(|pid| !self.family.inherited.contains(pid));
+            if roots.is_empty() {
+                return;
+            }
+            for process in tree.descendants(roots) {
+                // ESRCH: gone meanwhile. EPERM: out of our reach.
+                let _ = to_process(&process, Signal::KILL);
+            }
+            // One of them will end, and its signal ends this wait.
+            self.wait_set.wait(Some(defaults::LAST_RESORT / 100));
+        }
+    }
+
+    /// Says a last line, whatever state we are in.
+    pub fn say_plainly(line: &str) {
+        write_plainly(format!("{line}\n").as_bytes());
+    }
+
+    fn open_signals(&mut self) -> nix::Result<()> {
+        let failed = |error: std::io::Error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
+        let signals = SignalInbox::open(&self.start_up.leave_alone).map_err(failed)?;
+        self.wait_set.add_read(signals.as_fd(), Ready::Signals)?;
+        self.signals = Some(signals);
+        unblock_all_signals();
+        Ok(())
+    }
+
+    /// Turns what happened into events: signals before deaths, both before the time.
+    fn take_in(&mut self, ready: &[Ready]) {
+        self.take_signals();
+        self.reap_all();
+        for ready in ready {
+            if let Ready::ExecPipe(service) = *ready {
+                self.look_at_exec_pipe(service);
+            }
+        }
+        self.handle(Event::TimePassed);
+        self.count();
+    }
+
+    fn take_signals(&mut self) {
+        let received = self.signals.as_mut().map(SignalInbox::take).unwrap_or_default();
+        for (signal, sender) in received {
+            if signal != Signal::CHLD {
+                self.handle(Event::SignalReceived { signal, sender });
+            }
+        }
+    }
+
+    fn reap_all(&mut self) {
+        while let Children::Ended(pid, end) = reap() {
+            if let Some(service) = self.family.leaders.remove(&pid) {
+                // How far it came is told before its death.
+                self.look_at_exec_pipe(service);
+                self.exec_pipes.remove(&service);
+                self.leaders[service.index()] = None;
+                self.handle(Event::LeaderEnded { service, end });
+            } else if !self.family.inherited.remove(&pid) {
+                self.handle(Event::StrayEnded { pid, end });
+            }
+        }
+    }
+
+    fn look_at_exec_pipe(&mut self, service: ServiceId) {
+        let Some(pipe) = self.exec_pipes.get(&service) else { return };
+        let event = match pipe.look() {
+            ExecResult::Pending => return,
+            ExecResult::Executed => Event::Executed { service },
+            ExecResult::Failed(failure) => Event::StartFailed { service, failure },
+        };
+        self.wait_set.remove(pipe);
+        self.exec_pipes.remove(&service);
+        if matches!(event, Event::Executed { .. }) && self.supervisor.settings().mode == Mode::OneCommand {
+            self.start_up.let_go_of_streams();
+        }
+        self.handle(event);
+    }
+
+    /// Hands an event to the supervisor, and performs what it commands; a census is taken later, in [`Self::count`].
+    fn handle(&mut self, event: Event) {
+        self.feed(event);
+        while let Some(command) = self.supervisor.next_command() {
+            self.perform(command);
+        }
+    }
+
+    /// Takes the census if it is wanted: once, however many deaths asked for it.
+    fn count(&mut self) {
+        while self.census_wanted {
+            // All deaths first: a census must not count who is dead. Signals before deaths, as always.
+            self.take_signals();
+            self.reap_all();
+            self.census_wanted = false;
+            self.strays = self.family.census();
+            let strays = self.strays.iter().map(|found| Stray {
+                pid: found.process.pid,
+                service: found.service,
+                name: found.process.name.clone(),
+            });
+            let strays = strays.collect();
+            self.handle(Event::Census { strays });
+        }
+    }
+
+    fn feed(&mut self, event: Event) {
+        let now = self.clock.now();
+        self.listener.time(now);
+        self.supervisor.handle(event, now);
+    }
+
+    fn perform(&mut self, command: Command) {
+        match command {
+            Command::Start { service } => self.start(service),
+            Command::Signal { service, recipients, signal } => self.signal(service, recipients, signal),
+            Command::TakeCensus => self.census_wanted = true,
+            Command::Tell(notice) => self.listener.hear(&notice),
+            Command::Finish { status } => {
+                // The lines so far are out before the disk is touched.
+                self.write_log();
+                for line in self.listener.finish(status) {
+                    self.log.push(line);
+                }
+                self.log.flush_within(defaults::LAST_LOG_LINES);
+                self.status = Some(status);
+            }
+        }
+    }
+
+    fn start(&mut self, service: ServiceId) {
+        let name = self.supervisor.settings().name(service).to_owned();
+        let extra = [(RUN_VARIABLE, self.family.run.as_str()), (SERVICE_VARIABLE, name.as_str())];
+        match spawn(&self.programs[service.index()], &extra, &self.start_up.context) {
+            Ok((pid, pipe)) => {
+                self.family.leaders.insert(pid, service);
+                self.family.sessions.insert(pid.number(), service);
+                self.leaders[service.index()] = Some(pid);
+                self.feed(Event::Forked { service, pid });
+                match self.wait_set.add_read(&pipe, Ready::ExecPipe(service)) {
+                    Ok(()) => {
+                        self.exec_pipes.insert(service, pipe);
+                    }
+                    // Unwatched, it counts as executed; a failure shows in its exit status.
+                    Err(_) => self.feed(Event::Executed { service }),
+                }
+            }
+            Err(failure) => self.feed(Event::StartFailed { service, failure }),
+        }
+    }
+
+    fn signal(&mut self, service: ServiceId, recipients: Recipients, signal: Signal) {
+        let leader = self.leaders.get(service.index()).copied().flatten();
+        let refused: Vec<(Pid, Errno)> = match (recipients, leader) {
+            (Recipients::Leader(Target::Leader), Some(leader)) => outcome(leader, to_child(leader, signal)),
+            (Recipients::Leader(Target::Group), Some(leader)) => outcome(leader, to_group_of(leader, signal)),
+            (Recipients::Leader(Target::All), Some(leader)) => to_tree_of(leader, signal),
+            // It was reaped while the command was on its way.
+            (Recipients::Leader(_), None) => Vec::new(),
+            (Recipients::Strays, _) => {
+                let mine = self.strays.iter().filter(|found| self.belongs_to(found, service));
+                mine.flat_map(|found| outcome(found.process.pid, to_process(&found.process, signal))).collect()
+            }
+            (Recipients::Stray(pid), _) => {
+                let one = self.strays.iter().filter(|found| found.process.pid == pid);
+                one.flat_map(|found| outcome(pid, to_process(&found.process, signal))).collect()
+            }
+        };
+        for (pid, errno) in refused {
+            if self.refused.insert(pid) {
+                self.feed(Event::SignalRefused { service, pid, errno: errno as i32 });
+            }
+        }
+    }
+
+    /// What cannot be attributed, or comes to light of a service that is down, belongs to the pseudo-service.
+    fn belongs_to(&self, found: &Found, service: ServiceId) -> bool {
+        if service == self.supervisor.settings().stray_id() {
+            return true;
+        }
+        found.service == Some(service)
+    }
+
+    fn write_log(&mut self) {
+        for line in self.listener.take_lines() {
+            self.log.push(line);
+        }
+        self.log.flush();
+        if self.log.is_empty() {
+            let dropped = self.log.take_dropped();
+            if dropped > 0 {
+                tracing::warn!(event = "log.dropped", lines = dropped, "log lines were lost: nobody read them in time");
+                for line in self.listener.take_lines() {
+                    self.log.push(line);
+                }
+                self.log.flush();
+            }
+        } else if !self.log_is_watched
+            && let Some(descriptor) = self.log.waiting_on()
+        {
+            // Edge-triggered and left in the set: it wakes us when there is room again, and never otherwise.
+            self.log_is_watched = self.wait_set.add_write(descriptor, Ready::LogOutput).is_ok();
+        }
+    }
+}
+
+/// ESRCH is no refusal: it is gone, which is what was wanted.
+fn outcome(pid: Pid, result: nix::Result<()>) -> Vec<(Pid, Errno)> {
+    match result {
+        Ok(()) | Err(Errno::ESRCH) => Vec::new(),
+        Err(errno) => vec![(pid, errno)],
+    }
+}

@@ -1,0 +1,17 @@
+use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
+
+/// Blocks every signal. Called first thing, so that a signal that comes before there is a handler for it waits for
+/// the handler.
+pub fn block_all_signals() {
+    set(&SigSet::all());
+}
+
+/// Lets every signal through.
+pub(crate) fn unblock_all_signals() {
+    set(&SigSet::empty());
+}
+
+fn set(mask: &SigSet) {
+    // It can only fail for a bad first argument.
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(mask), None).expect("SIG_SETMASK is a valid request");
+}

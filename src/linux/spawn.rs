@@ -1,0 +1,360 @@
+use std::ffi::{CString, OsStr, OsString};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+
+use nix::errno::Errno;
+use nix::libc;
+
+use super::exec_pipe::{ExecPipe, encode};
+use super::terminal::{Place, Terminal};
+use crate::supervisor::{Pid, Signal, StartFailure, StartStep};
+
+/// What to execute for a service, and with what around it.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// The command and its arguments; never empty.
+    pub command: Vec<OsString>,
+    /// The whole environment.
+    pub environment: Vec<(OsString, OsString)>,
+    /// The working directory; `None`: the one curfew has.
+    pub directory: Option<PathBuf>,
+    /// The signal it gets when curfew dies (prctl(2), PR_SET_PDEATHSIG).
+    pub parent_death: Option<Signal>,
+}
+
+/// What every child of a run is given.
+#[derive(Debug)]
+pub(crate) struct ChildContext {
+    /// The terminal that one command runs at.
+    pub(crate) terminal: Option<Terminal>,
+    /// Standard input, if it is not curfew's own.
+    pub(crate) standard_input: Option<OwnedFd>,
+    /// The soft and hard limit of open files to restore, if curfew raised its own.
+    pub(crate) open_files: Option<(u64, u64)>,
+    /// Whether an ignored HUP stays ignored: curfew was started by nohup(1).
+    pub(crate) keep_hup_ignored: bool,
+}
+
+/// Where programs are looked for if the environment has no PATH: what execvp(3) uses.
+const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
+
+/// Everything the child needs between fork and exec, made before: there it may not allocate.
+struct Prepared {
+    candidates: Vec<CString>,
+    arguments: Vec<CString>,
+    environment: Vec<CString>,
+    directory: Option<CString>,
+    parent_death: i32,
+    parent: i32,
+    seat: Seat,
+    standard_input: Option<RawFd>,
+    open_files: Option<libc::rlimit>,
+    keep_hup_ignored: bool,
+}
+
+/// Which session and group the child makes for itself. It does so alone: if curfew did it too, the later of the two
+/// would fail.
+#[derive(Clone, Copy)]
+enum Seat {
+    /// A session of its own.
+    OwnSession,
+    /// A group of its own in our session, and the foreground of this terminal if it is ours to give.
+    OwnGroup(Option<RawFd>),
+    /// Our own group.
+    SharedGroup,
+}
+
+/// Forks, and executes the program in the child. What happens after the fork is told by the pipe.
+///
+/// Plain fork, never vfork: an execve(2) that hangs must not hang us.
+///
+/// # Errors
+/// What fork(2) or pipe(2) say: EAGAIN, ENOMEM, EMFILE. A NUL byte inside an argument: EINVAL, as a failed execution.
+pub(crate) fn spawn(
+    program: &Program,
+    extra: &[(&str, &str)],
+    context: &ChildContext,
+) -> Result<(Pid, ExecPipe), StartFailure> {
+    let failure = |step, errno: Errno| StartFailure { step, errno: errno as i32, not_found: false };
+    let prepared = prepare(program, extra, context).ok_or(failure(StartStep::Execute, Errno::EINVAL))?;
+    let argument_pointers = pointers(&prepared.arguments);
+    let environment_pointers = pointers(&prepared.environment);
+    let shell_arguments = shell_arguments(&prepared.arguments);
+    let (pipe, child_end) = ExecPipe::open().map_err(|errno| failure(StartStep::Fork, errno))?;
+    // A signal that came between fork and exec would run curfew's handler in the child.
+    let mask = BlockedSignals::new();
+    // SAFETY: the child calls only async-signal-safe functions until it executes or exits.
+    let result = unsafe { libc::fork() };
+    if result == 0 {
+        // SAFETY: we are the child, and every pointer is valid: made above, and nothing moved since.
+        unsafe {
+            run_child(&prepared, &argument_pointers, &environment_pointers, &shell_arguments, child_end.as_raw_fd())
+        }
+    }
+    let errno = Errno::last();
+    drop(mask);
+    match Pid::new(result) {
+        Some(pid) => Ok((pid, pipe)),
+        None => Err(failure(StartStep::Fork, errno)),
+    }
+}
+
+/// Blocks every signal as long as it lives, then restores what was before.
+struct BlockedSignals {
+    before: libc::sigset_t,
+}
+
+impl BlockedSignals {
+    fn new() -> Self {
+        // SAFETY: both sets are valid for writing; filling a set cannot fail.
+        unsafe {
+            let mut all = std::mem::zeroed();
+            let mut before = std::mem::zeroed();
+            libc::sigfillset(&raw mut all);
+            libc::sigprocmask(libc::SIG_SETMASK, &raw const all, &raw mut before);
+            Self { before }
+        }
+    }
+}
+
+impl Drop for BlockedSignals {
+    fn drop(&mut self) {
+        // SAFETY: the set was filled in by sigprocmask.
+        unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const self.before, std::ptr::null_mut()) };
+    }
+}
+
+fn prepare(program: &Program, extra: &[(&str, &str)], context: &ChildContext) -> Option<Prepared> {
+    let path = program.environment.iter().find(|(name, _)| name == "PATH").map(|(_, path)| path.as_os_str());
+    let arguments: Option<Vec<CString>> =
+        program.command.iter().map(|argument| CString::new(argument.as_bytes()).ok()).collect();
+    let variable = |name: &OsStr, value: &OsStr| {
+        let mut entry = name.as_bytes().to_vec();
+        entry.push(b'=');
+        entry.extend_from_slice(value.as_bytes());
+        CString::new(entry).ok()
+    };
+    let environment: Option<Vec<CString>> = program
+        .environment
+        .iter()
+        .filter(|(name, _)| !extra.iter().any(|(extra, _)| name == extra))
+        .map(|(name, value)| variable(name, value))
+        .chain(extra.iter().map(|(name, value)| variable(OsStr::new(name), OsStr::new(value))))
+        .collect();
+    let directory = match &program.directory {
+        Some(directory) => Some(CString::new(directory.as_os_str().as_bytes()).ok()?),
+        None => None,
+    };
+    Some(Prepared {
+        candidates: candidates(program.command.first()?, path)?,
+        arguments: arguments?,
+        environment: environment?,
+        directory,
+        parent_death: program.parent_death.map_or(0, Signal::number),
+        parent: std::process::id() as i32,
+        seat: match context.terminal.as_ref().map(|terminal| (terminal.place(), terminal.to_hand_over())) {
+            None => Seat::OwnSession,
+            Some((Place::OwnGroup, device)) => Seat::OwnGroup(device),
+            Some((Place::SharedGroup, _)) => Seat::SharedGroup,
+        },
+        standard_input: context.standard_input.as_ref().map(AsRawFd::as_raw_fd),
+        open_files: context
+            .open_files
+            .map(|(soft, hard)| libc::rlimit { rlim_cur: soft, rlim_max: hard }),
+        keep_hup_ignored: context.keep_hup_ignored,
+    })
+}
+
+/// The files that the command may be, in the order they are tried.
+fn candidates(command: &OsStr, path: Option<&OsStr>) -> Option<Vec<CString>> {
+    let name = command.as_bytes();
+    if name.contains(&b'/') || name.is_empty() {
+        return Some(vec![CString::new(name).ok()?]);
+    }
+    let directories = path.map_or(DEFAULT_PATH, OsStrExt::as_bytes);
+    directories
+        .split(|byte| *byte == b':')
+        .map(|directory| {
+            // An empty entry is the current directory.
+            let mut file = if directory.is_empty() { vec![b'.'] } else { directory.to_vec() };
+            file.push(b'/');
+            file.extend_from_slice(name);
+            CString::new(OsString::from_vec(file).as_bytes()).ok()
+        })
+        .collect()
+}
+
+fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
+    strings.iter().map(|string| string.as_ptr()).chain([std::ptr::null()]).collect()
+}
+
+/// `sh FILE ARGUMENT...`, for a script without `#!`: the second place is filled in with the file that was found.
+fn shell_arguments(arguments: &[CString]) -> Vec<*const libc::c_char> {
+    let rest = arguments.iter().skip(1).map(|string| string.as_ptr());
+    [c"sh".as_ptr(), std::ptr::null()].into_iter().chain(rest).chain([std::ptr::null()]).collect()
+}
+
+/// From the fork to the exec, in the child.
+///
+/// # Safety
+/// Only in a child just forked, all signals blocked. Every pointer must be valid. Nothing here allocates or locks.
+unsafe fn run_child(
+    prepared: &Prepared,
+    arguments: &[*const libc::c_char],
+    environment: &[*const libc::c_char],
+    shell_arguments: &[*const libc::c_char],
+    pipe: RawFd,
+) -> ! {
+    // SAFETY: as the function's own contract says; each call below is async-signal-safe.
+    unsafe {
+        let seated = match prepared.seat {
+            Seat::OwnSession => libc::setsid(),
+            Seat::OwnGroup(_) => libc::setpgid(0, 0),
+            Seat::SharedGroup => 0,
+        };
+        if seated < 0 {
+            give_up(pipe, StartStep::Session, false);
+        }
+        if let Seat::OwnGroup(Some(terminal)) = prepared.seat {
+            // TTOU is blocked, as every signal is, so this is allowed from the background. The child does it itself:
+            // it must be done before the program reads. A terminal that hung up meanwhile is no reason not to start.
+            libc::tcsetpgrp(terminal, libc::getpid());
+        }
+        if let Some(descriptor) = prepared.standard_input
+            && libc::dup2(descriptor, 0) < 0
+        {
+            give_up(pipe, StartStep::Streams, false);
+        }
+        if let Some(limit) = &prepared.open_files
+            && libc::setrlimit(libc::RLIMIT_NOFILE, limit) < 0
+        {
+            give_up(pipe, StartStep::Limits, false);
+        }
+        if prepared.parent_death != 0 {
+            if libc::prctl(libc::PR_SET_PDEATHSIG, prepared.parent_death, 0, 0, 0) < 0 {
+                give_up(pipe, StartStep::ParentDeath, false);
+            }
+            // curfew died before it could be asked for: nobody would ever send the signal.
+            if libc::getppid() != prepared.parent {
+                libc::_exit(126);
+            }
+        }
+        if let Some(directory) = &prepared.directory
+            && libc::chdir(directory.as_ptr()) < 0
+        {
+            give_up(pipe, StartStep::Directory, false);
+        }
+        reset_dispositions(prepared.keep_hup_ignored);
+        let mut empty = std::mem::zeroed();
+        libc::sigemptyset(&raw mut empty);
+        // A signal that waited is delivered here, with its default action.
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const empty, std::ptr::null_mut());
+        let not_found = execute(prepared, arguments, environment, shell_arguments);
+        give_up(pipe, StartStep::Execute, not_found);
+    }
+}
+
+/// Every signal gets its default action back, whatever curfew or its parent did: what is ignored stays so over exec.
+///
+/// # Safety
+/// Only in the child.
+unsafe fn reset_dispositions(keep_hup_ignored: bool) {
+    // The kernel's own structure, larger than on any architecture: zeros mean the default action, no flags.
+    let default = [0_u64; 8];
+    for signal in 1..=64 {
+        if signal == libc::SIGHUP && keep_hup_ignored {
+            continue;
+        }
+        // SAFETY: the structure is long enough. The C library would refuse 32 and 33, which posix_spawn(3) leaves
+        // ignored; KILL and STOP are refused by the kernel, harmlessly.
+        unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), std::ptr::null::<u64>(), 8) };
+    }
+}
+
+/// Executes the first candidate that can be, as execvp(3) does. Returns, with errno set, whether none was found.
+///
+/// # Safety
+/// Only in the child.
+unsafe fn execute(
+    prepared: &Prepared,
+    arguments: &[*const libc::c_char],
+    environment: &[*const libc::c_char],
+    shell_arguments: &[*const libc::c_char],
+) -> bool {
+    let mut refused = None;
+    for candidate in &prepared.candidates {
+        // SAFETY: null-terminated arrays of valid strings.
+        let errno = unsafe {
+            libc::execve(candidate.as_ptr(), arguments.as_ptr(), environment.as_ptr());
+            Errno::last()
+        };
+        match errno {
+            Errno::ENOEXEC => {
+                // A script without `#!`: the shell's, by old custom. The array is ours alone since the fork.
+                let shell_arguments = shell_arguments.as_ptr().cast_mut();
+                // SAFETY: the second place exists, and the file's name lives as long as we do.
+                unsafe {
+                    *shell_arguments.add(1) = candidate.as_ptr();
+                    libc::execve(c"/bin/sh".as_ptr(), shell_arguments, environment.as_ptr());
+                }
+                return false;
+            }
+            Errno::ENOENT | Errno::ENOTDIR => {
+                // It may be there all the same: then its interpreter is what is missing.
+                // SAFETY: a valid string.
+                if unsafe { libc::access(candidate.as_ptr(), libc::F_OK) } == 0 {
+                    Errno::ENOENT.set();
+                    return false;
+                }
+            }
+            Errno::EACCES => refused = Some(errno),
+            other => {
+                other.set();
+                return false;
+            }
+        }
+    }
+    refused.unwrap_or(Errno::ENOENT).set();
+    refused.is_none()
+}
+
+/// Tells curfew what failed, and ends.
+///
+/// # Safety
+/// Only in the child.
+unsafe fn give_up(pipe: RawFd, step: StartStep, not_found: bool) -> ! {
+    let failure = StartFailure { step, errno: Errno::last() as i32, not_found };
+    let message = encode(failure);
+    // SAFETY: the message is valid for reading, and _exit ends this process without running anything of curfew's.
+    unsafe {
+        libc::write(pipe, message.as_ptr().cast(), message.len());
+        libc::_exit(if not_found { 127 } else { 126 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(command: &str, path: Option<&str>) -> Vec<String> {
+        candidates(OsStr::new(command), path.map(OsStr::new))
+            .unwrap()
+            .into_iter()
+            .map(|file| file.into_string().unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn a_bare_name_is_looked_for_along_the_path() {
+        assert_eq!(found("sh", Some("/a:/b")), ["/a/sh", "/b/sh"]);
+        assert_eq!(found("sh", Some("/a::/b")), ["/a/sh", "./sh", "/b/sh"]);
+        assert_eq!(found("sh", None), ["/bin/sh", "/usr/bin/sh"]);
+    }
+
+    #[test]
+    fn a_name_with_a_slash_is_taken_as_it_is() {
+        assert_eq!(found("./sh", Some("/a")), ["./sh"]);
+        assert_eq!(found("", Some("/a")), [""]);
+    }
+}

@@ -1,0 +1,151 @@
+use std::collections::HashSet;
+use std::fs::File;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+
+use nix::libc;
+use nix::sys::prctl;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+use super::proc_file_system::FamilyTree;
+use super::reap::{Children, look};
+use super::spawn::ChildContext;
+use super::terminal::Terminal;
+use crate::supervisor::{Mode, Pid, Signal};
+
+/// What curfew found and did before the first process was started.
+#[derive(Debug)]
+pub struct StartUp {
+    /// Children that curfew has from before its own exec (`sh -c 'x & exec curfew …'`): reaped, never signalled, not
+    /// waited for.
+    pub(crate) inherited: HashSet<Pid>,
+    pub(crate) context: ChildContext,
+    /// The descriptors beyond the standard streams that one command inherits.
+    inherited_descriptors: Vec<RawFd>,
+    /// Signals that keep the disposition they had.
+    pub(crate) leave_alone: Vec<Signal>,
+}
+
+impl StartUp {
+    /// Prepares this process to supervise.
+    pub fn prepare(mode: Mode) -> Self {
+        let keep_hup_ignored = is_ignored(Signal::HUP);
+        // Whatever we inherited: with CHLD ignored the kernel would reap our children and lose how they ended.
+        // SAFETY: the default disposition replaces no handler of ours.
+        unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+        if std::process::id() != 1
+            && let Err(errno) = prctl::set_child_subreaper(true)
+        {
+            tracing::warn!(
+                event = "subreaper.refused",
+                errno = errno as i32,
+                "cannot become the parent of orphans ({}): a process that daemonises may escape; \
+                 run curfew as PID 1, or on Linux 3.4 or newer",
+                errno.desc()
+            );
+        }
+        let context = ChildContext {
+            terminal: match mode {
+                Mode::OneCommand => Terminal::find(),
+                Mode::ManyServices => None,
+            },
+            standard_input: match mode {
+                Mode::OneCommand => None,
+                Mode::ManyServices => open_null(),
+            },
+            open_files: match mode {
+                Mode::OneCommand => None,
+                Mode::ManyServices => raise_open_files(),
+            },
+            keep_hup_ignored,
+        };
+        if mode == Mode::ManyServices {
+            close_inherited_descriptors();
+        }
+        let inherited_descriptors = match mode {
+            Mode::OneCommand => open_descriptors(),
+            Mode::ManyServices => Vec::new(),
+        };
+        Self {
+            inherited: inherited_children(),
+            inherited_descriptors,
+            context,
+            leave_alone: if keep_hup_ignored { vec![Signal::HUP] } else { Vec::new() },
+        }
+    }
+}
+
+impl StartUp {
+    /// One command has all that curfew was given, and runs. What curfew itself does not need it lets go of, so that
+    /// pipes see their end of file when the command closes its own end.
+    pub(crate) fn let_go_of_streams(&self) {
+        let Some(null) = open_null() else { return };
+        for stream in [0, 1] {
+            // SAFETY: both descriptors are open; the streams of this process are nobody else's.
+            unsafe { libc::dup2(null.as_raw_fd(), stream) };
+        }
+        for descriptor in &self.inherited_descriptors {
+            // SAFETY: it was open before curfew opened anything, and curfew uses none of them.
+            unsafe { libc::close(*descriptor) };
+        }
+    }
+}
+
+fn is_ignored(signal: Signal) -> bool {
+    // SAFETY: a null new action only asks for the old one, which is valid for writing.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(signal.number(), std::ptr::null(), &raw mut action) == 0 && action.sa_sigaction == libc::SIG_IGN
+    }
+}
+
+fn inherited_children() -> HashSet<Pid> {
+    // Almost always there are none, and the kernel says so at once.
+    match look() {
+        Children::None => HashSet::new(),
+        Children::Living | Children::Ended(..) => {
+            FamilyTree::look().children(std::process::id() as i32).into_iter().collect()
+        }
+    }
+}
+
+fn open_null() -> Option<OwnedFd> {
+    match File::open("/dev/null") {
+        Ok(file) => Some(file.into()),
+        Err(error) => {
+            tracing::warn!(
+                event = "null.missing",
+                "cannot open /dev/null ({error}): services share curfew's standard input"
+            );
+            None
+        }
+    }
+}
+
+/// Many services need many descriptors. What they themselves get is restored in each child.
+fn raise_open_files() -> Option<(u64, u64)> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
+    if soft >= hard {
+        return None;
+    }
+    // A failure leaves what we had.
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).ok().map(|()| (soft, hard))
+}
+
+/// The descriptors above the standard streams that are open and stay open over exec.
+fn open_descriptors() -> Vec<RawFd> {
+    let Ok(directory) = std::fs::read_dir("/proc/self/fd") else { return Vec::new() };
+    let numbers = directory.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    numbers
+        .filter(|descriptor: &RawFd| {
+            // SAFETY: asking for the flags of a descriptor changes nothing. The directory's own closes on exec.
+            *descriptor > 2 && unsafe { libc::fcntl(*descriptor, libc::F_GETFD) } & libc::FD_CLOEXEC == 0
+        })
+        .collect()
+}
+
+/// What curfew was given beyond the standard streams is not meant for any of many services. Our own descriptors close
+/// on exec anyway.
+fn close_inherited_descriptors() {
+    // SAFETY: it only marks descriptors to be closed on exec. A kernel before 5.11 says EINVAL: then they stay.
+    unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+}

@@ -1,0 +1,97 @@
+use std::fs::{File, OpenOptions};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::OpenOptionsExt;
+
+use nix::libc;
+use nix::unistd::{Pid as SystemPid, getpgrp, getsid, tcgetpgrp, tcsetpgrp};
+
+use super::proc_file_system::all_processes;
+
+/// The terminal that controls us, if there is one.
+///
+/// A terminal talks to one process group at a time, the foreground; a key such as Ctrl-C goes to that group, and any
+/// other group that reads from the terminal is stopped.
+#[derive(Debug)]
+pub(crate) struct Terminal {
+    device: OwnedFd,
+    place: Place,
+}
+
+/// Where the one command runs, as the terminal sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In a group of its own, which gets the foreground when we have it: we are alone at the terminal.
+    OwnGroup,
+    /// In our group: others are in it (`curfew -- yes | less`), or a stream goes elsewhere. Taking the foreground away
+    /// would stop the others.
+    SharedGroup,
+}
+
+impl Terminal {
+    /// Looks for the controlling terminal. `/dev/tty` is trusted over standard input, which may be anything.
+    pub(crate) fn find() -> Option<Self> {
+        let device: File = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .custom_flags(libc::O_NOCTTY | libc::O_NONBLOCK)
+            .open("/dev/tty")
+            .ok()?;
+        let alone = [0, 1, 2].into_iter().all(is_our_terminal) && !group_has_others();
+        let place = if alone { Place::OwnGroup } else { Place::SharedGroup };
+        Some(Self { device: device.into(), place })
+    }
+
+    /// Where the one command runs.
+    pub(crate) const fn place(&self) -> Place {
+        self.place
+    }
+
+    /// The terminal itself, for the child to hand itself the foreground; `None` if that is not ours to give.
+    pub(crate) fn to_hand_over(&self) -> Option<RawFd> {
+        (self.place == Place::OwnGroup && self.foreground_is(getpgrp())).then(|| self.device.as_raw_fd())
+    }
+
+    /// Gives the foreground to the command's group, if it is ours: the shell's `fg` gave it to us.
+    pub(crate) fn hand_over(&self, group: i32) {
+        if self.to_hand_over().is_some() {
+            self.set_foreground(SystemPid::from_raw(group));
+        }
+    }
+
+    /// Takes the foreground back, if the command's group has it: whoever comes after us needs it.
+    pub(crate) fn take_back(&self, group: i32) {
+        if self.place == Place::OwnGroup && self.foreground_is(SystemPid::from_raw(group)) {
+            self.set_foreground(getpgrp());
+        }
+    }
+
+    fn foreground_is(&self, group: SystemPid) -> bool {
+        tcgetpgrp(&self.device) == Ok(group)
+    }
+
+    /// TTOU is ignored by us, so this is allowed from the background.
+    fn set_foreground(&self, group: SystemPid) {
+        // EPERM: the group is gone; ENOTTY: the terminal hung up. Both leave nothing to do.
+        let _ = tcsetpgrp(&self.device, group);
+    }
+}
+
+/// Whether this stream is the terminal of our session.
+fn is_our_terminal(stream: RawFd) -> bool {
+    // SAFETY: tcgetsid only asks; a closed descriptor is an error.
+    let session = unsafe { libc::tcgetsid(stream) };
+    getsid(None).is_ok_and(|ours| ours.as_raw() == session)
+}
+
+/// Whether our process group has another member, dead ones aside.
+fn group_has_others() -> bool {
+    let (me, group) = (std::process::id() as i32, getpgrp().as_raw());
+    all_processes().any(|process| process.group == group && process.pid.number() != me && !process.is_dead)
+}
+
+/// Stops this process as Ctrl-Z would, until somebody continues it.
+pub(crate) fn stop_self() {
+    // SAFETY: a signal to ourselves; STOP cannot be caught, so nothing else runs before it takes effect.
+    unsafe { libc::kill(libc::getpid(), libc::SIGSTOP) };
+}
+

@@ -1,0 +1,87 @@
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+
+use crate::supervisor::ServiceId;
+
+/// What the loop waits for: one epoll.
+pub(crate) struct WaitSet {
+    epoll: Epoll,
+}
+
+/// What became ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ready {
+    /// A signal came.
+    Signals,
+    /// The log can take more.
+    LogOutput,
+    /// The exec pipe of a service.
+    ExecPipe(ServiceId),
+}
+
+const SIGNALS: u64 = 0;
+const LOG_OUTPUT: u64 = 1;
+const FIRST_EXEC_PIPE: u64 = 16;
+
+impl Ready {
+    fn token(self) -> u64 {
+        match self {
+            Self::Signals => SIGNALS,
+            Self::LogOutput => LOG_OUTPUT,
+            Self::ExecPipe(service) => FIRST_EXEC_PIPE + service.index() as u64,
+        }
+    }
+
+    fn from_token(token: u64) -> Self {
+        match token {
+            SIGNALS => Self::Signals,
+            LOG_OUTPUT => Self::LogOutput,
+            other => Self::ExecPipe(ServiceId::new((other - FIRST_EXEC_PIPE) as usize)),
+        }
+    }
+}
+
+impl WaitSet {
+    /// An empty set.
+    ///
+    /// # Errors
+    /// No descriptors or no memory.
+    pub(crate) fn new() -> nix::Result<Self> {
+        Ok(Self { epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)? })
+    }
+
+    /// Waits for something to read.
+    pub(crate) fn add_read(&self, descriptor: impl AsFd, ready: Ready) -> nix::Result<()> {
+        self.epoll.add(descriptor, EpollEvent::new(EpollFlags::EPOLLIN, ready.token()))
+    }
+
+    /// Waits, once, for room to write. EPERM: a regular file, which always has.
+    pub(crate) fn add_write(&self, descriptor: impl AsFd, ready: Ready) -> nix::Result<()> {
+        self.epoll.add(descriptor, EpollEvent::new(EpollFlags::EPOLLOUT | EpollFlags::EPOLLET, ready.token()))
+    }
+
+    /// Waits for nothing more from this descriptor.
+    pub(crate) fn remove(&self, descriptor: impl AsFd) {
+        // ENOENT or EBADF: it is not in the set any more, which is what was asked.
+        let _ = self.epoll.delete(descriptor);
+    }
+
+    /// Waits until something is ready, or the time is over; for ever without a time.
+    pub(crate) fn wait(&self, time: Option<Duration>) -> Vec<Ready> {
+        let timeout = time.map_or(EpollTimeout::NONE, |time| {
+            // Rounded up: waking up before a deadline would only mean to wait again.
+            let milliseconds = time.as_nanos().div_ceil(1_000_000);
+            EpollTimeout::try_from(milliseconds.min(i32::MAX as u128) as i32).unwrap_or(EpollTimeout::MAX)
+        });
+        let mut events = [EpollEvent::empty(); 64];
+        match self.epoll.wait(&mut events, timeout) {
+            Ok(count) => events[..count].iter().map(|event| Ready::from_token(event.data())).collect(),
+            // The signal that interrupted us is in its inbox; the caller looks there every time.
+            Err(Errno::EINTR) => Vec::new(),
+            Err(errno) => panic!("epoll_wait: {errno}"),
+        }
+    }
+}

@@ -1,0 +1,360 @@
+use std::io;
+use std::time::Duration;
+
+use super::record::milliseconds;
+use crate::supervisor::{
+    Cause, EndMeaning, Failure, IgnoredBecause, Level, Mode, Notice, Recipients, Sender, ServiceId, Settings, Signal,
+    StartFailure, StartStep, Target, Verdict,
+};
+
+/// Puts notices into words: one tracing event each.
+///
+/// The event names are stable; the sentences may change.
+pub struct Narrator {
+    names: Vec<String>,
+    commands: Vec<String>,
+    mode: Mode,
+    /// One command that ends by itself is not talked about: its own output says what there is to say.
+    quiet: bool,
+}
+
+/// Says it at `info`, or at `debug` if it is to be quiet.
+macro_rules! say {
+    ($quiet:expr, $($event:tt)*) => {
+        if $quiet { tracing::debug!($($event)*) } else { tracing::info!($($event)*) }
+    };
+}
+
+impl Narrator {
+    /// A narrator for these services; `commands` are what each executes, for error messages.
+    pub fn new(settings: &Settings, commands: Vec<String>) -> Self {
+        let names = (0..=settings.services.len()).map(|index| settings.name(ServiceId::new(index)).to_owned());
+        Self { names: names.collect(), commands, mode: settings.mode, quiet: false }
+    }
+
+    /// Says what was decided.
+    pub fn tell(&mut self, notice: &Notice) {
+        let one = self.mode == Mode::OneCommand;
+        match *notice {
+            Notice::ServiceStarted { service, pid } => {
+                tracing::debug!(event = "service.started", service = self.name(service), pid = pid.number(), "started");
+            }
+            Notice::ServiceReady { service, pid, after } => {
+                let after_ms = milliseconds(after);
+                say!(one, event = "service.ready", service = self.name(service), pid = pid.number(), after_ms, "up");
+            }
+            Notice::StartFailed { service, failure } => {
+                tracing::error!(
+                    event = "service.start-failed",
+                    service = self.name(service),
+                    step = %format!("{:?}", failure.step).to_lowercase(),
+                    errno = failure.errno,
+                    "{}",
+                    self.start_failure(service, failure)
+                );
+            }
+            Notice::ServiceEnded { service, pid, end, meaning, after } => {
+                self.service_ended(service, i64::from(pid.number()), end, meaning, after);
+            }
+            Notice::EndHeld { service, hold } => tracing::debug!(
+                event = "service.end-held",
+                service = self.name(service),
+                "ended by a stop signal nobody asked for; waiting {} for a stop request that explains it",
+                words(hold)
+            ),
+            Notice::ServiceDown { service, after } => tracing::debug!(
+                event = "service.down",
+                service = self.name(service),
+                after_ms = after.map(milliseconds),
+                "down: no process of it is left"
+            ),
+            Notice::DependencyFailed { service } => tracing::warn!(
+                event = "dependency.failed",
+                service = self.name(service),
+                "failed, but is not essential: what comes after it is started all the same"
+            ),
+            Notice::StopRequested { cause, budget } => self.stop_requested(cause, budget),
+            Notice::SignalIgnored { signal, sender, reason } => {
+                let why = match reason {
+                    IgnoredBecause::Duplicate => "it came right behind another stop signal",
+                    IgnoredBecause::AlreadyStopping => "a stop is under way; a second SIGINT hastens it",
+                    IgnoredBecause::Dropped => "--map drops it",
+                    IgnoredBecause::NotForwarded => "no running service has it in its `forward` list",
+                    IgnoredBecause::NoReload => "the configuration cannot be reloaded in this version; restart instead",
+                };
+                let sender = describe_sender(sender);
+                match reason {
+                    IgnoredBecause::Dropped | IgnoredBecause::NotForwarded => {
+                        tracing::debug!(event = "signal.ignored", signal = %signal, "SIG{signal}{sender} ignored: {why}");
+                    }
+                    IgnoredBecause::NoReload => {
+                        tracing::warn!(event = "signal.ignored", signal = %signal, "SIG{signal}{sender} ignored: {why}");
+                    }
+                    IgnoredBecause::Duplicate | IgnoredBecause::AlreadyStopping => {
+                        tracing::info!(event = "signal.ignored", signal = %signal, "SIG{signal}{sender} ignored: {why}");
+                    }
+                }
+            }
+            Notice::SignalForwarded { service, received, sent } => tracing::debug!(
+                event = "signal.forwarded",
+                service = self.name(service),
+                received = %received,
+                signal = %sent,
+                "forwarded SIG{sent}"
+            ),
+            Notice::StopEscalated { signal, level } => {
+                let what = match level {
+                    Level::KillNow => "everything that is left is killed now",
+                    Level::NextStage | Level::Stop => "every stopping service goes to its next stage",
+                };
+                tracing::warn!(event = "stop.escalated", signal = %signal, "SIG{signal} again: {what}");
+            }
+            Notice::BudgetShrunk { service, scale, from, to } => tracing::warn!(
+                event = "budget.shrunk",
+                service = self.name(service),
+                per_mille = scale.per_mille(),
+                from_ms = milliseconds(from),
+                to_ms = milliseconds(to),
+                "schedule shortened to {} % to fit the budget: {} instead of {}",
+                scale.per_mille() / 10,
+                words(to),
+                words(from)
+            ),
+            Notice::DrainBegun { service, wait } => tracing::info!(
+                event = "drain.begun",
+                service = self.name(service),
+                wait_ms = milliseconds(wait),
+                "draining for {} before the first signal",
+                words(wait)
+            ),
+            Notice::StageSent { service, stage, of, signal, recipients, wait } => {
+                self.stage_sent(service, stage + 1, of, signal, recipients, wait);
+            }
+            Notice::StageExpired { service, stage, signal, waited } => tracing::warn!(
+                event = "stage.expired",
+                service = self.name(service),
+                stage = stage + 1,
+                signal = %signal,
+                waited_ms = milliseconds(waited),
+                "still there {} after SIG{signal}",
+                words(waited)
+            ),
+            Notice::StrayFound { service, pid, ref name } => tracing::info!(
+                event = "stray.found",
+                service = self.name(service),
+                pid = pid.number(),
+                name = name.as_str(),
+                "left a process behind"
+            ),
+            Notice::StrayEnded { service, pid, end, signal } => tracing::info!(
+                event = "stray.ended",
+                service = self.name(service),
+                pid = pid.number(),
+                signal = signal.map(|signal| signal.to_string()),
+                end = end.map(|end| end.to_string()),
+                "what it left behind is gone"
+            ),
+            Notice::SignalRefused { service, pid, errno } => tracing::error!(
+                event = "signal.refused",
+                service = self.name(service),
+                pid = pid.number(),
+                errno,
+                "cannot signal a process: {}; it may belong to another user",
+                io::Error::from_raw_os_error(errno)
+            ),
+            Notice::ServiceLingers { service, waited } => tracing::warn!(
+                event = "service.lingers",
+                service = self.name(service),
+                "still there {} after SIGKILL; going on without it",
+                words(waited)
+            ),
+            Notice::Survivor { service, pid } => tracing::error!(
+                event = "survivor.left",
+                service = self.name(service),
+                pid = pid.number(),
+                "could not be killed and is left behind"
+            ),
+            Notice::AllStopped { after } => say!(
+                self.quiet,
+                event = "services.stopped",
+                after_ms = milliseconds(after),
+                "✅ all services stopped after {}",
+                words(after)
+            ),
+            Notice::StopComplete { verdict, status, after, budget, near_miss } => {
+                self.stop_complete(verdict, status, after, budget, near_miss);
+            }
+        }
+    }
+
+    fn service_ended(
+        &self,
+        service: ServiceId,
+        pid: i64,
+        end: crate::supervisor::End,
+        meaning: EndMeaning,
+        after: Duration,
+    ) {
+        let service = self.name(service);
+        let event = "service.ended";
+        let (text, ran_ms) = (end.to_string(), milliseconds(after));
+        let end = text.as_str();
+        match meaning {
+            EndMeaning::TaskDone => say!(
+                self.mode == Mode::OneCommand,
+                event,
+                service,
+                pid,
+                end,
+                ran_ms,
+                "done after {}",
+                words(after)
+            ),
+            EndMeaning::Stopped => tracing::info!(event, service, pid, end, ran_ms, "stopped"),
+            EndMeaning::Killed => tracing::warn!(event, service, pid, end, ran_ms, "was killed with SIGKILL"),
+            EndMeaning::Interrupted => {
+                tracing::warn!(event, service, pid, end, ran_ms, "was interrupted before its work was done");
+            }
+            EndMeaning::FailedStopping => {
+                tracing::error!(event, service, pid, end, ran_ms, "failed while it was stopped");
+            }
+            EndMeaning::Unasked if self.mode == Mode::OneCommand => {
+                tracing::debug!(event, service, pid, end, ran_ms, "ended");
+            }
+            EndMeaning::Unasked => tracing::warn!(event, service, pid, end, ran_ms, "ended unasked"),
+            EndMeaning::Failed(_) if self.mode == Mode::OneCommand => {
+                tracing::debug!(event, service, pid, end, ran_ms, "failed");
+            }
+            EndMeaning::Failed(_) => tracing::error!(event, service, pid, end, ran_ms, "failed"),
+        }
+    }
+
+    fn stop_requested(&mut self, cause: Cause, budget: Option<Duration>) {
+        let by_itself = matches!(cause, Cause::ServiceEnded { .. } | Cause::ServiceFailed { .. });
+        self.quiet = self.mode == Mode::OneCommand && by_itself;
+        let within = budget.map_or_else(|| "no deadline".to_owned(), |budget| format!("budget {}", words(budget)));
+        let budget_ms = budget.map(milliseconds);
+        let text = self.cause(cause);
+        say!(self.quiet, event = "stop.requested", cause = text.as_str(), budget_ms, "🛑 stop requested: {text}; {within}");
+    }
+
+    /// The cause in words.
+    pub fn cause(&self, cause: Cause) -> String {
+        match cause {
+            Cause::Signal { signal, sender } => format!("SIG{signal}{}", describe_sender(sender)),
+            Cause::ServiceEnded { service, end } => format!("{} ended unasked with {end}", self.name(service)),
+            Cause::ServiceFailed { service, failure: Failure::Ended(end) } => {
+                format!("{} failed with {end}", self.name(service))
+            }
+            Cause::ServiceFailed { service, failure: Failure::Start(failure) } => {
+                format!("{} {}", self.name(service), self.start_failure(service, failure))
+            }
+            Cause::NothingLeft => "nothing is left to run".into(),
+        }
+    }
+
+    fn stage_sent(
+        &self,
+        service: ServiceId,
+        stage: usize,
+        of: usize,
+        signal: Signal,
+        recipients: Recipients,
+        wait: Option<Duration>,
+    ) {
+        let to = match recipients {
+            Recipients::Leader(Target::Leader) => "leader",
+            Recipients::Leader(Target::Group) => "group",
+            Recipients::Leader(Target::All) => "all",
+            Recipients::Strays | Recipients::Stray(_) => "strays",
+        };
+        let service = self.name(service);
+        let event = "stage.sent";
+        let wait_ms = wait.map(milliseconds);
+        let name = signal.to_string();
+        if signal == Signal::KILL {
+            tracing::warn!(event, service, stage, of, signal = name, to, wait_ms, "sent SIGKILL to all that is left");
+        } else {
+            let limit = wait.map_or_else(|| "without limit".to_owned(), |wait| format!("up to {}", words(wait)));
+            tracing::info!(
+                event,
+                service,
+                stage,
+                of,
+                signal = name,
+                to,
+                wait_ms,
+                "sent SIG{signal}, stage {stage} of {of}, waiting {limit}"
+            );
+        }
+    }
+
+    fn stop_complete(
+        &self,
+        verdict: Verdict,
+        status: u8,
+        after: Duration,
+        budget: Option<Duration>,
+        near_miss: bool,
+    ) {
+        let event = "stop.complete";
+        let of = budget.map_or_else(String::new, |budget| format!(" of {}", words(budget)));
+        let near = if near_miss { ", a near miss" } else { "" };
+        let text = format!("🏁 shutdown complete: {verdict}{near}, exit status {status}, {}{of}", words(after));
+        let (after_ms, budget_ms, verdict_name) = (milliseconds(after), budget.map(milliseconds), verdict.to_string());
+        if near_miss || verdict >= Verdict::Killed {
+            tracing::warn!(
+                event,
+                verdict = verdict_name,
+                status,
+                after_ms,
+                budget_ms,
+                near_miss,
+                "{text}"
+            );
+        } else {
+            say!(
+                self.quiet,
+                event,
+                verdict = verdict_name,
+                status,
+                after_ms,
+                budget_ms,
+                near_miss,
+                "{text}"
+            );
+        }
+    }
+
+    fn start_failure(&self, service: ServiceId, failure: StartFailure) -> String {
+        let reason = io::Error::from_raw_os_error(failure.errno).to_string();
+        let reason = reason.split(" (os error").next().unwrap_or_default();
+        let command = self.commands.get(service.index()).map_or("?", String::as_str);
+        match failure.step {
+            StartStep::Execute if failure.not_found => format!("cannot execute {command:?}: command not found"),
+            StartStep::Execute if failure.errno == 2 => {
+                format!("cannot execute {command:?}: the file is there, but its interpreter or loader is not")
+            }
+            StartStep::Execute => format!("cannot execute {command:?}: {reason}"),
+            step => format!("cannot start {command:?}: {step} failed: {reason}"),
+        }
+    }
+
+    fn name(&self, service: ServiceId) -> &str {
+        self.names.get(service.index()).map_or("?", String::as_str)
+    }
+}
+
+fn describe_sender(sender: Sender) -> String {
+    match sender {
+        Sender::Process { pid: 0, uid } => format!(" from outside (uid {uid})"),
+        Sender::Process { pid, uid } => format!(" from pid {pid} (uid {uid})"),
+        Sender::Terminal => " from the terminal".into(),
+        Sender::Unknown => String::new(),
+    }
+}
+
+/// A duration for people, in whole milliseconds.
+pub(crate) fn words(duration: Duration) -> String {
+    humantime::format_duration(Duration::from_millis(milliseconds(duration))).to_string()
+}

@@ -1,0 +1,402 @@
+//! The report of a run: one JSON object, for machines. Its schema is `docs/report.schema.json`.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::SystemTime;
+
+use serde_json::{Map, Value, json};
+
+use crate::log::{Record, milliseconds};
+use crate::supervisor::{
+    Cause, End, EndMeaning, Failure, Kind, Notice, Pid, Recipients, Scale, Sender, ServiceId, Settings, Signal,
+    StartFailure, Target, Timestamp, Verdict,
+};
+
+/// The version of the report's schema. It rises when a key changes its meaning or goes away.
+pub const SCHEMA: &str = "curfew-report/1";
+
+/// How many events before the stop are kept: the latest. Those of the stop are all kept, up to a bound.
+const EVENTS_BEFORE_STOP: usize = 256;
+const EVENTS_OF_STOP: usize = 100_000;
+
+/// Gathers what happens, and makes the report of it.
+pub struct ReportBuilder {
+    name: String,
+    run: String,
+    started: SystemTime,
+    deadline: Value,
+    services: Vec<Entry>,
+    events: VecDeque<Value>,
+    events_dropped: u64,
+    stop: Option<(Timestamp, Value)>,
+    end: Option<(Timestamp, Verdict, bool, u8)>,
+}
+
+/// What is known of one service.
+struct Entry {
+    name: String,
+    kind: &'static str,
+    pid: Option<Pid>,
+    started: Option<Timestamp>,
+    ready: Option<Timestamp>,
+    stopping: Option<Timestamp>,
+    down: Option<Timestamp>,
+    end: Value,
+    meaning: Option<&'static str>,
+    start_failure: Option<StartFailure>,
+    scale: Option<Scale>,
+    stages: Vec<Stage>,
+    strays: BTreeMap<Pid, StrayEntry>,
+    survivors: Vec<Pid>,
+}
+
+struct Stage {
+    number: usize,
+    signal: Signal,
+    to: &'static str,
+    sent: Timestamp,
+    wait: Option<std::time::Duration>,
+    expired: bool,
+}
+
+struct StrayEntry {
+    name: String,
+    signal: Option<Signal>,
+    end: Value,
+    ended: Option<Timestamp>,
+}
+
+impl ReportBuilder {
+    /// A report of a run that begins now.
+    pub fn new(name: &str, run: &str, settings: &Settings, deadline_source: &str, started: SystemTime) -> Self {
+        let services = (0..=settings.services.len()).map(ServiceId::new).map(|id| {
+            let kind = match settings.services.get(id.index()).map(|service| service.kind) {
+                Some(Kind::Service) => "service",
+                Some(Kind::Task) => "task",
+                None => "strays",
+            };
+            Entry::new(settings.name(id), kind)
+        });
+        let deadline = json!({
+            "deadline_ms": settings.deadline.map(|deadline| milliseconds(deadline.deadline)),
+            "margin_ms": settings.deadline.map(|deadline| milliseconds(deadline.margin)),
+            "budget_ms": settings.deadline.map(|deadline| milliseconds(deadline.budget())),
+            "source": deadline_source,
+        });
+        Self {
+            name: name.to_owned(),
+            run: run.to_owned(),
+            started,
+            deadline,
+            services: services.collect(),
+            events: VecDeque::new(),
+            events_dropped: 0,
+            stop: None,
+            end: None,
+        }
+    }
+
+    /// Takes in what was decided.
+    pub fn hear(&mut self, notice: &Notice, cause_in_words: impl FnOnce(Cause) -> String, now: Timestamp) {
+        match *notice {
+            Notice::ServiceStarted { service, pid } => {
+                let entry = &mut self.services[service.index()];
+                entry.pid = Some(pid);
+                entry.started = Some(now);
+            }
+            Notice::ServiceReady { service, .. } => self.services[service.index()].ready = Some(now),
+            Notice::StartFailed { service, failure } => {
+                self.services[service.index()].start_failure = Some(failure);
+            }
+            Notice::ServiceEnded { service, end, meaning, .. } => {
+                let entry = &mut self.services[service.index()];
+                entry.end = end_value(Some(end));
+                entry.meaning = Some(meaning_name(meaning));
+                entry.down = Some(now);
+            }
+            Notice::ServiceDown { service, .. } => self.services[service.index()].down = Some(now),
+            Notice::StopRequested { cause, .. } => {
+                self.stop = Some((now, self.cause_value(cause, cause_in_words(cause))));
+            }
+            Notice::BudgetShrunk { service, scale, .. } => self.services[service.index()].scale = Some(scale),
+            Notice::DrainBegun { service, .. } => self.services[service.index()].stopping = Some(now),
+            Notice::StageSent { service, stage, signal, recipients, wait, .. } => {
+                let entry = &mut self.services[service.index()];
+                entry.stopping.get_or_insert(now);
+                let to = match recipients {
+                    Recipients::Leader(Target::Leader) => "leader",
+                    Recipients::Leader(Target::Group) => "group",
+                    Recipients::Leader(Target::All) => "all",
+                    Recipients::Strays | Recipients::Stray(_) => "strays",
+                };
+                if matches!(recipients, Recipients::Strays | Recipients::Leader(Target::All)) {
+                    for stray in entry.strays.values_mut().filter(|stray| stray.ended.is_none()) {
+                        stray.signal = Some(signal);
+                    }
+                }
+                entry.stages.push(Stage { number: stage + 1, signal, to, sent: now, wait, expired: false });
+            }
+            Notice::StageExpired { service, .. } => {
+                if let Some(stage) = self.services[service.index()].stages.last_mut() {
+                    stage.expired = true;
+                }
+            }
+            Notice::StrayFound { service, pid, ref name } => {
+                let stray = StrayEntry { name: name.clone(), signal: None, end: Value::Null, ended: None };
+                self.services[service.index()].strays.insert(pid, stray);
+            }
+            Notice::StrayEnded { service, pid, end, signal } => {
+                let entry = &mut self.services[service.index()];
+                entry.down = Some(now);
+                if let Some(stray) = entry.strays.get_mut(&pid) {
+                    stray.end = end_value(end);
+                    stray.signal = signal.or(stray.signal);
+                    stray.ended = Some(now);
+                }
+            }
+            Notice::Survivor { service, pid } => self.services[service.index()].survivors.push(pid),
+            Notice::StopComplete { verdict, status, near_miss, .. } => {
+                self.end = Some((now, verdict, near_miss, status));
+            }
+            Notice::EndHeld { .. }
+            | Notice::DependencyFailed { .. }
+            | Notice::SignalIgnored { .. }
+            | Notice::SignalForwarded { .. }
+            | Notice::StopEscalated { .. }
+            | Notice::SignalRefused { .. }
+            | Notice::ServiceLingers { .. }
+            | Notice::AllStopped { .. } => {}
+        }
+    }
+
+    /// Takes in an event of the log.
+    pub fn add_event(&mut self, record: &Record) {
+        let limit = if self.stop.is_some() { EVENTS_OF_STOP } else { EVENTS_BEFORE_STOP };
+        if self.events.len() >= limit {
+            self.events.pop_front();
+            self.events_dropped += 1;
+        }
+        self.events.push_back(record.report_entry());
+    }
+
+    /// The report as it stands.
+    pub fn build(&self, finished: SystemTime) -> Value {
+        let requested = self.stop.as_ref().map(|(at, _)| self.started + at.since_start());
+        let took = match (&self.stop, self.end) {
+            (Some((since, _)), Some((at, ..))) => Some(milliseconds(at.since(*since))),
+            _ => None,
+        };
+        let (strays, services) = self.services.split_last().expect("the pseudo-service is always there");
+        let mut services: Vec<Value> = services.iter().map(Entry::value).collect();
+        if !strays.strays.is_empty() {
+            services.push(strays.value());
+        }
+        let survivors: Vec<Value> = self
+            .services
+            .iter()
+            .flat_map(|entry| {
+                entry.survivors.iter().map(|pid| json!({"service": entry.name, "pid": pid.number()}))
+            })
+            .collect();
+        json!({
+            "schema": SCHEMA,
+            "curfew": env!("CARGO_PKG_VERSION"),
+            "name": self.name,
+            "run": self.run,
+            "pid": std::process::id(),
+            "started": time(self.started),
+            "stop_requested": requested.map(time),
+            "finished": time(finished),
+            "cause": self.stop.as_ref().map_or(Value::Null, |(_, cause)| cause.clone()),
+            "deadline": self.deadline,
+            "took_ms": took,
+            "verdict": self.end.map(|(_, verdict, ..)| verdict.to_string()),
+            "near_miss": self.end.is_some_and(|(_, _, near_miss, _)| near_miss),
+            "exit_status": self.end.map(|(.., status)| status),
+            "services": services,
+            "survivors": survivors,
+            "errors": [],
+            "events_dropped": self.events_dropped,
+            "events": self.events,
+        })
+    }
+
+    fn cause_value(&self, cause: Cause, text: String) -> Value {
+        let mut value = Map::new();
+        let kind = match cause {
+            Cause::Signal { .. } => "signal",
+            Cause::ServiceEnded { .. } => "service-ended",
+            Cause::ServiceFailed { .. } => "service-failed",
+            Cause::NothingLeft => "nothing-left",
+        };
+        value.insert("kind".into(), kind.into());
+        value.insert("message".into(), text.into());
+        match cause {
+            Cause::Signal { signal, sender } => {
+                value.insert("signal".into(), signal.to_string().into());
+                match sender {
+                    Sender::Process { pid, uid } => {
+                        value.insert("sender".into(), json!({"pid": pid, "uid": uid}));
+                    }
+                    Sender::Terminal => {
+                        value.insert("sender".into(), "terminal".into());
+                    }
+                    Sender::Unknown => {}
+                }
+            }
+            Cause::ServiceEnded { service, end }
+            | Cause::ServiceFailed { service, failure: Failure::Ended(end) } => {
+                value.insert("service".into(), self.services[service.index()].name.clone().into());
+                value.insert("end".into(), end_value(Some(end)));
+            }
+            Cause::ServiceFailed { service, failure: Failure::Start(failure) } => {
+                value.insert("service".into(), self.services[service.index()].name.clone().into());
+                value.insert("start_failure".into(), start_failure_value(failure));
+            }
+            Cause::NothingLeft => {}
+        }
+        Value::Object(value)
+    }
+}
+
+/// The report of a run that never was: the command line or the configuration was wrong.
+pub fn not_started(name: &str, errors: &[String], status: u8, now: SystemTime) -> Value {
+    json!({
+        "schema": SCHEMA,
+        "curfew": env!("CARGO_PKG_VERSION"),
+        "name": name,
+        "run": Value::Null,
+        "pid": std::process::id(),
+        "started": time(now),
+        "stop_requested": Value::Null,
+        "finished": time(now),
+        "cause": Value::Null,
+        "deadline": {"deadline_ms": null, "margin_ms": null, "budget_ms": null, "source": "none"},
+        "took_ms": Value::Null,
+        "verdict": Value::Null,
+        "near_miss": false,
+        "exit_status": status,
+        "services": [],
+        "survivors": [],
+        "errors": errors,
+        "events_dropped": 0,
+        "events": [],
+    })
+}
+
+impl Entry {
+    fn new(name: &str, kind: &'static str) -> Self {
+        Self {
+            name: name.to_owned(),
+            kind,
+            pid: None,
+            started: None,
+            ready: None,
+            stopping: None,
+            down: None,
+            end: Value::Null,
+            meaning: None,
+            start_failure: None,
+            scale: None,
+            stages: Vec::new(),
+            strays: BTreeMap::new(),
+            survivors: Vec::new(),
+        }
+    }
+
+    fn value(&self) -> Value {
+        let at = |moment: Option<Timestamp>| moment.map(|moment| milliseconds(moment.since_start()));
+        let stages: Vec<Value> = self.stages.iter().map(Stage::value).collect();
+        let strays: Vec<Value> = self.strays.iter().map(|(pid, stray)| stray.value(*pid)).collect();
+        json!({
+            "name": self.name,
+            "kind": self.kind,
+            "pid": self.pid.map(Pid::number),
+            "started_at_ms": at(self.started),
+            "ready_at_ms": at(self.ready),
+            "stopping_at_ms": at(self.stopping),
+            "down_at_ms": at(self.down),
+            "result": self.result(),
+            "end": self.end,
+            "start_failure": self.start_failure.map_or(Value::Null, start_failure_value),
+            "granted_per_mille": self.scale.map_or(1000, Scale::per_mille),
+            "stages": stages,
+            "strays": strays,
+        })
+    }
+
+    /// What became of it, in one word.
+    fn result(&self) -> &'static str {
+        if !self.survivors.is_empty() {
+            return "survived";
+        }
+        if self.start_failure.is_some() {
+            return "start-failed";
+        }
+        match (self.meaning, self.started) {
+            (Some(meaning), _) => meaning,
+            (None, Some(_)) => "running",
+            (None, None) if !self.strays.is_empty() => "stopped",
+            (None, None) => "not-started",
+        }
+    }
+}
+
+impl Stage {
+    fn value(&self) -> Value {
+        json!({
+            "stage": self.number,
+            "signal": self.signal.to_string(),
+            "to": self.to,
+            "sent_at_ms": milliseconds(self.sent.since_start()),
+            "wait_ms": self.wait.map(milliseconds),
+            "expired": self.expired,
+        })
+    }
+}
+
+impl StrayEntry {
+    fn value(&self, pid: Pid) -> Value {
+        json!({
+            "pid": pid.number(),
+            "name": self.name,
+            "signal": self.signal.map(|signal| signal.to_string()),
+            "end": self.end,
+            "ended_at_ms": self.ended.map(|at| milliseconds(at.since_start())),
+        })
+    }
+}
+
+fn end_value(end: Option<End>) -> Value {
+    match end {
+        None => Value::Null,
+        Some(End::Exited(status)) => json!({"exit_status": status}),
+        Some(end @ End::Signaled { number, core_dumped }) => json!({
+            "signal": end.signal().map_or_else(|| number.to_string(), |signal| signal.to_string()),
+            "core_dumped": core_dumped,
+        }),
+    }
+}
+
+fn start_failure_value(failure: StartFailure) -> Value {
+    json!({
+        "step": format!("{:?}", failure.step).to_lowercase(),
+        "errno": failure.errno,
+        "message": std::io::Error::from_raw_os_error(failure.errno).to_string(),
+    })
+}
+
+const fn meaning_name(meaning: EndMeaning) -> &'static str {
+    match meaning {
+        EndMeaning::TaskDone => "done",
+        EndMeaning::Stopped => "stopped",
+        EndMeaning::Killed => "killed",
+        EndMeaning::Interrupted => "interrupted",
+        EndMeaning::FailedStopping => "failed-stopping",
+        EndMeaning::Unasked => "ended",
+        EndMeaning::Failed(_) => "failed",
+    }
+}
+
+fn time(moment: SystemTime) -> String {
+    humantime::format_rfc3339_millis(moment).to_string()
+}

@@ -1,0 +1,93 @@
+//! What hears the run: the log's lines, and the report at its end.
+
+use std::path::PathBuf;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use crate::linux::Listener;
+use crate::linux::clock::time_of_day;
+use crate::linux::write_report;
+use crate::log::{Collector, Level, LineFormat, Narrator};
+use crate::report::ReportBuilder;
+use crate::supervisor::{Notice, Timestamp};
+
+/// Turns notices into log lines and, at the end, into the report.
+pub struct Reporter {
+    /// Where tracing events arrive.
+    pub collector: Collector,
+    /// Puts notices into words.
+    pub narrator: Narrator,
+    /// Gathers the report.
+    pub builder: ReportBuilder,
+    /// How lines are written.
+    pub format: LineFormat,
+    /// The gravest level that is still left out of the log; the report has everything.
+    pub level: Level,
+    /// Where the report goes; `None`: nowhere.
+    pub report: Option<PathBuf>,
+    /// How long writing the report may take.
+    pub report_time: Duration,
+    /// The time of the last event.
+    pub now: Timestamp,
+}
+
+impl Listener for Reporter {
+    fn time(&mut self, now: Timestamp) {
+        self.now = now;
+        self.collector.set_now(now);
+    }
+
+    fn hear(&mut self, notice: &Notice) {
+        self.builder.hear(notice, |cause| self.narrator.cause(cause), self.now);
+        self.narrator.tell(notice);
+    }
+
+    fn take_lines(&mut self) -> Vec<Vec<u8>> {
+        let mut lines = Vec::new();
+        for record in self.collector.take() {
+            self.builder.add_event(&record);
+            if record.level <= self.level {
+                lines.push(record.line(self.format));
+            }
+        }
+        lines
+    }
+
+    fn finish(&mut self, _status: u8) -> Vec<Vec<u8>> {
+        let mut lines = self.take_lines();
+        if let Some(path) = self.report.take() {
+            let content = format!("{:#}\n", self.builder.build(time_of_day()));
+            if let Err(reason) = write_within(path.clone(), content.into_bytes(), self.report_time) {
+                tracing::error!(
+                    event = "report.failed",
+                    path = %path.display(),
+                    "cannot write the report to {}: {reason}; name a writable file with --report",
+                    path.display()
+                );
+            }
+            lines.extend(self.take_lines());
+        }
+        lines
+    }
+}
+
+/// Writes the report on a thread of its own: a disk that hangs must not keep us from leaving.
+///
+/// # Errors
+/// The reason, in words.
+pub fn write_within(path: PathBuf, content: Vec<u8>, time: Duration) -> Result<(), String> {
+    let (sender, receiver) = mpsc::channel();
+    let work = move || {
+        // Nobody listens any more when the time was over.
+        let _ = sender.send(write_report(&path, &content));
+    };
+    if thread::Builder::new().name("report".into()).spawn(work).is_err() {
+        return Err("no thread could be made for it".into());
+    }
+    match receiver.recv_timeout(time) {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("the disk did not answer in time".into()),
+    }
+}

@@ -1,0 +1,120 @@
+//! One run of curfew, from the settled plan to the exit status.
+
+use std::panic::{self, AssertUnwindSafe};
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, UNIX_EPOCH};
+
+use crate::linux::clock::{Clock, time_of_day};
+use crate::linux::{Program, Runtime, StartUp};
+use crate::log::{Collector, Level, LineFormat, Narrator};
+use crate::report::ReportBuilder;
+use crate::reporter::Reporter;
+use crate::supervisor::{Mode, Settings, Supervisor, defaults};
+
+/// Everything a run needs.
+pub struct Plan {
+    /// The name of the system.
+    pub name: String,
+    /// What the supervisor decides by.
+    pub settings: Settings,
+    /// What is executed for each service, in the order of the settings.
+    pub programs: Vec<Program>,
+    /// Where the deadline is from, as the report says it.
+    pub deadline_source: &'static str,
+    /// Where the report goes; absolute.
+    pub report: Option<PathBuf>,
+    /// How the log is written.
+    pub format: LineFormat,
+    /// What is left out of the log: everything below.
+    pub level: Level,
+}
+
+/// A bug in curfew: the children were killed first.
+const STATUS_BUG: u8 = 70;
+/// The system refused what the loop itself needs.
+const STATUS_REFUSED: u8 = 71;
+
+/// What the panic hook heard. The hook must not print: standard error may be stuck, and the children go first.
+static PANIC: Mutex<Option<String>> = Mutex::new(None);
+
+/// Supervises to the end, and returns the exit status. Signals must be blocked.
+pub fn supervise(plan: Plan, clock: Clock, collector: Collector) -> u8 {
+    let Plan { name, settings, programs, deadline_source, report, format, level } = plan;
+    let mode = settings.mode;
+    let run = run_name();
+    let commands = programs.iter().map(|program| program.command[0].to_string_lossy().into_owned()).collect();
+    let narrator = Narrator::new(&settings, commands);
+    let builder = ReportBuilder::new(&name, &run, &settings, deadline_source, time_of_day());
+    let report_time = settings.deadline.map_or(defaults::REPORT_TIME_WITHOUT_DEADLINE, |deadline| {
+        defaults::REPORT_RESERVE_MAX.min(deadline.margin / 2)
+    });
+    announce(&settings, deadline_source);
+    let start_up = StartUp::prepare(mode);
+    let reporter = Reporter {
+        collector,
+        narrator,
+        builder,
+        format,
+        level,
+        report,
+        report_time,
+        now: clock.now(),
+    };
+    let mut runtime = match Runtime::new(Supervisor::new(settings), programs, start_up, clock, run, reporter) {
+        Ok(runtime) => runtime,
+        Err(errno) => {
+            Runtime::<Reporter>::say_plainly(&format!("curfew: cannot set up the event loop: {}", errno.desc()));
+            return STATUS_REFUSED;
+        }
+    };
+    panic::set_hook(Box::new(|information| {
+        *PANIC.lock().unwrap_or_else(PoisonError::into_inner) = Some(information.to_string());
+    }));
+    // Whatever state a panic left it in, the list of our descendants is the kernel's.
+    let result = panic::catch_unwind(AssertUnwindSafe(|| runtime.run()));
+    match result {
+        Ok(Ok(status)) => status,
+        Ok(Err(errno)) => {
+            runtime.kill_everything();
+            Runtime::<Reporter>::say_plainly(&format!("curfew: cannot receive signals: {}", errno.desc()));
+            STATUS_REFUSED
+        }
+        Err(_) => {
+            runtime.kill_everything();
+            let panic = PANIC.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
+            Runtime::<Reporter>::say_plainly(&format!(
+                "curfew: a bug in curfew; every service was killed with SIGKILL. Please report this: {panic}"
+            ));
+            STATUS_BUG
+        }
+    }
+}
+
+fn announce(settings: &Settings, deadline_source: &str) {
+    let services = settings.services.len();
+    let version = env!("CARGO_PKG_VERSION");
+    let deadline = settings.deadline.map_or_else(
+        || "no deadline".to_owned(),
+        |deadline| {
+            let [total, budget] = [deadline.deadline, deadline.budget()].map(words);
+            format!("deadline {total} ({deadline_source}), budget {budget}")
+        },
+    );
+    // A guess must be seen, so that it can be corrected.
+    if settings.mode == Mode::ManyServices || deadline_source == "assumed" {
+        tracing::info!(event = "curfew.started", services, "curfew {version}: {services} to run, {deadline}");
+    } else {
+        tracing::debug!(event = "curfew.started", services, "curfew {version}: {deadline}");
+    }
+}
+
+fn words(duration: Duration) -> String {
+    humantime::format_duration(duration).to_string()
+}
+
+/// Names this run: the pid, and the moment, since pids come again.
+fn run_name() -> String {
+    let since_epoch = time_of_day().duration_since(UNIX_EPOCH).unwrap_or_default();
+    format!("{}-{:x}", std::process::id(), since_epoch.as_micros())
+}
