@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 
 use crate::log::{Record, milliseconds};
 use crate::supervisor::{
-    Cause, End, EndMeaning, Failure, Kind, Notice, Pid, Recipients, Scale, Sender, ServiceId, Settings, Signal,
-    StartFailure, Target, Timestamp, Verdict,
+    Cause, End, EndMeaning, Failure, Kind, Notice, Pid, Recipients, Scale, Sender, ServiceId, Settings,
+    Signal, StartFailure, Target, Timestamp, Verdict,
 };
 
 /// The version of the report's schema. It rises when a key changes its meaning or goes away.
@@ -67,7 +67,13 @@ struct StrayEntry {
 
 impl ReportBuilder {
     /// A report of a run that begins now.
-    pub fn new(name: &str, run: &str, settings: &Settings, deadline_source: &str, started: SystemTime) -> Self {
+    pub fn new(
+        name: &str,
+        run: &str,
+        settings: &Settings,
+        deadline_source: &str,
+        started: SystemTime,
+    ) -> Self {
         let services = (0..=settings.services.len()).map(ServiceId::new).map(|id| {
             let kind = match settings.services.get(id.index()).map(|service| service.kind) {
                 Some(Kind::Service) => "service",

@@ -40,7 +40,7 @@ static PANIC: Mutex<Option<String>> = Mutex::new(None);
 
 /// Supervises to the end, and returns the exit status. Signals must be blocked.
 pub fn supervise(plan: Plan, clock: Clock, collector: Collector) -> u8 {
-    let Plan { name, settings, programs, deadline_source, report, format, level } = plan;
+    let Plan { name, mut settings, programs, deadline_source, report, format, level } = plan;
     let mode = settings.mode;
     let run = run_name();
     let commands = programs.iter().map(|program| program.command[0].to_string_lossy().into_owned()).collect();
@@ -51,20 +51,17 @@ pub fn supervise(plan: Plan, clock: Clock, collector: Collector) -> u8 {
     });
     announce(&settings, deadline_source);
     let start_up = StartUp::prepare(mode);
-    let reporter = Reporter {
-        collector,
-        narrator,
-        builder,
-        format,
-        level,
-        report,
-        report_time,
-        now: clock.now(),
-    };
-    let mut runtime = match Runtime::new(Supervisor::new(settings), programs, start_up, clock, run, reporter) {
+    settings.seat = start_up.seat();
+    let reporter =
+        Reporter { collector, narrator, builder, format, level, report, report_time, now: clock.now() };
+    let mut runtime = match Runtime::new(Supervisor::new(settings), programs, start_up, clock, run, reporter)
+    {
         Ok(runtime) => runtime,
         Err(errno) => {
-            Runtime::<Reporter>::say_plainly(&format!("curfew: cannot set up the event loop: {}", errno.desc()));
+            Runtime::<Reporter>::say_plainly(&format!(
+                "curfew: cannot set up the event loop: {}",
+                errno.desc()
+            ));
             return STATUS_REFUSED;
         }
     };

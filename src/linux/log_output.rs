@@ -51,9 +51,10 @@ impl LogOutput {
     pub(crate) fn waiting_on(&self) -> Option<BorrowedFd<'_>> {
         match &self.way {
             _ if self.lines.is_empty() => None,
-            Way::Own(descriptor) | Way::Socket(descriptor) | Way::NoWait(descriptor) | Way::Ask(descriptor) => {
-                Some(descriptor.as_fd())
-            }
+            Way::Own(descriptor)
+            | Way::Socket(descriptor)
+            | Way::NoWait(descriptor)
+            | Way::Ask(descriptor) => Some(descriptor.as_fd()),
             Way::Plain(_) | Way::Nowhere => None,
         }
     }
@@ -78,7 +79,9 @@ impl LogOutput {
         // A line that is half written is not torn.
         let keep = usize::from(self.written > 0);
         while self.queued > self.capacity && self.lines.len() > keep + 1 {
-            let Some(oldest) = self.lines.remove(keep) else { break };
+            let Some(oldest) = self.lines.remove(keep) else {
+                break;
+            };
             self.queued -= oldest.len();
             self.dropped += 1;
         }
@@ -138,8 +141,12 @@ impl Way {
 
 fn choose_way() -> Way {
     let standard_error = std::io::stderr();
-    let Ok(status) = fstat(&standard_error) else { return Way::Nowhere };
-    let Ok(descriptor) = duplicate(standard_error.as_fd()) else { return Way::Nowhere };
+    let Ok(status) = fstat(&standard_error) else {
+        return Way::Nowhere;
+    };
+    let Ok(descriptor) = duplicate(standard_error.as_fd()) else {
+        return Way::Nowhere;
+    };
     match SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT {
         SFlag::S_IFREG => Way::Plain(descriptor),
         SFlag::S_IFSOCK => Way::Socket(descriptor),
@@ -165,7 +172,8 @@ fn reopen() -> Option<OwnedFd> {
 fn write_no_wait(descriptor: &OwnedFd, bytes: &[u8]) -> nix::Result<usize> {
     let vector = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
     // SAFETY: one valid buffer, only read from. An offset of -1 means the current one.
-    let result = unsafe { libc::pwritev2(descriptor.as_raw_fd(), &raw const vector, 1, -1, libc::RWF_NOWAIT) };
+    let result =
+        unsafe { libc::pwritev2(descriptor.as_raw_fd(), &raw const vector, 1, -1, libc::RWF_NOWAIT) };
     Errno::result(result).map(|count| count as usize)
 }
 

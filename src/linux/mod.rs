@@ -1,7 +1,7 @@
 //! The thin layer over Linux: it performs and observes. No policy, no durations of its own.
 
-pub mod clock;
 mod census;
+pub mod clock;
 mod delivery;
 mod exec_pipe;
 mod log_output;

@@ -37,7 +37,15 @@ impl Process {
         let group = fields.next()?.parse().ok()?;
         let session = fields.next()?.parse().ok()?;
         let start_time = fields.nth(15)?.parse().ok()?;
-        Some(Self { pid, name, is_dead: matches!(state, "Z" | "X" | "x"), parent, group, session, start_time })
+        Some(Self {
+            pid,
+            name,
+            is_dead: matches!(state, "Z" | "X" | "x"),
+            parent,
+            group,
+            session,
+            start_time,
+        })
     }
 }
 
@@ -70,7 +78,9 @@ impl FamilyTree {
             Self::Scanned(children) => children.get(&parent).cloned().unwrap_or_default(),
             Self::Listed => {
                 // A process's children are listed under the thread that made them.
-                let Ok(threads) = fs::read_dir(format!("/proc/{parent}/task")) else { return Vec::new() };
+                let Ok(threads) = fs::read_dir(format!("/proc/{parent}/task")) else {
+                    return Vec::new();
+                };
                 let mut children = Vec::new();
                 for thread in threads.flatten() {
                     read_list(&thread.path().join("children"), &mut children);
@@ -87,7 +97,9 @@ impl FamilyTree {
         let mut open = roots;
         while let Some(pid) = open.pop() {
             // A dead process has no children any more; only its parent's wait is missing.
-            let Some(process) = Process::read(pid).filter(|process| !process.is_dead) else { continue };
+            let Some(process) = Process::read(pid).filter(|process| !process.is_dead) else {
+                continue;
+            };
             open.extend(self.children(pid.number()).into_iter().filter(|child| seen.insert(*child)));
             found.push(process);
         }
@@ -113,7 +125,9 @@ pub(crate) fn all_processes() -> impl Iterator<Item = Process> {
 }
 
 fn read_list(path: &std::path::Path, pids: &mut Vec<Pid>) {
-    let Ok(text) = fs::read_to_string(path) else { return };
+    let Ok(text) = fs::read_to_string(path) else {
+        return;
+    };
     pids.extend(text.split_ascii_whitespace().filter_map(|number| Pid::new(number.parse().ok()?)));
 }
 

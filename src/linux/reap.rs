@@ -13,17 +13,19 @@ pub(crate) enum Children {
     Living,
     /// One has ended.
     Ended(Pid, End),
+    /// One was stopped: it is still there.
+    Stopped(Pid),
 }
 
-/// Reaps one child that has ended, if there is one.
+/// Reaps one child that has ended, if there is one, or tells of one that was stopped.
 ///
 /// Call it until it says otherwise: one SIGCHLD can stand for many deaths. `__WALL`: also children made by clone(2)
 /// with another signal than SIGCHLD.
 pub(crate) fn reap() -> Children {
-    wait(libc::WEXITED | libc::WNOHANG | libc::__WALL)
+    wait(libc::WEXITED | libc::WSTOPPED | libc::WNOHANG | libc::__WALL)
 }
 
-/// The same without reaping.
+/// Looks for one that has ended, without reaping.
 pub(crate) fn look() -> Children {
     wait(libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL)
 }
@@ -45,6 +47,7 @@ fn wait(options: i32) -> Children {
         let (number, status) = unsafe { (information.si_pid(), information.si_status()) };
         return match Pid::new(number) {
             None => Children::Living,
+            Some(pid) if information.si_code == libc::CLD_STOPPED => Children::Stopped(pid),
             Some(pid) => Children::Ended(pid, decode(information.si_code, status)),
         };
     }

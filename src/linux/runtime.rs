@@ -14,10 +14,11 @@ use super::signal_inbox::SignalInbox;
 use super::signal_mask::unblock_all_signals;
 use super::spawn::{Program, spawn};
 use super::start_up::StartUp;
+use super::terminal::stop_self;
 use super::wait_set::{Ready, WaitSet};
 use crate::supervisor::{
-    Command, Event, Mode, Notice, Pid, Recipients, ServiceId, Signal, Stray, Supervisor, Target,
-    Timestamp, defaults,
+    Command, Event, Mode, Notice, Pid, Recipients, ServiceId, Signal, Stray, Supervisor, Target, Timestamp,
+    defaults,
 };
 
 /// Hears what is decided, and turns it into lines and a report.
@@ -118,7 +119,7 @@ impl<L: Listener> Runtime<L> {
         let me = std::process::id() as i32;
         let end = self.clock.now() + defaults::LAST_RESORT;
         loop {
-            while let Children::Ended(..) = reap() {}
+            while matches!(reap(), Children::Ended(..) | Children::Stopped(_)) {}
             if look() == Children::None || self.clock.now() >= end {
                 return;
             }
@@ -174,7 +175,17 @@ impl<L: Listener> Runtime<L> {
     }
 
     fn reap_all(&mut self) {
-        while let Children::Ended(pid, end) = reap() {
+        loop {
+            let (pid, end) = match reap() {
+                Children::None | Children::Living => return,
+                Children::Ended(pid, end) => (pid, end),
+                Children::Stopped(pid) => {
+                    if let Some(service) = self.family.leaders.get(&pid).copied() {
+                        self.handle(Event::LeaderStopped { service });
+                    }
+                    continue;
+                }
+            };
             if let Some(service) = self.family.leaders.remove(&pid) {
                 // How far it came is told before its death.
                 self.look_at_exec_pipe(service);
@@ -188,7 +199,9 @@ impl<L: Listener> Runtime<L> {
     }
 
     fn look_at_exec_pipe(&mut self, service: ServiceId) {
-        let Some(pipe) = self.exec_pipes.get(&service) else { return };
+        let Some(pipe) = self.exec_pipes.get(&service) else {
+            return;
+        };
         let event = match pipe.look() {
             ExecResult::Pending => return,
             ExecResult::Executed => Event::Executed { service },
@@ -238,9 +251,15 @@ impl<L: Listener> Runtime<L> {
         match command {
             Command::Start { service } => self.start(service),
             Command::Signal { service, recipients, signal } => self.signal(service, recipients, signal),
+            Command::Resume { service } => self.resume(service),
+            Command::StopSelf => {
+                self.write_log();
+                stop_self();
+            }
             Command::TakeCensus => self.census_wanted = true,
             Command::Tell(notice) => self.listener.hear(&notice),
             Command::Finish { status } => {
+                self.give_terminal_back();
                 // The lines so far are out before the disk is touched.
                 self.write_log();
                 for line in self.listener.finish(status) {
@@ -283,7 +302,8 @@ impl<L: Listener> Runtime<L> {
             (Recipients::Leader(_), None) => Vec::new(),
             (Recipients::Strays, _) => {
                 let mine = self.strays.iter().filter(|found| self.belongs_to(found, service));
-                mine.flat_map(|found| outcome(found.process.pid, to_process(&found.process, signal))).collect()
+                mine.flat_map(|found| outcome(found.process.pid, to_process(&found.process, signal)))
+                    .collect()
             }
             (Recipients::Stray(pid), _) => {
                 let one = self.strays.iter().filter(|found| found.process.pid == pid);
@@ -293,6 +313,24 @@ impl<L: Listener> Runtime<L> {
         for (pid, errno) in refused {
             if self.refused.insert(pid) {
                 self.feed(Event::SignalRefused { service, pid, errno: errno as i32 });
+            }
+        }
+    }
+
+    fn resume(&mut self, service: ServiceId) {
+        let Some(leader) = self.leaders[service.index()] else {
+            return;
+        };
+        if let Some(terminal) = &self.start_up.context.terminal {
+            terminal.hand_over(leader.number());
+        }
+        self.signal(service, Recipients::Leader(Target::Group), Signal::CONT);
+    }
+
+    fn give_terminal_back(&self) {
+        if let Some(terminal) = &self.start_up.context.terminal {
+            for group in self.family.sessions.keys() {
+                terminal.take_back(*group);
             }
         }
     }
@@ -313,7 +351,11 @@ impl<L: Listener> Runtime<L> {
         if self.log.is_empty() {
             let dropped = self.log.take_dropped();
             if dropped > 0 {
-                tracing::warn!(event = "log.dropped", lines = dropped, "log lines were lost: nobody read them in time");
+                tracing::warn!(
+                    event = "log.dropped",
+                    lines = dropped,
+                    "log lines were lost: nobody read them in time"
+                );
                 for line in self.listener.take_lines() {
                     self.log.push(line);
                 }

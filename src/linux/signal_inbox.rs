@@ -23,7 +23,9 @@ impl SignalInbox {
     pub(crate) fn open(leave_alone: &[Signal]) -> io::Result<Self> {
         let (read, write) = UnixStream::pair()?;
         let signals = Signal::all()
-            .filter(|signal| !is_fault(*signal) && !is_ignored_by_us(*signal) && !leave_alone.contains(signal))
+            .filter(|signal| {
+                !is_fault(*signal) && !is_ignored_by_us(*signal) && !leave_alone.contains(signal)
+            })
             .map(Signal::number);
         let delivery = SignalDelivery::with_pipe(read, write, WithRawSiginfo, signals)?;
         for signal in Signal::all().filter(|signal| is_ignored_by_us(*signal)) {
@@ -37,7 +39,9 @@ impl SignalInbox {
     pub(crate) fn take(&mut self) -> Vec<(Signal, Sender)> {
         self.delivery
             .pending()
-            .filter_map(|information| Some((Signal::from_number(information.si_signo)?, sender(&information))))
+            .filter_map(|information| {
+                Some((Signal::from_number(information.si_signo)?, sender(&information)))
+            })
             .collect()
     }
 }

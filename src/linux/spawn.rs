@@ -7,8 +7,8 @@ use nix::errno::Errno;
 use nix::libc;
 
 use super::exec_pipe::{ExecPipe, encode};
-use super::terminal::{Place, Terminal};
-use crate::supervisor::{Pid, Signal, StartFailure, StartStep};
+use super::terminal::Terminal;
+use crate::supervisor::{Pid, Seat, Signal, StartFailure, StartStep};
 
 /// What to execute for a service, and with what around it.
 #[derive(Clone, Debug)]
@@ -48,21 +48,11 @@ struct Prepared {
     parent_death: i32,
     parent: i32,
     seat: Seat,
+    /// The terminal of which the child takes the foreground.
+    foreground_of: Option<RawFd>,
     standard_input: Option<RawFd>,
     open_files: Option<libc::rlimit>,
     keep_hup_ignored: bool,
-}
-
-/// Which session and group the child makes for itself. It does so alone: if curfew did it too, the later of the two
-/// would fail.
-#[derive(Clone, Copy)]
-enum Seat {
-    /// A session of its own.
-    OwnSession,
-    /// A group of its own in our session, and the foreground of this terminal if it is ours to give.
-    OwnGroup(Option<RawFd>),
-    /// Our own group.
-    SharedGroup,
 }
 
 /// Forks, and executes the program in the child. What happens after the fork is told by the pipe.
@@ -89,7 +79,13 @@ pub(crate) fn spawn(
     if result == 0 {
         // SAFETY: we are the child, and every pointer is valid: made above, and nothing moved since.
         unsafe {
-            run_child(&prepared, &argument_pointers, &environment_pointers, &shell_arguments, child_end.as_raw_fd())
+            run_child(
+                &prepared,
+                &argument_pointers,
+                &environment_pointers,
+                &shell_arguments,
+                child_end.as_raw_fd(),
+            )
         }
     }
     let errno = Errno::last();
@@ -153,15 +149,10 @@ fn prepare(program: &Program, extra: &[(&str, &str)], context: &ChildContext) ->
         directory,
         parent_death: program.parent_death.map_or(0, Signal::number),
         parent: std::process::id() as i32,
-        seat: match context.terminal.as_ref().map(|terminal| (terminal.place(), terminal.to_hand_over())) {
-            None => Seat::OwnSession,
-            Some((Place::OwnGroup, device)) => Seat::OwnGroup(device),
-            Some((Place::SharedGroup, _)) => Seat::SharedGroup,
-        },
+        seat: context.terminal.as_ref().map_or(Seat::NoTerminal, Terminal::seat),
+        foreground_of: context.terminal.as_ref().and_then(Terminal::to_hand_over),
         standard_input: context.standard_input.as_ref().map(AsRawFd::as_raw_fd),
-        open_files: context
-            .open_files
-            .map(|(soft, hard)| libc::rlimit { rlim_cur: soft, rlim_max: hard }),
+        open_files: context.open_files.map(|(soft, hard)| libc::rlimit { rlim_cur: soft, rlim_max: hard }),
         keep_hup_ignored: context.keep_hup_ignored,
     })
 }
@@ -208,15 +199,16 @@ unsafe fn run_child(
 ) -> ! {
     // SAFETY: as the function's own contract says; each call below is async-signal-safe.
     unsafe {
+        // The child does it itself, and alone: if curfew did it too, the later of the two would fail.
         let seated = match prepared.seat {
-            Seat::OwnSession => libc::setsid(),
-            Seat::OwnGroup(_) => libc::setpgid(0, 0),
+            Seat::NoTerminal => libc::setsid(),
+            Seat::OwnGroup => libc::setpgid(0, 0),
             Seat::SharedGroup => 0,
         };
         if seated < 0 {
             give_up(pipe, StartStep::Session, false);
         }
-        if let Seat::OwnGroup(Some(terminal)) = prepared.seat {
+        if let Some(terminal) = prepared.foreground_of {
             // TTOU is blocked, as every signal is, so this is allowed from the background. The child does it itself:
             // it must be done before the program reads. A terminal that hung up meanwhile is no reason not to start.
             libc::tcsetpgrp(terminal, libc::getpid());
@@ -268,7 +260,9 @@ unsafe fn reset_dispositions(keep_hup_ignored: bool) {
         }
         // SAFETY: the structure is long enough. The C library would refuse 32 and 33, which posix_spawn(3) leaves
         // ignored; KILL and STOP are refused by the kernel, harmlessly.
-        unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), std::ptr::null::<u64>(), 8) };
+        unsafe {
+            libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), std::ptr::null::<u64>(), 8)
+        };
     }
 }
 

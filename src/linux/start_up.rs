@@ -10,7 +10,7 @@ use super::proc_file_system::FamilyTree;
 use super::reap::{Children, look};
 use super::spawn::ChildContext;
 use super::terminal::Terminal;
-use crate::supervisor::{Mode, Pid, Signal};
+use crate::supervisor::{Mode, Pid, Seat, Signal};
 
 /// What curfew found and did before the first process was started.
 #[derive(Debug)]
@@ -90,11 +90,19 @@ impl StartUp {
     }
 }
 
+impl StartUp {
+    /// Where the one command will run.
+    pub fn seat(&self) -> Seat {
+        self.context.terminal.as_ref().map_or(Seat::NoTerminal, Terminal::seat)
+    }
+}
+
 fn is_ignored(signal: Signal) -> bool {
     // SAFETY: a null new action only asks for the old one, which is valid for writing.
     unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
-        libc::sigaction(signal.number(), std::ptr::null(), &raw mut action) == 0 && action.sa_sigaction == libc::SIG_IGN
+        libc::sigaction(signal.number(), std::ptr::null(), &raw mut action) == 0
+            && action.sa_sigaction == libc::SIG_IGN
     }
 }
 
@@ -102,7 +110,7 @@ fn inherited_children() -> HashSet<Pid> {
     // Almost always there are none, and the kernel says so at once.
     match look() {
         Children::None => HashSet::new(),
-        Children::Living | Children::Ended(..) => {
+        Children::Living | Children::Ended(..) | Children::Stopped(_) => {
             FamilyTree::look().children(std::process::id() as i32).into_iter().collect()
         }
     }
@@ -133,7 +141,9 @@ fn raise_open_files() -> Option<(u64, u64)> {
 
 /// The descriptors above the standard streams that are open and stay open over exec.
 fn open_descriptors() -> Vec<RawFd> {
-    let Ok(directory) = std::fs::read_dir("/proc/self/fd") else { return Vec::new() };
+    let Ok(directory) = std::fs::read_dir("/proc/self/fd") else {
+        return Vec::new();
+    };
     let numbers = directory.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     numbers
         .filter(|descriptor: &RawFd| {

@@ -6,6 +6,7 @@ use nix::libc;
 use nix::unistd::{Pid as SystemPid, getpgrp, getsid, tcgetpgrp, tcsetpgrp};
 
 use super::proc_file_system::all_processes;
+use crate::supervisor::Seat;
 
 /// The terminal that controls us, if there is one.
 ///
@@ -14,17 +15,7 @@ use super::proc_file_system::all_processes;
 #[derive(Debug)]
 pub(crate) struct Terminal {
     device: OwnedFd,
-    place: Place,
-}
-
-/// Where the one command runs, as the terminal sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// In a group of its own, which gets the foreground when we have it: we are alone at the terminal.
-    OwnGroup,
-    /// In our group: others are in it (`curfew -- yes | less`), or a stream goes elsewhere. Taking the foreground away
-    /// would stop the others.
-    SharedGroup,
+    seat: Seat,
 }
 
 impl Terminal {
@@ -37,18 +28,18 @@ impl Terminal {
             .open("/dev/tty")
             .ok()?;
         let alone = [0, 1, 2].into_iter().all(is_our_terminal) && !group_has_others();
-        let place = if alone { Place::OwnGroup } else { Place::SharedGroup };
-        Some(Self { device: device.into(), place })
+        let seat = if alone { Seat::OwnGroup } else { Seat::SharedGroup };
+        Some(Self { device: device.into(), seat })
     }
 
     /// Where the one command runs.
-    pub(crate) const fn place(&self) -> Place {
-        self.place
+    pub(crate) const fn seat(&self) -> Seat {
+        self.seat
     }
 
     /// The terminal itself, for the child to hand itself the foreground; `None` if that is not ours to give.
     pub(crate) fn to_hand_over(&self) -> Option<RawFd> {
-        (self.place == Place::OwnGroup && self.foreground_is(getpgrp())).then(|| self.device.as_raw_fd())
+        (self.seat == Seat::OwnGroup && self.foreground_is(getpgrp())).then(|| self.device.as_raw_fd())
     }
 
     /// Gives the foreground to the command's group, if it is ours: the shell's `fg` gave it to us.
@@ -60,7 +51,7 @@ impl Terminal {
 
     /// Takes the foreground back, if the command's group has it: whoever comes after us needs it.
     pub(crate) fn take_back(&self, group: i32) {
-        if self.place == Place::OwnGroup && self.foreground_is(SystemPid::from_raw(group)) {
+        if self.seat == Seat::OwnGroup && self.foreground_is(SystemPid::from_raw(group)) {
             self.set_foreground(getpgrp());
         }
     }
@@ -94,4 +85,3 @@ pub(crate) fn stop_self() {
     // SAFETY: a signal to ourselves; STOP cannot be caught, so nothing else runs before it takes effect.
     unsafe { libc::kill(libc::getpid(), libc::SIGSTOP) };
 }
-

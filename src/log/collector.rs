@@ -147,7 +147,10 @@ mod tests {
         let records = collector.take();
         assert_eq!(records.len(), 1);
         let record = &records[0];
-        assert_eq!((record.level, record.event.as_str(), record.message.as_str()), (Level::Warn, "a.b", "said 1"));
+        assert_eq!(
+            (record.level, record.event.as_str(), record.message.as_str()),
+            (Level::Warn, "a.b", "said 1")
+        );
         assert_eq!(record.service.as_deref(), Some("api"));
         assert_eq!(record.at, Timestamp::new(Duration::from_secs(3)));
         assert_eq!(Value::Object(record.fields.clone()).to_string(), r#"{"pid":7,"ok":true,"name":"x"}"#);

@@ -3,8 +3,8 @@ use std::time::Duration;
 
 use super::record::milliseconds;
 use crate::supervisor::{
-    Cause, EndMeaning, Failure, IgnoredBecause, Level, Mode, Notice, Recipients, Sender, ServiceId, Settings, Signal,
-    StartFailure, StartStep, Target, Verdict,
+    Cause, EndMeaning, Failure, IgnoredBecause, Level, Mode, Notice, Recipients, Sender, ServiceId, Settings,
+    Signal, StartFailure, StartStep, Target, Verdict,
 };
 
 /// Puts notices into words: one tracing event each.
@@ -28,7 +28,8 @@ macro_rules! say {
 impl Narrator {
     /// A narrator for these services; `commands` are what each executes, for error messages.
     pub fn new(settings: &Settings, commands: Vec<String>) -> Self {
-        let names = (0..=settings.services.len()).map(|index| settings.name(ServiceId::new(index)).to_owned());
+        let names =
+            (0..=settings.services.len()).map(|index| settings.name(ServiceId::new(index)).to_owned());
         Self { names: names.collect(), commands, mode: settings.mode, quiet: false }
     }
 
@@ -37,11 +38,23 @@ impl Narrator {
         let one = self.mode == Mode::OneCommand;
         match *notice {
             Notice::ServiceStarted { service, pid } => {
-                tracing::debug!(event = "service.started", service = self.name(service), pid = pid.number(), "started");
+                tracing::debug!(
+                    event = "service.started",
+                    service = self.name(service),
+                    pid = pid.number(),
+                    "started"
+                );
             }
             Notice::ServiceReady { service, pid, after } => {
                 let after_ms = milliseconds(after);
-                say!(one, event = "service.ready", service = self.name(service), pid = pid.number(), after_ms, "up");
+                say!(
+                    one,
+                    event = "service.ready",
+                    service = self.name(service),
+                    pid = pid.number(),
+                    after_ms,
+                    "up"
+                );
             }
             Notice::StartFailed { service, failure } => {
                 tracing::error!(
@@ -80,7 +93,9 @@ impl Narrator {
                     IgnoredBecause::AlreadyStopping => "a stop is under way; a second SIGINT hastens it",
                     IgnoredBecause::Dropped => "--map drops it",
                     IgnoredBecause::NotForwarded => "no running service has it in its `forward` list",
-                    IgnoredBecause::NoReload => "the configuration cannot be reloaded in this version; restart instead",
+                    IgnoredBecause::NoReload => {
+                        "the configuration cannot be reloaded in this version; restart instead"
+                    }
                 };
                 let sender = describe_sender(sender);
                 match reason {
@@ -232,17 +247,26 @@ impl Narrator {
     fn stop_requested(&mut self, cause: Cause, budget: Option<Duration>) {
         let by_itself = matches!(cause, Cause::ServiceEnded { .. } | Cause::ServiceFailed { .. });
         self.quiet = self.mode == Mode::OneCommand && by_itself;
-        let within = budget.map_or_else(|| "no deadline".to_owned(), |budget| format!("budget {}", words(budget)));
+        let within =
+            budget.map_or_else(|| "no deadline".to_owned(), |budget| format!("budget {}", words(budget)));
         let budget_ms = budget.map(milliseconds);
         let text = self.cause(cause);
-        say!(self.quiet, event = "stop.requested", cause = text.as_str(), budget_ms, "🛑 stop requested: {text}; {within}");
+        say!(
+            self.quiet,
+            event = "stop.requested",
+            cause = text.as_str(),
+            budget_ms,
+            "🛑 stop requested: {text}; {within}"
+        );
     }
 
     /// The cause in words.
     pub fn cause(&self, cause: Cause) -> String {
         match cause {
             Cause::Signal { signal, sender } => format!("SIG{signal}{}", describe_sender(sender)),
-            Cause::ServiceEnded { service, end } => format!("{} ended unasked with {end}", self.name(service)),
+            Cause::ServiceEnded { service, end } => {
+                format!("{} ended unasked with {end}", self.name(service))
+            }
             Cause::ServiceFailed { service, failure: Failure::Ended(end) } => {
                 format!("{} failed with {end}", self.name(service))
             }
@@ -273,9 +297,19 @@ impl Narrator {
         let wait_ms = wait.map(milliseconds);
         let name = signal.to_string();
         if signal == Signal::KILL {
-            tracing::warn!(event, service, stage, of, signal = name, to, wait_ms, "sent SIGKILL to all that is left");
+            tracing::warn!(
+                event,
+                service,
+                stage,
+                of,
+                signal = name,
+                to,
+                wait_ms,
+                "sent SIGKILL to all that is left"
+            );
         } else {
-            let limit = wait.map_or_else(|| "without limit".to_owned(), |wait| format!("up to {}", words(wait)));
+            let limit =
+                wait.map_or_else(|| "without limit".to_owned(), |wait| format!("up to {}", words(wait)));
             tracing::info!(
                 event,
                 service,
@@ -300,29 +334,14 @@ impl Narrator {
         let event = "stop.complete";
         let of = budget.map_or_else(String::new, |budget| format!(" of {}", words(budget)));
         let near = if near_miss { ", a near miss" } else { "" };
-        let text = format!("🏁 shutdown complete: {verdict}{near}, exit status {status}, {}{of}", words(after));
-        let (after_ms, budget_ms, verdict_name) = (milliseconds(after), budget.map(milliseconds), verdict.to_string());
+        let text =
+            format!("🏁 shutdown complete: {verdict}{near}, exit status {status}, {}{of}", words(after));
+        let (after_ms, budget_ms, verdict_name) =
+            (milliseconds(after), budget.map(milliseconds), verdict.to_string());
         if near_miss || verdict >= Verdict::Killed {
-            tracing::warn!(
-                event,
-                verdict = verdict_name,
-                status,
-                after_ms,
-                budget_ms,
-                near_miss,
-                "{text}"
-            );
+            tracing::warn!(event, verdict = verdict_name, status, after_ms, budget_ms, near_miss, "{text}");
         } else {
-            say!(
-                self.quiet,
-                event,
-                verdict = verdict_name,
-                status,
-                after_ms,
-                budget_ms,
-                near_miss,
-                "{text}"
-            );
+            say!(self.quiet, event, verdict = verdict_name, status, after_ms, budget_ms, near_miss, "{text}");
         }
     }
 
@@ -331,7 +350,9 @@ impl Narrator {
         let reason = reason.split(" (os error").next().unwrap_or_default();
         let command = self.commands.get(service.index()).map_or("?", String::as_str);
         match failure.step {
-            StartStep::Execute if failure.not_found => format!("cannot execute {command:?}: command not found"),
+            StartStep::Execute if failure.not_found => {
+                format!("cannot execute {command:?}: command not found")
+            }
             StartStep::Execute if failure.errno == 2 => {
                 format!("cannot execute {command:?}: the file is there, but its interpreter or loader is not")
             }

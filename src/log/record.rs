@@ -51,8 +51,22 @@ pub enum LineFormat {
 
 /// Fields that the sentence says already: people need them once, machines get them in JSON.
 const IN_THE_SENTENCE: [&str; 16] = [
-    "after_ms", "budget_ms", "cause", "errno", "from_ms", "near_miss", "of", "per_mille", "services", "stage", "status",
-    "step", "to_ms", "verdict", "wait_ms", "waited_ms",
+    "after_ms",
+    "budget_ms",
+    "cause",
+    "errno",
+    "from_ms",
+    "near_miss",
+    "of",
+    "per_mille",
+    "services",
+    "stage",
+    "status",
+    "step",
+    "to_ms",
+    "verdict",
+    "wait_ms",
+    "waited_ms",
 ];
 
 impl Level {

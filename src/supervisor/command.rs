@@ -18,6 +18,13 @@ pub enum Command {
         /// What to send.
         signal: Signal,
     },
+    /// Give the terminal's foreground to the service's group, if it is ours, and continue the group: the shell's `fg`.
+    Resume {
+        /// The service.
+        service: ServiceId,
+    },
+    /// Stop ourselves, as Ctrl-Z stops the command: the shell that waits for us takes the terminal back.
+    StopSelf,
     /// Look for strays. Answered by [`Event::Census`](super::Event::Census).
     TakeCensus,
     /// Say what was decided: a line of the log and of the report.

@@ -104,7 +104,10 @@ mod tests {
     #[test]
     fn ends_read_as_people_say_them() {
         assert_eq!(End::Exited(3).to_string(), "exit status 3");
-        assert_eq!(End::Signaled { number: 11, core_dumped: true }.to_string(), "signal SIGSEGV (core dumped)");
+        assert_eq!(
+            End::Signaled { number: 11, core_dumped: true }.to_string(),
+            "signal SIGSEGV (core dumped)"
+        );
         assert_eq!(End::Signaled { number: 32, core_dumped: false }.to_string(), "signal 32");
     }
 

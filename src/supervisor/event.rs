@@ -38,6 +38,11 @@ pub enum Event {
         /// How.
         end: End,
     },
+    /// The service's leader was stopped (Ctrl-Z, SIGSTOP) and is not told apart from one that hangs, but by this.
+    LeaderStopped {
+        /// The service.
+        service: ServiceId,
+    },
     /// Another descendant ended and was reaped: a stray.
     StrayEnded {
         /// The process.

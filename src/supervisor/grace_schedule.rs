@@ -86,7 +86,9 @@ impl GraceSchedule {
         for (index, stage) in stages.iter().enumerate() {
             match stage.wait {
                 Wait::For(Duration::ZERO) => return Err(ScheduleError::ZeroWait(index)),
-                Wait::Open if index + 1 < stages.len() => return Err(ScheduleError::OpenWaitBeforeEnd(index)),
+                Wait::Open if index + 1 < stages.len() => {
+                    return Err(ScheduleError::OpenWaitBeforeEnd(index));
+                }
                 Wait::For(_) | Wait::Open => {}
             }
             if matches!(stage.signal, StageSignal::Fixed(Signal::STOP | Signal::CONT | Signal::KILL)) {

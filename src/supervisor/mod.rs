@@ -35,7 +35,7 @@ pub use grace_schedule::{GraceSchedule, ScheduleError, Stage, StageSignal, Targe
 pub use notice::{EndMeaning, IgnoredBecause, Level, Notice};
 pub use pid::Pid;
 pub use service_id::ServiceId;
-pub use settings::{Deadline, ExitStatusPolicy, Kind, Mode, ServiceSettings, Settings};
+pub use settings::{Deadline, ExitStatusPolicy, Kind, Mode, Seat, ServiceSettings, Settings};
 pub use signal::Signal;
 pub use signal_set::SignalSet;
 pub use start_failure::{StartFailure, StartStep};

@@ -20,6 +20,8 @@ pub struct Settings {
     pub stop_signals: SignalSet,
     /// What is sent instead of a signal that curfew received; `None` drops the signal wholly.
     pub map: BTreeMap<Signal, Option<Signal>>,
+    /// Where the one command runs, as the terminal sees it.
+    pub seat: Seat,
     /// Whether a reload of the configuration is possible: there is a file.
     pub reloadable: bool,
     /// Where the exit status comes from.
@@ -33,6 +35,19 @@ pub enum Mode {
     OneCommand,
     /// A system of services.
     ManyServices,
+}
+
+/// Where the one command runs, as the terminal that controls us sees it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Seat {
+    /// There is no terminal: it has a session of its own.
+    #[default]
+    NoTerminal,
+    /// In a group of its own, which has the foreground when we would have it. The terminal's keys reach it alone.
+    OwnGroup,
+    /// In our group: others are in it (`curfew -- yes | less`), or a stream goes elsewhere, and taking the foreground
+    /// would stop them. The terminal's keys reach it as well as us.
+    SharedGroup,
 }
 
 /// When the platform kills us, and what is kept free before.
@@ -131,6 +146,7 @@ impl Settings {
             stray_grace,
             stop_signals: defaults::stop_signals(),
             map: BTreeMap::new(),
+            seat: Seat::NoTerminal,
             reloadable: false,
             exit_status: ExitStatusPolicy::Verdict,
         }

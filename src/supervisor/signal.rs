@@ -9,9 +9,9 @@ pub struct Signal(u8);
 
 /// Names by number; the index is the number. Signals above 31 are real-time signals and have no names.
 const NAMES: [&str; 32] = [
-    "", "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM",
-    "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF",
-    "WINCH", "IO", "PWR", "SYS",
+    "", "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE",
+    "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ",
+    "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
 ];
 
 /// Other names that people use for the same signals.
@@ -144,8 +144,23 @@ mod tests {
     #[test]
     fn what_is_no_signal_is_refused() {
         for text in [
-            "", "SIG", "0", "32", "33", "65", "-1", "TERMINATE", "RTMIN-1", "RTMIN+31", "RTMIN++1", "RTMIN+", "RTMAX+1",
-            "RTMAX-31", "RTMAX-", "RTMIN+99999999999", " TERM",
+            "",
+            "SIG",
+            "0",
+            "32",
+            "33",
+            "65",
+            "-1",
+            "TERMINATE",
+            "RTMIN-1",
+            "RTMIN+31",
+            "RTMIN++1",
+            "RTMIN+",
+            "RTMAX+1",
+            "RTMAX-31",
+            "RTMAX-",
+            "RTMIN+99999999999",
+            " TERM",
         ] {
             assert_eq!(Signal::parse(text), None, "{text:?}");
         }

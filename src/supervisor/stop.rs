@@ -73,7 +73,11 @@ impl Stop {
             Signal::QUIT => {
                 let again = self.last_quit.is_some_and(|quit| now.since(quit) >= defaults::SECOND_QUIT_AFTER);
                 self.last_quit.get_or_insert(now);
-                if sender == Sender::Terminal || again { Repeat::Hasten(Level::KillNow) } else { Repeat::Nothing }
+                if sender == Sender::Terminal || again {
+                    Repeat::Hasten(Level::KillNow)
+                } else {
+                    Repeat::Nothing
+                }
             }
             _ => Repeat::Nothing,
         }

@@ -57,7 +57,10 @@ impl StopOrder {
         let mut path = vec![ServiceId::new(first)];
         loop {
             let last = path[path.len() - 1];
-            let next = *dependencies[last.index()].iter().find(unplaced).expect("what is left waits for what is left");
+            let next = *dependencies[last.index()]
+                .iter()
+                .find(unplaced)
+                .expect("what is left waits for what is left");
             if let Some(start) = path.iter().position(|seen| *seen == next) {
                 return Cycle(path.split_off(start));
             }

@@ -171,7 +171,10 @@ mod tests {
         assert_eq!(status(failed(Failure::Ended(End::Exited(9))), &[CLEAN, outcome]), 9);
         assert_eq!(status(failed(Failure::Start(start_failure(StartStep::Execute, true))), &[outcome]), 127);
         assert_eq!(status(failed(Failure::Start(start_failure(StartStep::Execute, false))), &[outcome]), 126);
-        assert_eq!(status(failed(Failure::Start(start_failure(StartStep::Directory, false))), &[outcome]), 126);
+        assert_eq!(
+            status(failed(Failure::Start(start_failure(StartStep::Directory, false))), &[outcome]),
+            126
+        );
         let survived = Outcome { survived: true, ..outcome };
         assert_eq!(status(failed(Failure::Ended(End::Exited(9))), &[survived]), 81);
         assert_eq!(status(TERM, &[CLEAN, CLEAN]), 0);
@@ -199,7 +202,8 @@ mod tests {
 
     #[test]
     fn the_first_bad_status_is_the_earliest_then_the_smallest() {
-        let bad = |milliseconds, status| Outcome { failed_stopping: Some((at(milliseconds), status)), ..CLEAN };
+        let bad =
+            |milliseconds, status| Outcome { failed_stopping: Some((at(milliseconds), status)), ..CLEAN };
         assert_eq!(status(TERM, &[bad(9, 4), bad(7, 6)]), 6);
         assert_eq!(status(TERM, &[bad(7, 4), bad(7, 2)]), 2);
     }
@@ -208,7 +212,8 @@ mod tests {
     fn one_command_that_ends_by_itself_gives_its_own_status() {
         let ended = |code| Cause::ServiceEnded { service: ServiceId::new(0), end: End::Exited(code) };
         let killed_stray = Outcome { killed: true, ..Outcome::default() };
-        let one = |cause| exit_status(Mode::OneCommand, ExitStatusPolicy::Verdict, &cause, &[CLEAN, killed_stray]);
+        let one =
+            |cause| exit_status(Mode::OneCommand, ExitStatusPolicy::Verdict, &cause, &[CLEAN, killed_stray]);
         assert_eq!(one(ended(0)), 0);
         assert_eq!(one(ended(7)), 7);
         // Among many services it is a success that stops the system.

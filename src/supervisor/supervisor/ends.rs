@@ -1,0 +1,143 @@
+//! Ends of leaders, and what follows from them.
+
+use super::super::service::{Leader, State};
+use super::super::timers::Timer;
+use super::super::{
+    Cause, End, EndMeaning, Failure, Kind, Mode, Notice, ServiceId, Signal, StageSignal, Timestamp, defaults,
+};
+use super::Supervisor;
+
+impl Supervisor {
+    pub(super) fn on_leader_ended(&mut self, id: ServiceId, end: End, now: Timestamp) {
+        let service = &mut self.services[id.index()];
+        service.outcome.end = Some(end);
+        let unasked = self.stop.is_none() && matches!(service.state, State::Starting | State::Up);
+        let failed_to_start = service.outcome.start_failure.is_some();
+        if unasked && !failed_to_start && !self.is_success(id, end) && self.answers_stop_signal(id, end) {
+            self.services[id.index()].state = State::Held;
+            self.timers.set(Timer::Wait(id), now + defaults::HELD_DEATH);
+            self.tell(Notice::EndHeld { service: id, hold: defaults::HELD_DEATH });
+        } else {
+            self.conclude_end(id, end, unasked, now);
+        }
+    }
+
+    /// Says what the end of a leader means, and draws the consequences.
+    pub(super) fn conclude_end(&mut self, id: ServiceId, end: End, unasked: bool, now: Timestamp) {
+        let meaning = self.meaning(id, end, unasked);
+        let service = &mut self.services[id.index()];
+        let leader = service.leader.take();
+        match meaning {
+            EndMeaning::Killed => {
+                service.outcome.killed = true;
+                if self.kind(id) == Kind::Task {
+                    self.services[id.index()].outcome.interrupted = Some(end.status());
+                }
+            }
+            EndMeaning::Interrupted => service.outcome.interrupted = Some(end.status()),
+            EndMeaning::FailedStopping => service.outcome.failed_stopping = Some((now, end.status())),
+            EndMeaning::TaskDone | EndMeaning::Stopped | EndMeaning::Unasked | EndMeaning::Failed(_) => {}
+        }
+        let service = &mut self.services[id.index()];
+        if !matches!(service.state, State::Stopping(_)) {
+            service.state = State::Ended;
+            self.timers.clear(Timer::Wait(id));
+        }
+        // What could not even start has said so already.
+        if self.services[id.index()].outcome.start_failure.is_none()
+            && let Some(Leader { pid, forked }) = leader
+        {
+            self.tell(Notice::ServiceEnded { service: id, pid, end, meaning, after: now.since(forked) });
+        }
+        self.uncounted.insert(id);
+        self.ask_census();
+        match meaning {
+            EndMeaning::Failed(failure) => self.failed(id, failure, now),
+            EndMeaning::Unasked if self.settings.services[id.index()].essential => {
+                self.request_stop(Cause::ServiceEnded { service: id, end }, now);
+            }
+            // One command is the whole system, task or not.
+            EndMeaning::TaskDone if unasked && self.settings.mode == Mode::OneCommand => {
+                self.request_stop(Cause::ServiceEnded { service: id, end }, now);
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn meaning(&self, id: ServiceId, end: End, unasked: bool) -> EndMeaning {
+        let service = &self.services[id.index()];
+        let is_task = self.kind(id) == Kind::Task;
+        if let Some(failure) = service.outcome.start_failure {
+            return if unasked { EndMeaning::Failed(Failure::Start(failure)) } else { EndMeaning::Stopped };
+        }
+        if self.is_success(id, end) {
+            return match (is_task, unasked) {
+                (true, _) => EndMeaning::TaskDone,
+                (false, true) => EndMeaning::Unasked,
+                (false, false) => EndMeaning::Stopped,
+            };
+        }
+        if unasked {
+            return EndMeaning::Failed(Failure::Ended(end));
+        }
+        if service.is_killed() && end.answered_signal() == Some(Signal::KILL) {
+            EndMeaning::Killed
+        } else if self.answers_stop_signal(id, end) {
+            if is_task { EndMeaning::Interrupted } else { EndMeaning::Stopped }
+        } else {
+            EndMeaning::FailedStopping
+        }
+    }
+
+    /// A service failed, unasked.
+    pub(super) fn failed(&mut self, id: ServiceId, failure: Failure, now: Timestamp) {
+        if self.settings.services[id.index()].essential {
+            self.request_stop(Cause::ServiceFailed { service: id, failure }, now);
+        } else if self.stop.is_none()
+            && !self.services[id.index()].reached
+            && !self.settings.order.dependents(id).is_empty()
+        {
+            self.tell(Notice::DependencyFailed { service: id });
+        }
+    }
+
+    /// No process of `id` is left.
+    pub(super) fn down(&mut self, id: ServiceId, now: Timestamp) {
+        let is_stray = id == self.settings.stray_id();
+        let service = &mut self.services[id.index()];
+        let stopped_after = service.stopping_since.map(|since| now.since(since));
+        service.state = State::Down;
+        self.timers.clear(Timer::Wait(id));
+        self.uncounted.remove(&id);
+        if !is_stray {
+            self.active -= 1;
+        }
+        if stopped_after.is_some() || (self.stop.is_some() && !is_stray) {
+            self.tell(Notice::ServiceDown { service: id, after: stopped_after });
+        }
+        if self.stop.is_none() {
+            self.reach(id);
+            self.check_nothing_left(now);
+        } else if self.services[id.index()].turn_has_come {
+            self.settle(id);
+        }
+    }
+
+    pub(super) fn is_success(&self, id: ServiceId, end: End) -> bool {
+        self.settings.services[id.index()].success.contains(end)
+    }
+
+    /// Whether this end is the usual answer to a signal that stops things.
+    pub(super) fn answers_stop_signal(&self, id: ServiceId, end: End) -> bool {
+        let Some(signal) = end.answered_signal() else {
+            return false;
+        };
+        let in_schedule = || {
+            let stages = self.settings.services[id.index()].grace.stages();
+            stages.iter().any(|stage| stage.signal == StageSignal::Fixed(signal))
+        };
+        matches!(signal, Signal::TERM | Signal::INT | Signal::QUIT | Signal::HUP)
+            || self.settings.stop_signals.contains(signal)
+            || in_schedule()
+    }
+}

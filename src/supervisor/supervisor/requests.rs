@@ -1,0 +1,142 @@
+//! Signals to curfew: what each asks for.
+
+use super::super::service::State;
+use super::super::stop::Repeat;
+use super::super::{
+    Cause, Command, IgnoredBecause, Level, Mode, Notice, Recipients, Seat, Sender, ServiceId, Signal, Target,
+    Timestamp,
+};
+use super::Supervisor;
+
+impl Supervisor {
+    pub(super) fn on_signal(&mut self, received: Signal, sender: Sender, now: Timestamp) {
+        let sent = match self.settings.map.get(&received) {
+            Some(None) => {
+                return self.tell(Notice::SignalIgnored {
+                    signal: received,
+                    sender,
+                    reason: IgnoredBecause::Dropped,
+                });
+            }
+            Some(Some(other)) => *other,
+            None => received,
+        };
+        let ignore = |reason| Notice::SignalIgnored { signal: received, sender, reason };
+        match self.request(received, sender) {
+            Request::Stop => self.on_stop_signal(received, sent, sender, now),
+            Request::Abort => {
+                self.request_stop(Cause::Signal { signal: received, sender }, now);
+                self.hasten(Level::KillNow, received, now);
+            }
+            Request::Forward => self.forward(received, sent, sender),
+            Request::Suspend => self.suspend(received),
+            Request::Resume => {
+                self.suspending = false;
+                self.commands.push_back(Command::Resume { service: ServiceId::new(0) });
+            }
+            Request::Reload => self.tell(ignore(IgnoredBecause::NoReload)),
+            Request::Nothing => {}
+        }
+    }
+
+    /// What a signal to curfew asks for.
+    fn request(&self, signal: Signal, sender: Sender) -> Request {
+        if self.settings.stop_signals.contains(signal) {
+            return Request::Stop;
+        }
+        match (signal, self.settings.mode) {
+            (Signal::CHLD | Signal::PIPE, _) => Request::Nothing,
+            (Signal::ABRT, _) => Request::Abort,
+            (Signal::HUP, _) if sender == Sender::Terminal => Request::Stop,
+            (Signal::HUP, Mode::ManyServices) if self.settings.reloadable => Request::Reload,
+            (Signal::HUP | Signal::QUIT, Mode::ManyServices) => Request::Stop,
+            (Signal::TSTP | Signal::TTIN | Signal::TTOU | Signal::ALRM, Mode::ManyServices) => {
+                Request::Nothing
+            }
+            (Signal::TSTP | Signal::TTIN | Signal::TTOU, Mode::OneCommand) => Request::Suspend,
+            (Signal::CONT, Mode::OneCommand) => Request::Resume,
+            (_, Mode::OneCommand | Mode::ManyServices) => Request::Forward,
+        }
+    }
+
+    pub(super) fn on_stop_signal(&mut self, received: Signal, sent: Signal, sender: Sender, now: Timestamp) {
+        let Some(stop) = &mut self.stop else {
+            self.request_stop_sending(Cause::Signal { signal: received, sender }, sent, now);
+            if received == Signal::QUIT && sender == Sender::Terminal {
+                self.hasten(Level::KillNow, received, now);
+            }
+            return;
+        };
+        let ignored = |reason| Notice::SignalIgnored { signal: received, sender, reason };
+        match stop.repeat(received, sender, now) {
+            Repeat::Duplicate => self.tell(ignored(IgnoredBecause::Duplicate)),
+            Repeat::Nothing => self.tell(ignored(IgnoredBecause::AlreadyStopping)),
+            Repeat::Hasten(level) => self.hasten(level, received, now),
+        }
+    }
+
+    /// Somebody wants the job to pause. The command is stopped with the signal that nobody can ignore: TSTP itself is
+    /// discarded where no shell is left in the session. We follow when it has stopped.
+    pub(super) fn suspend(&mut self, received: Signal) {
+        if self.stop.is_some() {
+            return;
+        }
+        let service = ServiceId::new(0);
+        self.suspending = true;
+        self.commands.push_back(Command::Signal {
+            service,
+            recipients: Recipients::Leader(Target::Group),
+            signal: Signal::STOP,
+        });
+        self.tell(Notice::SignalForwarded { service, received, sent: Signal::STOP });
+    }
+
+    /// One command was stopped: so are we, or the shell would wait for ever. Without a shell nobody would continue us.
+    /// In a stop it is only slow, and gets CONT.
+    pub(super) fn on_leader_stopped(&mut self, id: ServiceId) {
+        let runs = matches!(self.services[id.index()].state, State::Starting | State::Up);
+        let shell_waits = self.settings.seat != Seat::NoTerminal || self.suspending;
+        if self.settings.mode == Mode::OneCommand && self.stop.is_none() && runs && shell_waits {
+            self.commands.push_back(Command::StopSelf);
+        }
+    }
+
+    /// Whether the terminal has sent this signal to the one command already.
+    pub(super) fn reached_command(&self, sender: Sender) -> bool {
+        self.settings.seat == Seat::SharedGroup && sender == Sender::Terminal
+    }
+
+    pub(super) fn forward(&mut self, received: Signal, sent: Signal, sender: Sender) {
+        if self.reached_command(sender) {
+            return;
+        }
+        let mut forwarded = false;
+        for index in 0..self.settings.services.len() {
+            let settings = &self.settings.services[index];
+            let runs = matches!(self.services[index].state, State::Starting | State::Up | State::Stopping(_));
+            if !settings.forward.contains(received) || !runs || self.services[index].leader.is_none() {
+                continue;
+            }
+            forwarded = true;
+            let service = ServiceId::new(index);
+            let recipients = Recipients::Leader(settings.signal_target);
+            self.commands.push_back(Command::Signal { service, recipients, signal: sent });
+            self.tell(Notice::SignalForwarded { service, received, sent });
+        }
+        if !forwarded {
+            let reason = IgnoredBecause::NotForwarded;
+            self.tell(Notice::SignalIgnored { signal: received, sender, reason });
+        }
+    }
+}
+
+/// What a signal to curfew asks for.
+enum Request {
+    Stop,
+    Abort,
+    Forward,
+    Suspend,
+    Resume,
+    Reload,
+    Nothing,
+}

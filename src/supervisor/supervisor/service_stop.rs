@@ -1,0 +1,180 @@
+//! Stopping one service, stage by stage.
+
+use std::time::Duration;
+
+use super::super::budget::{Path, Share};
+use super::super::service::{Phase, State};
+use super::super::stop::Stop;
+use super::super::timers::Timer;
+use super::super::{
+    Cause, Command, Level, Notice, Recipients, ServiceId, Signal, StageSignal, Target, Timestamp, Wait,
+    defaults,
+};
+use super::Supervisor;
+
+impl Supervisor {
+    /// Its turn has come.
+    pub(super) fn begin_stop(&mut self, id: ServiceId, now: Timestamp) {
+        let was_up = self.services[id.index()].state == State::Up;
+        self.services[id.index()].stopping_since = Some(now);
+        self.fit_to_budget(id, now);
+        let drain = self.services[id.index()].share.scale.of(self.settings_of(id).drain);
+        if self.is_kill_now() {
+            self.kill(id, now);
+        } else if was_up && !drain.is_zero() {
+            let service = &mut self.services[id.index()];
+            service.state = State::Stopping(Phase::Drain);
+            service.stage_began = now;
+            self.timers.set(Timer::Wait(id), now + drain);
+            self.tell(Notice::DrainBegun { service: id, wait: drain });
+        } else {
+            self.enter_stage(id, 0, now);
+        }
+    }
+
+    /// Its leader is gone, but not what it left behind: that begins the schedule for itself, inside its share.
+    pub(super) fn stop_strays(&mut self, id: ServiceId, now: Timestamp) {
+        let is_stray = id == self.settings.stray_id();
+        let service = &mut self.services[id.index()];
+        service.strays_stopping = true;
+        match service.state {
+            State::Stopping(_) => {
+                let rest = self.settings_of(id).grace.bounded();
+                let service = &mut self.services[id.index()];
+                let share = service.share.rescaled(now, rest);
+                self.grant(id, share, rest);
+            }
+            _ => {
+                service.stopping_since = Some(now);
+                if is_stray {
+                    service.behind = Path::default();
+                }
+                service.state = State::Stopping(Phase::Stage(0));
+                service.stage_began = now;
+                self.fit_to_budget(id, now);
+            }
+        }
+        if self.is_kill_now() {
+            self.kill(id, now);
+        } else {
+            self.enter_stage(id, 0, now);
+        }
+    }
+
+    /// Gives the service its share of what is left of the budget, from now on.
+    pub(super) fn fit_to_budget(&mut self, id: ServiceId, now: Timestamp) {
+        let Some(budget) = self.stop.as_ref().and_then(|stop| stop.budget) else {
+            return;
+        };
+        let service = &self.services[id.index()];
+        let own = service.own_path(self.settings_of(id), now);
+        let share = budget.share(now, own, service.behind);
+        self.grant(id, share, own.bounded);
+        // A wait that runs already shrinks like the others'.
+        if matches!(self.services[id.index()].state, State::Stopping(Phase::Drain | Phase::Stage(_)))
+            && let Some(at) = self.timers.get(Timer::Wait(id))
+        {
+            self.timers.set(Timer::Wait(id), now + share.scale.of(at.since(now)));
+        }
+    }
+
+    pub(super) fn grant(&mut self, id: ServiceId, share: Share, waits: Duration) {
+        self.services[id.index()].share = share;
+        if !share.scale.is_full() && !waits.is_zero() {
+            let to = share.scale.of(waits);
+            self.tell(Notice::BudgetShrunk { service: id, scale: share.scale, from: waits, to });
+        }
+    }
+
+    pub(super) fn enter_stage(&mut self, id: ServiceId, index: usize, now: Timestamp) {
+        let settings = self.settings_of(id);
+        let Some(stage) = settings.grace.stages().get(index) else {
+            return self.kill(id, now);
+        };
+        let signal = self.resolve(stage.signal);
+        let target = stage.target.unwrap_or(settings.signal_target);
+        let of = settings.grace.stages().len() + 1;
+        let written = stage.wait;
+        let service = &mut self.services[id.index()];
+        let wait = match written {
+            Wait::For(wait) => Some(service.share.scale.of(wait)),
+            Wait::Open => service.share.ends.map(|ends| ends.since(now)),
+        };
+        service.state = State::Stopping(Phase::Stage(index));
+        service.stage_began = now;
+        service.outcome.escalated |= index > 0;
+        match wait {
+            Some(wait) => self.timers.set(Timer::Wait(id), now + wait),
+            None => self.timers.clear(Timer::Wait(id)),
+        }
+        let recipients = self.recipients(id, target);
+        self.tell(Notice::StageSent { service: id, stage: index, of, signal, recipients, wait });
+        // For many programs a second signal means haste: what the terminal has sent is not sent again.
+        let sent_by_terminal = index == 0
+            && self.stop.as_ref().is_some_and(|stop| match stop.cause {
+                Cause::Signal { signal: cause, sender } => cause == signal && self.reached_command(sender),
+                _ => false,
+            });
+        if !sent_by_terminal {
+            self.send(id, recipients, signal);
+        }
+        // So that a stopped process can obey.
+        self.commands.push_back(Command::Signal { service: id, recipients, signal: Signal::CONT });
+    }
+
+    pub(super) fn kill(&mut self, id: ServiceId, now: Timestamp) {
+        let reserve = self.stop.as_ref().map_or(defaults::KILL_RESERVE_MAX, Stop::reserve);
+        let of = self.settings_of(id).grace.stages().len() + 1;
+        let recipients = self.recipients(id, Target::All);
+        let service = &mut self.services[id.index()];
+        service.stopping_since.get_or_insert(now);
+        service.state = State::Stopping(Phase::Killed);
+        service.stage_began = now;
+        service.outcome.escalated = true;
+        service.outcome.killed |= !service.strays.is_empty();
+        self.timers.set(Timer::Wait(id), now + reserve);
+        let (stage, signal, wait) = (of - 1, Signal::KILL, Some(reserve));
+        self.tell(Notice::StageSent { service: id, stage, of, signal, recipients, wait });
+        self.send(id, recipients, Signal::KILL);
+    }
+
+    /// The signal that a stage sends in this stop.
+    pub(super) fn resolve(&self, signal: StageSignal) -> Signal {
+        match (signal, &self.stop) {
+            (StageSignal::Fixed(signal), _) => signal,
+            (StageSignal::Received, Some(stop)) => stop.received,
+            (StageSignal::Received, None) => Signal::TERM,
+        }
+    }
+
+    pub(super) fn recipients(&self, id: ServiceId, target: Target) -> Recipients {
+        match self.services[id.index()].leader {
+            Some(_) => Recipients::Leader(target),
+            None => Recipients::Strays,
+        }
+    }
+
+    /// Sends a signal, and remembers for each stray which one it got last.
+    pub(super) fn send(&mut self, id: ServiceId, recipients: Recipients, signal: Signal) {
+        match recipients {
+            Recipients::Leader(_) => {}
+            Recipients::Strays => {
+                for pid in &self.services[id.index()].strays {
+                    if let Some(stray) = self.strays.get_mut(pid) {
+                        stray.signal = Some(signal);
+                    }
+                }
+            }
+            Recipients::Stray(pid) => {
+                if let Some(stray) = self.strays.get_mut(&pid) {
+                    stray.signal = Some(signal);
+                }
+            }
+        }
+        self.commands.push_back(Command::Signal { service: id, recipients, signal });
+    }
+
+    pub(super) fn is_kill_now(&self) -> bool {
+        self.stop.as_ref().is_some_and(|stop| stop.level == Level::KillNow)
+    }
+}

@@ -1,0 +1,128 @@
+//! Processes that outlive their leader.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::service::{Phase, State};
+use super::super::timers::Timer;
+use super::super::{Command, End, Notice, Pid, Recipients, ServiceId, Signal, Stray, Timestamp, defaults};
+use super::{KnownStray, Supervisor};
+
+impl Supervisor {
+    pub(super) fn ask_census(&mut self) {
+        if !std::mem::replace(&mut self.census_asked, true) {
+            self.commands.push_back(Command::TakeCensus);
+        }
+    }
+
+    pub(super) fn on_stray_ended(&mut self, pid: Pid, end: End) {
+        if let Some(stray) = self.strays.remove(&pid) {
+            let service = &mut self.services[stray.service.index()];
+            service.strays.remove(&pid);
+            service.outcome.killed |=
+                stray.signal == Some(Signal::KILL) && end.signal() == Some(Signal::KILL);
+            let (service, signal) = (stray.service, stray.signal);
+            self.tell(Notice::StrayEnded { service, pid, end: Some(end), signal });
+        }
+        // Its own children, if any, are ours now.
+        if !self.uncounted.is_empty() {
+            self.ask_census();
+        }
+    }
+
+    pub(super) fn on_census(&mut self, strays: Vec<Stray>, now: Timestamp) {
+        self.census_asked = false;
+        let stray_id = self.settings.stray_id();
+        let mut found: BTreeMap<ServiceId, Vec<Stray>> = BTreeMap::new();
+        for stray in strays {
+            // What comes to light of a service that was found empty is stopped with what belongs to none.
+            let service = stray.service.filter(|service| self.services[service.index()].state != State::Down);
+            found.entry(service.unwrap_or(stray_id)).or_default().push(stray);
+        }
+        for id in std::mem::take(&mut self.uncounted) {
+            let strays = found.remove(&id).unwrap_or_default();
+            let new = self.update_strays(id, strays);
+            if self.services[id.index()].strays.is_empty() {
+                self.down(id, now);
+            } else {
+                self.uncounted.insert(id);
+                self.on_strays(id, &new, now);
+            }
+        }
+        self.check_finished(now);
+    }
+
+    /// Notes what the census found of a service, and returns what was not known before.
+    pub(super) fn update_strays(&mut self, id: ServiceId, strays: Vec<Stray>) -> Vec<Pid> {
+        let pids: BTreeSet<Pid> = strays.iter().map(|stray| stray.pid).collect();
+        let before = std::mem::replace(&mut self.services[id.index()].strays, pids);
+        for pid in &before {
+            if !self.services[id.index()].strays.contains(pid)
+                && let Some(stray) = self.strays.remove(pid)
+            {
+                self.tell(Notice::StrayEnded { service: id, pid: *pid, end: None, signal: stray.signal });
+            }
+        }
+        let mut new = Vec::new();
+        for Stray { pid, name, .. } in strays {
+            if !before.contains(&pid) {
+                new.push(pid);
+                self.strays.insert(pid, KnownStray { service: id, signal: None });
+                self.tell(Notice::StrayFound { service: id, pid, name });
+            }
+        }
+        new
+    }
+
+    /// A service without a leader has strays.
+    pub(super) fn on_strays(&mut self, id: ServiceId, new: &[Pid], now: Timestamp) {
+        let service = &mut self.services[id.index()];
+        match service.state {
+            State::Ended => self.stop_strays(id, now),
+            State::Stopping(Phase::Drain | Phase::Stage(_)) if !service.strays_stopping => {
+                self.stop_strays(id, now);
+            }
+            // A process that came later joins the stage that the others are in.
+            State::Stopping(Phase::Stage(stage)) => {
+                let signal = self.resolve(self.settings_of(id).grace.stages()[stage].signal);
+                for pid in new {
+                    let recipients = Recipients::Stray(*pid);
+                    self.send(id, recipients, signal);
+                    self.commands.push_back(Command::Signal {
+                        service: id,
+                        recipients,
+                        signal: Signal::CONT,
+                    });
+                }
+            }
+            State::Stopping(Phase::Killed | Phase::Lingering) => {
+                service.outcome.killed = true;
+                for pid in new {
+                    self.send(id, Recipients::Stray(*pid), Signal::KILL);
+                }
+            }
+            State::Stopping(Phase::Drain) | State::Held => {}
+            State::Waiting | State::Starting | State::Up | State::Down => {
+                debug_assert!(false, "{id:?} is counted in state {:?}", service.state);
+            }
+        }
+    }
+
+    pub(super) fn check_finished(&mut self, now: Timestamp) {
+        let strays = &self.services[self.settings.stray_id().index()];
+        if self.stop.is_none() || !strays.turn_has_come {
+            return;
+        }
+        if self.active == 0 && strays.state == State::Down {
+            self.finish(now);
+        } else if self.settings.deadline.is_none()
+            && self.timers.get(Timer::BudgetEnd).is_none()
+            && self
+                .services
+                .iter()
+                .all(|service| matches!(service.state, State::Down | State::Stopping(Phase::Lingering)))
+        {
+            // Without a deadline only this wait is bounded: what KILL does not end may never end.
+            self.timers.set(Timer::BudgetEnd, now + defaults::KILL_WAIT_WITHOUT_DEADLINE);
+        }
+    }
+}

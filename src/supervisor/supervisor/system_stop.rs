@@ -1,0 +1,208 @@
+//! Stopping the whole system, inside its budget.
+
+use std::time::Duration;
+
+use super::super::budget::{Budget, Path};
+use super::super::service::{Phase, State};
+use super::super::stop::Stop;
+use super::super::timers::Timer;
+use super::super::{
+    Cause, Command, Deadline, Level, Mode, Notice, Pid, ServiceId, Signal, Timestamp, defaults, exit_status,
+    verdict,
+};
+use super::Supervisor;
+
+impl Supervisor {
+    pub(super) fn request_stop(&mut self, cause: Cause, now: Timestamp) {
+        let sent = match cause {
+            Cause::Signal { signal, .. } => signal,
+            _ => Signal::TERM,
+        };
+        self.request_stop_sending(cause, sent, now);
+    }
+
+    /// Begins the stop, unless it has begun: the clock starts at the first cause.
+    pub(super) fn request_stop_sending(&mut self, cause: Cause, received: Signal, now: Timestamp) {
+        if self.stop.is_some() {
+            return;
+        }
+        let levels = self.measure_paths(now);
+        let budget = self.settings.deadline.map(|deadline| Budget::new(deadline, now, levels));
+        let mut stop = Stop::new(cause, now, budget, self.settings.services.len());
+        stop.received = received;
+        self.stop = Some(stop);
+        if let Some(budget) = budget {
+            self.timers.set(Timer::BudgetEnd, budget.stop_by);
+        }
+        let granted = self.settings.deadline.map(Deadline::budget);
+        self.tell(Notice::StopRequested { cause, budget: granted });
+        for index in 0..self.settings.services.len() {
+            let id = ServiceId::new(index);
+            let dependents = self.settings.order.dependents(id).len();
+            let service = &mut self.services[index];
+            service.awaited = dependents;
+            if service.state == State::Waiting {
+                service.state = State::Down;
+            }
+            if dependents == 0 {
+                self.turns.push(id);
+            }
+            match (service.state, service.outcome.end) {
+                // The stop request has come that explains this death.
+                (State::Held, Some(end)) => self.conclude_end(id, end, false, now),
+                (State::Stopping(_), _) => self.fit_to_budget(id, now),
+                _ => {}
+            }
+        }
+        self.waiting = 0;
+    }
+
+    /// Notes for each service what is to be stopped after it, and returns the levels of the whole order.
+    pub(super) fn measure_paths(&mut self, now: Timestamp) -> u32 {
+        // Processes that belong to no service come last, if there are any: a level is kept for them.
+        let levels = u32::from(self.settings.mode == Mode::ManyServices);
+        let end = Path { levels, ..Path::default() };
+        let mut longest = end;
+        for position in 0..self.settings.order.start_order().len() {
+            let id = self.settings.order.start_order()[position];
+            let mut behind = end;
+            for dependency in self.settings.order.dependencies(id) {
+                behind = behind.longest(self.path_from(*dependency, now));
+            }
+            self.services[id.index()].behind = behind;
+            longest = longest.longest(self.path_from(id, now));
+        }
+        longest.levels
+    }
+
+    /// The longest way from the stop of `id` to the end.
+    pub(super) fn path_from(&self, id: ServiceId, now: Timestamp) -> Path {
+        let service = &self.services[id.index()];
+        service.own_path(self.settings_of(id), now).then(service.behind)
+    }
+
+    /// Works off the services whose turn has come.
+    pub(super) fn take_turns(&mut self, now: Timestamp) {
+        while let Some(id) = self.turns.pop() {
+            let service = &mut self.services[id.index()];
+            service.turn_has_come = true;
+            match service.state {
+                State::Down | State::Stopping(Phase::Lingering) => self.settle(id),
+                State::Starting | State::Up => self.begin_stop(id, now),
+                // It is on its way already, and is settled when it is down.
+                State::Held | State::Ended | State::Stopping(_) => {}
+                State::Waiting => unreachable!("nothing waits to be started in a stop"),
+            }
+        }
+        if self.stop.as_ref().is_some_and(|stop| stop.unsettled == 0) {
+            self.stop_what_belongs_to_none();
+        }
+    }
+
+    /// What is stopped after `id` need not wait for it any more.
+    pub(super) fn settle(&mut self, id: ServiceId) {
+        if id == self.settings.stray_id() || std::mem::replace(&mut self.services[id.index()].settled, true) {
+            return;
+        }
+        if let Some(stop) = &mut self.stop {
+            stop.unsettled -= 1;
+        }
+        for dependency in self.settings.order.dependencies(id) {
+            let service = &mut self.services[dependency.index()];
+            service.awaited -= 1;
+            if service.awaited == 0 {
+                self.turns.push(*dependency);
+            }
+        }
+    }
+
+    /// Every service is down, or is not waited for any more: what belongs to none comes last.
+    pub(super) fn stop_what_belongs_to_none(&mut self) {
+        let id = self.settings.stray_id();
+        let service = &mut self.services[id.index()];
+        if !std::mem::replace(&mut service.turn_has_come, true) {
+            service.state = State::Ended;
+            self.uncounted.insert(id);
+            self.ask_census();
+        }
+    }
+
+    pub(super) fn hasten(&mut self, level: Level, signal: Signal, now: Timestamp) {
+        let Some(stop) = &mut self.stop else { return };
+        stop.level = stop.level.max(level);
+        self.tell(Notice::StopEscalated { signal, level });
+        for index in 0..self.services.len() {
+            let id = ServiceId::new(index);
+            match (level, self.services[index].state) {
+                (
+                    Level::KillNow,
+                    State::Starting | State::Up | State::Stopping(Phase::Drain | Phase::Stage(_)),
+                ) => {
+                    self.kill(id, now);
+                }
+                (Level::NextStage, State::Stopping(Phase::Drain)) => self.enter_stage(id, 0, now),
+                (Level::NextStage, State::Stopping(Phase::Stage(stage))) => {
+                    self.enter_stage(id, stage + 1, now);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The time is up.
+    pub(super) fn on_budget_end(&mut self, now: Timestamp) {
+        let Some(stop) = &mut self.stop else { return };
+        let sweep = stop.budget.map_or(Duration::ZERO, |budget| budget.sweep);
+        let first = !std::mem::replace(&mut stop.swept, true);
+        stop.level = Level::KillNow;
+        let left: Vec<ServiceId> = (0..self.services.len())
+            .map(ServiceId::new)
+            .filter(|id| self.services[id.index()].state != State::Down)
+            .collect();
+        // Only a curfew that was not scheduled in time comes here with somebody unkilled, or uncounted.
+        if first && left.iter().any(|id| !self.services[id.index()].is_killed()) {
+            for id in left {
+                if matches!(
+                    self.services[id.index()].state,
+                    State::Starting | State::Up | State::Stopping(Phase::Drain | Phase::Stage(_))
+                ) {
+                    self.kill(id, now);
+                }
+            }
+            self.ask_census();
+            self.timers.set(Timer::BudgetEnd, now + sweep);
+            return;
+        }
+        for id in left {
+            let service = &mut self.services[id.index()];
+            let pids: Vec<Pid> = service
+                .leader
+                .iter()
+                .map(|leader| leader.pid)
+                .chain(service.strays.iter().copied())
+                .collect();
+            service.outcome.survived = !pids.is_empty();
+            for pid in pids {
+                self.tell(Notice::Survivor { service: id, pid });
+            }
+        }
+        self.finish(now);
+    }
+
+    pub(super) fn finish(&mut self, now: Timestamp) {
+        let Some(stop) = &self.stop else { return };
+        let (cause, after) = (stop.cause, now.since(stop.since));
+        let outcomes = self.outcomes();
+        let verdict = verdict(&outcomes);
+        let status = exit_status(self.settings.mode, self.settings.exit_status, &cause, &outcomes);
+        let budget = self.settings.deadline.map(Deadline::budget);
+        let near_miss = budget.is_some_and(|budget| after > budget / 100 * defaults::NEAR_MISS_PERCENT);
+        if !outcomes.iter().any(|outcome| outcome.survived) {
+            self.tell(Notice::AllStopped { after });
+        }
+        self.tell(Notice::StopComplete { verdict, status, after, budget, near_miss });
+        self.commands.push_back(Command::Finish { status });
+        self.timers.clear_all();
+        self.finished = true;
+    }
+}
