@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
 use crate::linux::clock::{Clock, time_of_day};
-use crate::linux::{Program, Runtime, StartUp};
+use crate::linux::{Program, Runtime, StartUp, write_plainly};
 use crate::log::{Collector, Level, LineFormat, Narrator};
 use crate::report::ReportBuilder;
 use crate::reporter::Reporter;
@@ -58,10 +58,7 @@ pub fn supervise(plan: Plan, clock: Clock, collector: Collector) -> u8 {
     {
         Ok(runtime) => runtime,
         Err(errno) => {
-            Runtime::<Reporter>::say_plainly(&format!(
-                "curfew: cannot set up the event loop: {}",
-                errno.desc()
-            ));
+            write_plainly(format!("curfew: cannot set up the event loop: {}\n", errno.desc()).as_bytes());
             return STATUS_REFUSED;
         }
     };
@@ -74,15 +71,14 @@ pub fn supervise(plan: Plan, clock: Clock, collector: Collector) -> u8 {
         Ok(Ok(status)) => status,
         Ok(Err(errno)) => {
             runtime.kill_everything();
-            Runtime::<Reporter>::say_plainly(&format!("curfew: cannot receive signals: {}", errno.desc()));
+            write_plainly(format!("curfew: cannot receive signals: {}\n", errno.desc()).as_bytes());
             STATUS_REFUSED
         }
         Err(_) => {
             runtime.kill_everything();
             let panic = PANIC.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
-            Runtime::<Reporter>::say_plainly(&format!(
-                "curfew: a bug in curfew; every service was killed with SIGKILL. Please report this: {panic}"
-            ));
+            let text = "a bug in curfew; every service was killed with SIGKILL. Please report this";
+            write_plainly(format!("curfew: {text}: {panic}\n").as_bytes());
             STATUS_BUG
         }
     }

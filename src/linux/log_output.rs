@@ -177,8 +177,16 @@ fn write_no_wait(descriptor: &OwnedFd, bytes: &[u8]) -> nix::Result<usize> {
     Errno::result(result).map(|count| count as usize)
 }
 
+/// Whether standard error is a stream of the journal, which has its own time stamps: `JOURNAL_STREAM` names its device
+/// and inode, and must be compared, since a redirected child still has the variable (systemd.exec(5)).
+pub fn is_written_to_journal() -> bool {
+    let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
+    let Ok(status) = fstat(std::io::stderr()) else { return false };
+    stream == format!("{}:{}", status.st_dev, status.st_ino)
+}
+
 /// For messages before there is a run: whoever waits for them waits for us.
-pub(crate) fn write_plainly(line: &[u8]) {
+pub fn write_plainly(line: &[u8]) {
     // Nobody reads: there is nowhere left to say so.
     let _ = std::io::stderr().write_all(line);
 }

@@ -17,6 +17,7 @@ mod start_up;
 mod terminal;
 mod wait_set;
 
+pub use log_output::{is_written_to_journal, write_plainly};
 pub use report_file::write_report;
 pub use runtime::{Listener, Runtime};
 pub use signal_mask::block_all_signals;

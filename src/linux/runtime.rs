@@ -7,7 +7,7 @@ use super::census::{Family, Found, RUN_VARIABLE, SERVICE_VARIABLE};
 use super::clock::Clock;
 use super::delivery::{to_child, to_group_of, to_process, to_tree_of};
 use super::exec_pipe::{ExecPipe, ExecResult};
-use super::log_output::{LogOutput, write_plainly};
+use super::log_output::LogOutput;
 use super::proc_file_system::FamilyTree;
 use super::reap::{Children, look, reap};
 use super::signal_inbox::SignalInbox;
@@ -101,6 +101,8 @@ impl<L: Listener> Runtime<L> {
     pub fn run(&mut self) -> nix::Result<u8> {
         // The first processes are forked before there is any handler: every signal is blocked until then, and waits.
         self.handle(Event::Begin);
+        // Whoever unmounts the directory we were started in must not be held up by us.
+        let _ = std::env::set_current_dir("/");
         self.open_signals()?;
         self.count();
         loop {
@@ -136,11 +138,6 @@ impl<L: Listener> Runtime<L> {
             // One of them will end, and its signal ends this wait.
             self.wait_set.wait(Some(defaults::LAST_RESORT / 100));
         }
-    }
-
-    /// Says a last line, whatever state we are in.
-    pub fn say_plainly(line: &str) {
-        write_plainly(format!("{line}\n").as_bytes());
     }
 
     fn open_signals(&mut self) -> nix::Result<()> {

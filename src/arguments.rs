@@ -1,0 +1,426 @@
+//! The command line as it was typed: nothing is checked here but that every option exists.
+
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+
+use clap::builder::ValueHint;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, ArgAction, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::config::{UsageError, Warning, nearest};
+use crate::error::Error;
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(name = "curfew", version, about = ABOUT, override_usage = USAGE, after_help = AFTER_HELP)]
+#[command(max_term_width = 110, disable_help_subcommand = false, subcommand_required = true)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub task: Task,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Task {
+    /// Run one command or many services, and bring all of it down in time
+    #[command(about = RUN_ABOUT, override_usage = RUN_USAGE, after_help = AFTER_HELP)]
+    Run(Box<RunArguments>),
+}
+
+/// What was asked for.
+#[derive(Debug)]
+pub enum Request {
+    /// To do something.
+    Task(Task),
+    /// To see the help or the version: `print` writes it to the standard output. The exit status is 0.
+    Help(clap::Error),
+}
+
+/// The arguments of `curfew run`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct RunArguments {
+    /// The options.
+    #[command(flatten)]
+    pub options: Options,
+    /// The command and its arguments, after `--`
+    #[arg(last = true, value_name = "COMMAND", help_heading = "What to run")]
+    pub command: Vec<OsString>,
+}
+
+/// The options of `curfew run`. Each but `--service` is also a variable, see [`variable`].
+#[derive(Args, Clone, Debug, Default)]
+pub struct Options {
+    /// Run the services described in this file (TOML)
+    ///
+    /// Example: --config /etc/myproject.toml.
+    /// Default: none; then --service or a COMMAND says what to run.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "What to run")]
+    pub config: Option<PathBuf>,
+
+    /// Run this service; may be repeated
+    ///
+    /// The command is split into words, without a shell.
+    /// Example: --service api='myproject api --port 8000' --service dashboard='myproject dashboard'.
+    /// Default: none.
+    #[arg(long, value_name = "NAME=COMMAND", help_heading = "What to run")]
+    pub service: Vec<String>,
+
+    /// The name of the system, or of the one command
+    ///
+    /// Letters a to z, digits, `-` and `_`. It stands in the log and the report.
+    /// Example: --name myproject.
+    /// Default: the file's `name`, else the name of the file or of the command.
+    #[arg(long, value_name = "NAME", help_heading = "What to run")]
+    pub name: Option<String>,
+
+    /// The command is a task: it is meant to end, so a stop interrupts it
+    ///
+    /// An interrupted task gives the exit status 128+n. For one command only; services have `type = "task"`.
+    /// Example: curfew run --task -- myproject migrate.
+    /// Default: a service, which runs until it is stopped.
+    #[arg(long, help_heading = "What to run")]
+    pub task: bool,
+
+    /// Set the variables in this file for every service; may be repeated
+    ///
+    /// Lines are NAME=value. Instead of the file's `env-file`.
+    /// Example: --env-file production.env.
+    /// Default: none.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "What to run")]
+    pub env_file: Vec<PathBuf>,
+
+    /// Run in this directory
+    ///
+    /// A service's own `directory` goes first.
+    /// Example: --directory /var/lib/myproject.
+    /// Default: the directory curfew was started in.
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = "What to run")]
+    pub directory: Option<PathBuf>,
+
+    /// How to stop: signals and waits, ending in KILL; may be repeated for single services
+    ///
+    /// Stages SIGNAL[@leader|group|all] [WAIT], separated by commas; KILL is added if missing. Without a wait, the last
+    /// stage lasts as long as there is time. For services that have no schedule of their own, or, as NAME=SCHEDULE, for
+    /// this service.
+    /// Example: --grace 'TERM 15s, INT@group 5s, KILL' --grace api='QUIT 20s'.
+    /// Default: TERM 8s, KILL; for one command the signal that curfew received, 8s, KILL.
+    #[arg(long, value_name = "[NAME=]SCHEDULE", help_heading = "How to stop")]
+    pub grace: Vec<String>,
+
+    /// When the platform kills us: a duration from the first request to stop, `auto` or `none`
+    ///
+    /// Everything is down before it: waits shrink to fit.
+    /// Example: --deadline 30s.
+    /// Default: auto: as PID 1 10s is assumed, in a Kubernetes pod 30s, else none.
+    #[arg(long, value_name = "DURATION", help_heading = "How to stop")]
+    pub deadline: Option<String>,
+
+    /// How much time to keep free before the deadline
+    ///
+    /// Must be shorter than the deadline.
+    /// Example: --margin 2s.
+    /// Default: 5 % of the deadline, at least 1s, at most a quarter of the deadline.
+    #[arg(long, value_name = "DURATION", help_heading = "How to stop")]
+    pub margin: Option<String>,
+
+    /// Who gets a signal: `leader`, `group` or `all`
+    ///
+    /// The process that curfew started, its process group, or all that descends from it. For every service.
+    /// Example: --signal-target group.
+    /// Default: leader; KILL always goes to all.
+    #[arg(long, value_name = "TARGET", help_heading = "How to stop")]
+    pub signal_target: Option<String>,
+
+    /// The signals that ask curfew to stop
+    ///
+    /// Example: --stop-signals TERM,INT,QUIT.
+    /// Default: TERM,INT,PWR,RTMIN+3.
+    #[arg(long, value_name = "LIST", help_heading = "Signals")]
+    pub stop_signals: Option<String>,
+
+    /// The signals that are passed on: a list, `all` or `none`
+    ///
+    /// For every service. A signal that asks curfew to stop is not passed on, it begins the stop.
+    /// Example: --forward USR1,USR2.
+    /// Default: all for one command; for services what their `forward` says, else none.
+    #[arg(long, value_name = "LIST", help_heading = "Signals")]
+    pub forward: Option<String>,
+
+    /// Send another signal than the one received, or `none`; may be repeated
+    ///
+    /// It changes what is sent, never whether curfew stops.
+    /// Example: --map TERM=QUIT --map HUP=none.
+    /// Default: every signal as it is.
+    #[arg(long, value_name = "FROM=TO", help_heading = "Signals")]
+    pub map: Vec<String>,
+
+    /// Where to write the report of the stop (JSON)
+    ///
+    /// Example: --report /var/lib/myproject/stop.json.
+    /// Default: no report.
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath, help_heading = "What it says")]
+    pub report: Option<PathBuf>,
+
+    /// How to log: `auto`, `human` or `json`
+    ///
+    /// Example: --log json.
+    /// Default: auto: lines for people.
+    #[arg(long, value_name = "FORMAT", help_heading = "What it says")]
+    pub log: Option<String>,
+
+    /// How much to log: `error`, `warn`, `info` or `debug`
+    ///
+    /// Example: --log-level debug.
+    /// Default: info.
+    #[arg(long, value_name = "LEVEL", help_heading = "What it says")]
+    pub log_level: Option<String>,
+
+    /// Where the exit status comes from: `verdict` or `mirror`
+    ///
+    /// By `verdict` a clean stop is 0; `mirror` gives the command's own status whatever happened, as tini does (143 after
+    /// TERM). For one command only.
+    /// Example: --exit-status mirror.
+    /// Default: verdict.
+    #[arg(long, value_name = "POLICY", help_heading = "What it says")]
+    pub exit_status: Option<String>,
+
+    /// More ends that count as success: exit statuses and signals
+    ///
+    /// For every service.
+    /// Example: --success 3,143,TERM.
+    /// Default: exit status 0, and in a stop the death by a stop signal.
+    #[arg(long, value_name = "CODES", help_heading = "What it says")]
+    pub success: Option<String>,
+}
+
+/// Options as they are given by variables.
+#[derive(Debug, Default)]
+pub struct EnvironmentOptions {
+    /// The options.
+    pub options: Options,
+    /// The variables that were read: services do not get them.
+    pub consumed: HashSet<OsString>,
+    /// Variables that look as if they were meant for curfew.
+    pub warnings: Vec<Warning>,
+}
+
+const ABOUT: &str = "\
+curfew runs one command, or the services of one system, and brings every process of it down
+before the platform above (systemd, Docker, Kubernetes) would use SIGKILL.";
+
+const RUN_ABOUT: &str = "\
+Run one command, or the services of one system, and bring every process of it down
+before the platform above (systemd, Docker, Kubernetes) would use SIGKILL.";
+
+const USAGE: &str = "\
+curfew [OPTIONS] -- COMMAND [ARG]...                       one command: the same as `curfew run`
+       curfew run [OPTIONS] -- COMMAND [ARG]...                   one command
+       curfew run [OPTIONS] --config FILE                         many services
+       curfew run [OPTIONS] --service NAME=COMMAND [--service …]  many services, without a file";
+
+const RUN_USAGE: &str = "\
+curfew run [OPTIONS] -- COMMAND [ARG]...                   one command
+       curfew run [OPTIONS] --config FILE                         many services
+       curfew run [OPTIONS] --service NAME=COMMAND [--service …]  many services, without a file";
+
+const AFTER_HELP: &str = "\
+Every option but --service can also be given as a variable: CURFEW_DEADLINE for --deadline. The option goes first, then
+the variable, then the file. An empty variable counts as not set. These variables are not passed on to the services.
+Durations are written 10s, 1m 30s, 500ms.
+
+EXAMPLES
+  ENTRYPOINT [\"curfew\", \"--\", \"nginx\", \"-g\", \"daemon off;\"]
+      in a container, as PID 1
+  curfew run --grace 'QUIT 20s, TERM 5s, KILL' --deadline 30s -- nginx -g 'daemon off;'
+      QUIT, 20 seconds later TERM, 5 seconds later KILL, and all of it within 30 seconds
+  curfew run --service api='myproject api --port 8000' --service dashboard='myproject dashboard'
+      two services; when one of them ends, the other is stopped
+  curfew run --config /etc/myproject.toml --report /var/lib/myproject/stop.json
+      the services of a file, and a report of how they stopped
+
+EXIT STATUS (the first that applies)
+  64         the command line is wrong; nothing was started
+  78         the configuration is wrong; nothing was started
+  70         a bug in curfew; every process was killed first
+  81         processes are left that could not be killed; the log and the report name them
+  its own    a service ended with failure and so stopped the system: its status, 128+n if signal n ended it,
+             126 or 127 if its command could not be executed or was not found
+  82         a service failed without a status that says so
+  its own    a service failed while it was being stopped: the first such status
+  128+n      a task was interrupted by signal n
+  80         something had to be killed
+  71         the system refused to start processes
+  0          stopped as asked, or nothing was left to run
+One command that ends by itself gives its own status, always.";
+
+/// Options that are no variables: services are told their name in `CURFEW_SERVICE`, and a curfew in one of them must
+/// not take that for a command.
+const NO_VARIABLE: [&str; 3] = ["service", "help", "version"];
+
+/// What separates several values in one variable, for the options that can be repeated.
+const SEPARATORS: [(&str, char); 3] = [("grace", ';'), ("map", ','), ("env-file", ':')];
+
+/// Variables that curfew sets itself: a curfew inside a service finds them there.
+const SET_BY_CURFEW: [&str; 2] = ["CURFEW_RUN", "CURFEW_SERVICE"];
+
+/// The variable that stands for an option: `CURFEW_LOG_LEVEL` for `log-level`.
+pub fn variable(option: &str) -> String {
+    format!("CURFEW_{}", option.to_ascii_uppercase().replace('-', "_"))
+}
+
+impl Arguments {
+    /// Reads the command line; the first argument is the program's own name.
+    ///
+    /// # Errors
+    /// [`Error::Arguments`] for an unknown option or a missing value.
+    pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, Error> {
+        let arguments = with_task(arguments.into_iter().collect());
+        match Self::try_parse_from(&arguments) {
+            Ok(parsed) => Ok(Request::Task(parsed.task)),
+            Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+                // The full text takes time to build, which no start should pay for.
+                let full = definition_for_people().try_get_matches_from(&arguments);
+                Ok(Request::Help(full.err().unwrap_or(error)))
+            }
+            Err(error) => Err(Error::Arguments(explain(&error))),
+        }
+    }
+}
+
+/// Puts `run` before everything if the first argument is no task: `curfew -- COMMAND` is `curfew run -- COMMAND`.
+fn with_task(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    const KNOWN: [&str; 5] = ["--help", "-h", "--version", "-V", "help"];
+    let is_known = |argument: &OsString| {
+        KNOWN.iter().any(|known| argument == known)
+            || Arguments::command().get_subcommands().any(|task| argument == task.get_name())
+    };
+    if arguments.get(1).is_some_and(|first| !is_known(first)) {
+        arguments.insert(1, OsString::from("run"));
+    }
+    arguments
+}
+
+/// The definition with everything that only the help needs: the variables, and the options of `run` on the first page.
+fn definition_for_people() -> Command {
+    let definition = Arguments::command().mut_subcommand("run", |run| {
+        run.mut_args(|argument| match option_variable(&argument) {
+            Some(variable) => {
+                let help = argument.get_long_help().map(ToString::to_string).unwrap_or_default();
+                argument.long_help(format!("{help}\n[env: {variable}]"))
+            }
+            None => argument,
+        })
+    });
+    let Some(run) = definition.find_subcommand("run") else { return definition };
+    let options = run.clone().help_template("{options}").render_long_help();
+    definition.after_long_help(format!("The options of `curfew run`:\n\n{options}\n\n{AFTER_HELP}"))
+}
+
+fn option_variable(argument: &Arg) -> Option<String> {
+    let name = argument.get_long()?;
+    (!NO_VARIABLE.contains(&name)).then(|| variable(name))
+}
+
+/// clap's words, without its `error: `; and our own where clap does not know what was meant.
+fn explain(error: &clap::Error) -> String {
+    if let (ErrorKind::UnknownArgument, Some(ContextValue::String(word))) =
+        (error.kind(), error.get(ContextKind::InvalidArg))
+        && !word.starts_with('-')
+    {
+        let definition = Arguments::command();
+        let tasks = definition.get_subcommands().map(Command::get_name);
+        let cure = match nearest(word, tasks) {
+            Some(task) => format!("did you mean `curfew {task}`?"),
+            None => format!("write `--` before a command: curfew run [OPTIONS] -- {word}"),
+        };
+        return format!("unexpected argument `{word}`; {cure}");
+    }
+    let text = error.render().to_string();
+    text.trim_start_matches("error: ").trim_end().to_owned()
+}
+
+impl Options {
+    /// Reads the options that are given by variables. An empty variable counts as not set.
+    ///
+    /// # Errors
+    /// A value that is no text, or no boolean; the values themselves are checked later, together with those of the
+    /// command line.
+    pub fn from_environment(
+        environment: &[(OsString, OsString)],
+    ) -> Result<EnvironmentOptions, Vec<UsageError>> {
+        let mut read = EnvironmentOptions::default();
+        let is_ours = |name: &OsStr| {
+            name.as_encoded_bytes().starts_with(b"CURFEW_")
+                && !SET_BY_CURFEW.iter().any(|known| name == *known)
+        };
+        let ours: Vec<_> = environment.iter().filter(|(name, _)| is_ours(name)).collect();
+        // Nearly always there are none.
+        if ours.is_empty() {
+            return Ok(read);
+        }
+        let definition = Self::augment_args(Command::new("environment").no_binary_name(true));
+        let options: Vec<(String, &Arg)> = definition
+            .get_arguments()
+            .filter_map(|argument| option_variable(argument).map(|variable| (variable, argument)))
+            .collect();
+        let mut errors = Vec::new();
+        let mut arguments = Vec::new();
+        for (name, value) in ours {
+            let Some((variable, option)) = options.iter().find(|(variable, _)| name == variable.as_str())
+            else {
+                let name = name.to_string_lossy().into_owned();
+                let known = options.iter().map(|(variable, _)| variable.as_str());
+                let nearest = nearest(&name, known).map(str::to_owned);
+                read.warnings.push(Warning::UnknownVariable { name, nearest });
+                continue;
+            };
+            read.consumed.insert(name.clone());
+            if value.is_empty() {
+                continue;
+            }
+            match as_arguments(option, value) {
+                Ok(given) => arguments.extend(given),
+                Err((problem, cure)) => errors.push(UsageError::new(variable, problem, cure)),
+            }
+        }
+        let options =
+            definition.try_get_matches_from(arguments).and_then(|given| Self::from_arg_matches(&given));
+        match options {
+            Ok(options) => read.options = options,
+            Err(error) => errors.push(UsageError::new("", explain(&error), "check the CURFEW_ variables")),
+        }
+        if errors.is_empty() { Ok(read) } else { Err(errors) }
+    }
+}
+
+/// The value of a variable as it would stand on the command line.
+fn as_arguments(option: &Arg, value: &OsStr) -> Result<Vec<OsString>, (&'static str, &'static str)> {
+    let name = option.get_long().unwrap_or_default();
+    if matches!(option.get_action(), ArgAction::SetTrue) {
+        return match value.to_str() {
+            Some("1" | "true" | "yes") => Ok(vec![OsString::from(format!("--{name}"))]),
+            Some("0" | "false" | "no") => Ok(Vec::new()),
+            _ => Err(("this is neither true nor false", "write 1 or 0")),
+        };
+    }
+    let is_path = option.get_value_hint() != ValueHint::Unknown;
+    if !is_path && value.to_str().is_none() {
+        return Err(("the value is not UTF-8", "write it in UTF-8"));
+    }
+    let argument = |value: &OsStr| {
+        let mut argument = OsString::from(format!("--{name}="));
+        argument.push(value);
+        argument
+    };
+    let separator = SEPARATORS.iter().find(|(known, _)| *known == name);
+    match (separator, value.to_str()) {
+        (Some((_, separator)), Some(text)) => Ok(text
+            .split(*separator)
+            .filter(|part| !part.trim().is_empty())
+            .map(|part| argument(part.as_ref()))
+            .collect()),
+        _ => Ok(vec![argument(value)]),
+    }
+}

@@ -1,0 +1,103 @@
+//! From the command line, the environment and the file to one valid [`Config`], or to every error with its cure.
+
+mod choice;
+mod command_line;
+mod config_error;
+mod deadline_choice;
+mod description;
+mod duration_syntax;
+mod env_file;
+mod environment;
+mod file_values;
+mod grace_syntax;
+mod log_format;
+mod log_level;
+mod nearest;
+mod overrides;
+mod process_settings;
+mod service_name;
+mod service_table;
+mod settling;
+mod signal_syntax;
+mod surroundings;
+mod syntax_error;
+mod system_table;
+mod toml_document;
+mod usage_error;
+mod warning;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use command_line::split_command;
+pub use config_error::{ConfigError, Position};
+pub use deadline_choice::{DeadlineChoice, DeadlineSource, parse_deadline};
+pub use duration_syntax::{LONGEST_DURATION, parse_duration, parse_positive_duration};
+pub use grace_syntax::parse_schedule;
+pub use log_format::LogFormat;
+pub use log_level::LogLevel;
+pub use process_settings::ProcessSettings;
+pub use service_name::parse_name;
+pub use signal_syntax::parse_signal;
+pub use surroundings::Surroundings;
+pub use syntax_error::SyntaxError;
+pub use usage_error::UsageError;
+pub use warning::Warning;
+
+use crate::arguments::{Options, RunArguments};
+use crate::error::Error;
+use crate::supervisor::Settings;
+use description::Description;
+use environment::Environment;
+pub(crate) use nearest::nearest;
+use overrides::Overrides;
+use settling::Settling;
+
+/// What to run, and how: a value that exists is valid.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The name of the system.
+    pub name: String,
+    /// What the supervisor decides by.
+    pub settings: Settings,
+    /// What is executed for each service, in the order of the settings.
+    pub processes: Vec<ProcessSettings>,
+    /// Where the report goes; absolute. A path that ends in `/` is a directory. Default: no report.
+    pub report: Option<PathBuf>,
+    /// How the log is written.
+    pub log: LogFormat,
+    /// How much is logged.
+    pub log_level: LogLevel,
+    /// What was said about the deadline. `Auto`: a platform that can be asked may still know better.
+    pub deadline_choice: DeadlineChoice,
+    /// The margin that was asked for; `None`: the default one.
+    pub margin: Option<Duration>,
+    /// Where the deadline in the settings is from.
+    pub deadline_source: DeadlineSource,
+}
+
+impl Config {
+    /// Settles everything: an option goes before its variable, the variable before the file, the file before the default.
+    ///
+    /// Relative paths, also those in the file, start from the directory that curfew was started in.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] with everything that is wrong with options and variables, else [`Error::Config`] with
+    /// everything that is wrong in files.
+    pub fn from_arguments(
+        arguments: &RunArguments,
+        surroundings: &Surroundings,
+    ) -> Result<(Self, Vec<Warning>), Error> {
+        let environment = Options::from_environment(&surroundings.environment).map_err(Error::Usage)?;
+        let overrides = Overrides::read(&arguments.options, &environment.options).map_err(Error::Usage)?;
+        let description = Description::find(arguments, &overrides, surroundings)?;
+        let mut inherited = Environment::default();
+        for (name, value) in &surroundings.environment {
+            if !environment.consumed.contains(name) {
+                inherited.set(name, value);
+            }
+        }
+        let config = Settling::new(overrides, surroundings, inherited).settle(description)?;
+        Ok((config, environment.warnings))
+    }
+}

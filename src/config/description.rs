@@ -1,0 +1,100 @@
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use super::config_error::ConfigError;
+use super::overrides::{Given, Overrides};
+use super::service_name::sanitize;
+use super::service_table::ServiceTable;
+use super::surroundings::Surroundings;
+use super::system_table::{Reading, Syntax, SystemTable, read_system_file};
+use super::usage_error::UsageError;
+use crate::arguments::RunArguments;
+use crate::error::Error;
+use crate::supervisor::Mode;
+
+/// The name of a system of services that came without a file and without a name.
+const NAME_WITHOUT_FILE: &str = "curfew";
+/// The name of a command that has none which could be made one.
+const NAME_OF_COMMAND: &str = "command";
+
+/// What is to be run, as it was described.
+pub(crate) struct Description {
+    pub(crate) mode: Mode,
+    pub(crate) name: String,
+    pub(crate) system: SystemTable,
+    /// The command, if there is but one. Its words need not be UTF-8.
+    pub(crate) command: Option<Vec<OsString>>,
+    pub(crate) errors: Vec<ConfigError>,
+    pub(crate) syntax: Syntax,
+    pub(crate) file: Option<PathBuf>,
+}
+
+impl Description {
+    /// Finds out what to run: a command, a file, or services.
+    pub(crate) fn find(
+        arguments: &RunArguments,
+        overrides: &Overrides,
+        surroundings: &Surroundings,
+    ) -> Result<Self, Error> {
+        let usage = |error| Err(Error::Usage(vec![error]));
+        let command = &arguments.command;
+        match (&overrides.config, &overrides.services[..], &command[..]) {
+            (None, [], []) => usage(UsageError::new(
+                "",
+                "there is nothing to run",
+                "write `curfew run -- COMMAND`, --service NAME=COMMAND or --config FILE; `curfew --help` shows examples",
+            )),
+            (Some(Given { origin, .. }), [], [_, ..]) => {
+                usage(UsageError::new(origin, "a file and a COMMAND are given", "leave out one of them"))
+            }
+            (Some(Given { origin, .. }), [_, ..], _) => usage(UsageError::new(
+                "--service",
+                format!("also {origin} is given"),
+                "leave out one of them",
+            )),
+            (None, [_, ..], [_, ..]) => {
+                usage(UsageError::new("--service", "also a COMMAND is given", "leave out one of them"))
+            }
+            (None, [], [program, ..]) if program.is_empty() => {
+                usage(UsageError::new("", "the command is empty", "name a program after `--`"))
+            }
+            (None, [], [program, ..]) => {
+                let file_name =
+                    Path::new(program).file_name().unwrap_or(program.as_os_str()).to_string_lossy();
+                let name = overrides.name.clone().or_else(|| sanitize(&file_name));
+                let name = name.unwrap_or_else(|| NAME_OF_COMMAND.to_owned());
+                let service = ServiceTable { name: name.clone(), ..ServiceTable::default() };
+                let system = SystemTable { services: vec![service], ..SystemTable::default() };
+                Ok(Self { command: Some(command.clone()), ..Self::new(Mode::OneCommand, name, system) })
+            }
+            (None, services, []) => {
+                let service = |(name, command): &(String, Vec<String>)| ServiceTable {
+                    name: name.clone(),
+                    command: Some(command.clone()),
+                    ..ServiceTable::default()
+                };
+                let services = services.iter().map(service).collect();
+                let name = overrides.name.clone().unwrap_or_else(|| NAME_WITHOUT_FILE.to_owned());
+                Ok(Self::new(Mode::ManyServices, name, SystemTable { services, ..SystemTable::default() }))
+            }
+            (Some(Given { value: file, .. }), [], []) => {
+                let reading = read_system_file(&surroundings.directory.join(file), file);
+                let Reading { system, errors, syntax } =
+                    reading.map_err(|error| Error::Config(vec![*error]))?;
+                let stem = || sanitize(&file.file_stem().unwrap_or_default().to_string_lossy());
+                let name = overrides.name.clone().or_else(|| system.name.clone()).or_else(stem);
+                let name = name.unwrap_or_else(|| NAME_WITHOUT_FILE.to_owned());
+                Ok(Self {
+                    errors,
+                    syntax,
+                    file: Some(file.clone()),
+                    ..Self::new(Mode::ManyServices, name, system)
+                })
+            }
+        }
+    }
+
+    const fn new(mode: Mode, name: String, system: SystemTable) -> Self {
+        Self { mode, name, system, command: None, errors: Vec::new(), syntax: Syntax::Sound, file: None }
+    }
+}

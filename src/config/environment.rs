@@ -1,0 +1,39 @@
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
+
+/// Variables in the order they were first set, each once.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Environment {
+    variables: Vec<(OsString, OsString)>,
+    index: HashMap<OsString, usize>,
+}
+
+impl Environment {
+    /// Sets a variable, or changes it.
+    pub(crate) fn set(&mut self, name: &OsStr, value: &OsStr) {
+        match self.index.get(name) {
+            Some(index) => self.variables[*index].1 = value.to_owned(),
+            None => {
+                self.index.insert(name.to_owned(), self.variables.len());
+                self.variables.push((name.to_owned(), value.to_owned()));
+            }
+        }
+    }
+
+    /// Sets or changes all of these.
+    pub(crate) fn set_all(&mut self, variables: &[(String, String)]) {
+        for (name, value) in variables {
+            self.set(name.as_ref(), value.as_ref());
+        }
+    }
+
+    /// Whether the variable is set.
+    pub(crate) fn contains(&self, name: &str) -> bool {
+        self.index.contains_key(OsStr::new(name))
+    }
+
+    /// The variables.
+    pub(crate) fn into_variables(self) -> Vec<(OsString, OsString)> {
+        self.variables
+    }
+}

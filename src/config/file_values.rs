@@ -1,0 +1,151 @@
+//! Values of a config file that several keys share.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+
+use super::SyntaxError;
+use super::choice::parse_choice;
+use super::command_line::split_command;
+use super::grace_syntax::{TARGETS, parse_schedule};
+use super::signal_syntax::{
+    Mapping, parse_forwarded, parse_map_target, parse_signal, parse_success, parse_success_code,
+    success_statuses,
+};
+use super::toml_document::{Place, Value};
+use crate::supervisor::{GraceSchedule, Signal, SignalSet, SuccessStatuses, Target};
+
+/// What the messages call a duration.
+pub(crate) const DURATION: &str = "a duration such as \"10s\"";
+const COMMAND: &str = "a command such as \"api --port 8000\" or [\"api\", \"--port\", \"8000\"]";
+const NAMES: &str = "a list of names such as [\"api\"]";
+const PATHS: &str = "a path, or a list of paths";
+const SUCCESS: &str = "a list of exit statuses and signals such as [3, \"TERM\"]";
+const VARIABLES: &str = "a table such as { RUST_LOG = \"info\" }";
+
+/// A list of strings, or one string in place of a list of one.
+fn strings<'a>(value: &Value<'a>, expected: &str) -> Vec<(Value<'a>, &'a str)> {
+    let elements = value.elements().unwrap_or_else(|| vec![value.clone()]);
+    elements.into_iter().filter_map(|element| element.string(expected).map(|text| (element, text))).collect()
+}
+
+/// A word out of a few.
+pub(crate) fn choice<T: Copy>(value: &Value, choices: &[(&'static str, T)]) -> Option<T> {
+    let words: Vec<_> = choices.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+    value.parsed(&format!("one of {}", words.join(", ")), |text| parse_choice(text, choices))
+}
+
+pub(crate) fn grace(value: &Value) -> Option<GraceSchedule> {
+    value.parsed("a grace schedule such as \"TERM 10s, KILL\"", parse_schedule)
+}
+
+pub(crate) fn target(value: &Value) -> Option<Target> {
+    choice(value, &TARGETS)
+}
+
+/// A command: words, or a text that is split into words.
+pub(crate) fn command(value: &Value) -> Option<Vec<String>> {
+    let Some(elements) = value.elements() else { return value.parsed(COMMAND, split_command) };
+    let words: Option<Vec<String>> =
+        elements.iter().map(|element| element.string("a string").map(str::to_owned)).collect();
+    let words = words?;
+    if words.first().is_none_or(String::is_empty) {
+        value.fail("the command is empty", "name a program");
+        return None;
+    }
+    Some(words)
+}
+
+/// Names of services, each with its place.
+pub(crate) fn names(value: &Value) -> Vec<(Place, String)> {
+    if value.elements().is_none() {
+        value.wrong_type(NAMES);
+        return Vec::new();
+    }
+    strings(value, NAMES).into_iter().map(|(element, name)| (element.place(), name.to_owned())).collect()
+}
+
+/// One path or several, each with its place.
+pub(crate) fn paths(value: &Value) -> Vec<(Place, PathBuf)> {
+    let not_empty =
+        |(element, path): (Value, &str)| path_of(&element, path).map(|path| (element.place(), path));
+    strings(value, PATHS).into_iter().filter_map(not_empty).collect()
+}
+
+/// One path.
+pub(crate) fn path(value: &Value) -> Option<PathBuf> {
+    path_of(value, value.string("a path")?)
+}
+
+fn path_of(value: &Value, path: &str) -> Option<PathBuf> {
+    if path.is_empty() {
+        value.fail("the path is empty", "name a file or directory, or remove the key");
+        return None;
+    }
+    Some(PathBuf::from(path))
+}
+
+/// Names and values of variables.
+pub(crate) fn variables(value: &Value) -> Vec<(String, String)> {
+    let mut variables = Vec::new();
+    for entry in value.entries(VARIABLES).unwrap_or_default() {
+        if entry.name().is_empty() || entry.name().contains(['=', '\0']) {
+            entry.fail_at_key("the name of a variable cannot be empty or contain `=`", "rename it");
+        }
+        if let Some(text) = entry.string("a string") {
+            variables.push((entry.name().to_owned(), text.to_owned()));
+        }
+    }
+    variables
+}
+
+/// A list of signals as one text (`"TERM, INT"`), which `parse` reads, or as an array, which `parse_one` reads.
+pub(crate) fn signals(
+    value: &Value,
+    parse: fn(&str) -> Result<SignalSet, SyntaxError>,
+    parse_one: fn(&str) -> Result<Signal, SyntaxError>,
+) -> Option<SignalSet> {
+    let expected = "a list of signals such as [\"TERM\", \"INT\"]";
+    match value.elements() {
+        None => value.parsed(expected, parse),
+        Some(elements) => elements.iter().map(|element| element.parsed(expected, parse_one)).collect(),
+    }
+}
+
+/// Exit statuses and signals: a text, a number, or an array of both.
+pub(crate) fn success(value: &Value) -> Option<SuccessStatuses> {
+    let one = |value: &Value| match value.integer() {
+        Some(number) => {
+            parse_success_code(&number).map_err(|error| value.fail(error.problem, error.cure)).ok()
+        }
+        None => value.parsed(SUCCESS, parse_success_code),
+    };
+    match value.elements() {
+        Some(elements) => elements.iter().map(one).collect::<Option<Vec<_>>>().map(success_statuses),
+        None if value.integer().is_some() => one(value).map(|code| success_statuses([code])),
+        None => value.parsed(SUCCESS, parse_success),
+    }
+}
+
+/// A table of signals: what is sent instead of each.
+pub(crate) fn map(value: &Value) -> Vec<Mapping> {
+    let mut seen = HashSet::new();
+    let mut map = Vec::new();
+    for entry in value.entries("a table such as { HUP = \"TERM\", USR1 = \"none\" }").unwrap_or_default() {
+        let from = entry.parsed_key(parse_forwarded);
+        let to = entry.parsed("a signal, or \"none\"", parse_map_target);
+        let (Some(from), Some(to)) = (from, to) else { continue };
+        // `TERM` and `15` are different keys, and yet the same signal.
+        if !seen.insert(from) {
+            entry.fail_at_key(format!("{from} is mapped twice"), "leave one of them");
+        }
+        map.push((from, to));
+    }
+    map
+}
+
+/// A signal, or none at all.
+pub(crate) fn parent_death(value: &Value) -> Option<Option<Signal>> {
+    value.parsed("a signal such as \"TERM\", or \"none\"", |text| {
+        if text == "none" { Ok(None) } else { parse_signal(text).map(Some) }
+    })
+}

@@ -1,0 +1,61 @@
+/// The candidate that was probably meant, if one is near enough. Case, and `_` for `-`, do not count.
+pub(crate) fn nearest<'a>(given: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let plain = |text: &str| text.to_ascii_lowercase().replace('_', "-");
+    let given = plain(given);
+    let length = given.chars().count();
+    let limit = (length / 3).max(1);
+    let distance = |candidate: &str| {
+        let candidate = plain(candidate);
+        let distance = strsim::osa_distance(&given, &candidate);
+        // `TERMINATE` is far from `TERM`, and `comm` from `command`, and yet it is clear what is meant.
+        let shares_beginning = length.min(candidate.len()) >= 3
+            && (given.starts_with(&candidate) || candidate.starts_with(&given));
+        (distance <= limit && distance < length.max(2) || shares_beginning).then_some(distance)
+    };
+    candidates
+        .into_iter()
+        .filter_map(|candidate| Some((distance(candidate)?, candidate)))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// ``did you mean `NEAREST`?``, or else the list of what there is.
+pub(crate) fn proposal<'a>(given: &str, candidates: impl Iterator<Item = &'a str> + Clone) -> String {
+    match nearest(given, candidates.clone()) {
+        Some(nearest) => format!("did you mean `{nearest}`?"),
+        None => format!("write one of {}", candidates.collect::<Vec<_>>().join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEYS: [&str; 5] = ["after", "command", "env-file", "essential", "grace"];
+
+    #[test]
+    fn a_slip_of_the_finger_is_recognised() {
+        for (given, meant) in [
+            ("comand", "command"),
+            ("afetr", "after"),
+            ("env_file", "env-file"),
+            ("Grace", "grace"),
+            ("commands-of-it", "command"),
+            ("esential", "essential"),
+        ] {
+            assert_eq!(nearest(given, KEYS), Some(meant), "{given}");
+        }
+    }
+
+    #[test]
+    fn what_is_far_from_everything_gets_no_proposal() {
+        for given in ["", "x", "port", "workers"] {
+            assert_eq!(nearest(given, KEYS), None, "{given}");
+        }
+        assert_eq!(
+            proposal("port", KEYS.into_iter()),
+            "write one of after, command, env-file, essential, grace"
+        );
+        assert_eq!(proposal("gracee", KEYS.into_iter()), "did you mean `grace`?");
+    }
+}

@@ -1,0 +1,56 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::duration_syntax::parse_duration;
+use super::file_values::{self, DURATION};
+use super::signal_syntax::{parse_forward, parse_forwarded};
+use super::toml_document::{Keys, Place};
+use crate::supervisor::{GraceSchedule, Kind, Signal, SignalSet, SuccessStatuses, Target};
+
+/// A service as it was described: what was not said is `None` or empty.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ServiceTable {
+    pub(crate) name: String,
+    pub(crate) kind: Option<Kind>,
+    pub(crate) command: Option<Vec<String>>,
+    pub(crate) after: Vec<(Place, String)>,
+    pub(crate) grace: Option<GraceSchedule>,
+    pub(crate) drain: Option<Duration>,
+    pub(crate) essential: Option<bool>,
+    pub(crate) success: Option<SuccessStatuses>,
+    pub(crate) signal_target: Option<Target>,
+    pub(crate) forward: Option<SignalSet>,
+    pub(crate) environment: Vec<(String, String)>,
+    pub(crate) env_file: Vec<(Place, PathBuf)>,
+    pub(crate) directory: Option<PathBuf>,
+    pub(crate) parent_death: Option<Option<Signal>>,
+    /// Where it stands in the file; `None`: it was not read from one, or is no table.
+    pub(crate) place: Option<Place>,
+    /// Whether the key is there, even if its value is wrong.
+    pub(crate) names_command: bool,
+}
+
+/// The words for [`Kind`].
+const KINDS: [(&str, Kind); 2] = [("service", Kind::Service), ("task", Kind::Task)];
+
+/// Every key of `[service.NAME]`, and how it is read.
+pub(crate) const KEYS: &Keys<ServiceTable> = &[
+    ("type", |service, value| service.kind = file_values::choice(value, &KINDS)),
+    ("command", |service, value| {
+        service.names_command = true;
+        service.command = file_values::command(value);
+    }),
+    ("after", |service, value| service.after = file_values::names(value)),
+    ("grace", |service, value| service.grace = file_values::grace(value)),
+    ("drain", |service, value| service.drain = value.parsed(DURATION, parse_duration)),
+    ("essential", |service, value| service.essential = value.boolean()),
+    ("success", |service, value| service.success = file_values::success(value)),
+    ("signal-target", |service, value| service.signal_target = file_values::target(value)),
+    ("forward", |service, value| {
+        service.forward = file_values::signals(value, parse_forward, parse_forwarded);
+    }),
+    ("environment", |service, value| service.environment = file_values::variables(value)),
+    ("env-file", |service, value| service.env_file = file_values::paths(value)),
+    ("directory", |service, value| service.directory = file_values::path(value)),
+    ("parent-death", |service, value| service.parent_death = file_values::parent_death(value)),
+];

@@ -1,0 +1,394 @@
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::Config;
+use super::config_error::ConfigError;
+use super::deadline_choice::{DeadlineChoice, DeadlineSource};
+use super::description::Description;
+use super::duration_syntax::format_duration;
+use super::env_file::EnvFiles;
+use super::environment::Environment;
+use super::nearest::nearest;
+use super::overrides::{Given, Overrides};
+use super::process_settings::ProcessSettings;
+use super::service_table::ServiceTable;
+use super::surroundings::Surroundings;
+use super::system_table::{Syntax, SystemTable};
+use super::toml_document::Place;
+use super::usage_error::UsageError;
+use crate::arguments::variable;
+use crate::error::Error;
+use crate::supervisor::{
+    Cycle, Deadline, ExitStatusPolicy, GraceSchedule, Kind, Mode, ServiceId, ServiceSettings, Settings,
+    SignalSet, StopOrder, defaults,
+};
+
+/// Tells a service how long it may take to stop, so that a curfew in it knows.
+const DEADLINE_VARIABLE: &str = "CURFEW_DEADLINE";
+/// How many cycles are told at once: more help nobody.
+const CYCLES_TOLD: usize = 20;
+
+/// The work of putting everything together, and the errors found on the way.
+pub(crate) struct Settling<'a> {
+    overrides: Overrides,
+    surroundings: &'a Surroundings,
+    inherited: Environment,
+    usage_errors: Vec<UsageError>,
+    config_errors: Vec<ConfigError>,
+}
+
+impl<'a> Settling<'a> {
+    /// Work that begins with these; services get `inherited` first of all.
+    pub(crate) const fn new(
+        overrides: Overrides,
+        surroundings: &'a Surroundings,
+        inherited: Environment,
+    ) -> Self {
+        Self { overrides, surroundings, inherited, usage_errors: Vec::new(), config_errors: Vec::new() }
+    }
+
+    /// Puts everything together.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the options, or else with the files.
+    pub(crate) fn settle(mut self, mut description: Description) -> Result<Config, Error> {
+        self.config_errors.append(&mut description.errors);
+        let mode = description.mode;
+        self.refuse_what_needs_one_command(mode);
+        self.apply_schedules(&mut description.system.services);
+        let order = self.order(&description);
+        let (deadline, deadline_choice, deadline_source) = self.deadline(&description.system);
+        let services = self.services(&description);
+        let processes = self.processes(&description, &services, deadline);
+        if !self.usage_errors.is_empty() {
+            return Err(Error::Usage(self.usage_errors));
+        }
+        if !self.config_errors.is_empty() {
+            return Err(Error::Config(self.sorted_config_errors(&description)));
+        }
+        let Description { name, system, file, .. } = description;
+        let mut settings = Settings::new(mode, services, order);
+        settings.deadline = deadline;
+        if let Some(grace) = self.overrides.grace.or(system.grace) {
+            settings.stray_grace = grace;
+        }
+        if let Some(stop_signals) = self.overrides.stop_signals.or(system.stop_signals) {
+            settings.stop_signals = stop_signals;
+        }
+        let map = if self.overrides.map.is_empty() { system.map } else { self.overrides.map };
+        settings.map = map.into_iter().collect();
+        settings.reloadable = file.is_some();
+        settings.exit_status = self.overrides.exit_status.map(|given| given.value).unwrap_or_default();
+        let report = self.overrides.report.or(system.report);
+        Ok(Config {
+            name,
+            settings,
+            processes,
+            report: report.map(|report| self.surroundings.directory.join(report)),
+            log: self.overrides.log.or(system.log).unwrap_or_default(),
+            log_level: self.overrides.log_level.or(system.log_level).unwrap_or_default(),
+            deadline_choice,
+            margin: self
+                .overrides
+                .margin
+                .map(|given| given.value)
+                .or(system.margin.map(|(_, margin)| margin)),
+            deadline_source,
+        })
+    }
+
+    fn refuse_what_needs_one_command(&mut self, mode: Mode) {
+        if mode == Mode::OneCommand {
+            return;
+        }
+        if let Some(Given { origin, .. }) = &self.overrides.task {
+            let cure = "leave it out, and write type = \"task\" under [service.NAME] in a file";
+            self.usage_errors.push(UsageError::new(
+                origin,
+                "this is for one command, and there are services",
+                cure,
+            ));
+        }
+        if let Some(Given { origin, value }) = &self.overrides.exit_status
+            && *value == ExitStatusPolicy::Mirror
+        {
+            let problem = "`mirror` is the status of one command, and there are services";
+            self.usage_errors.push(UsageError::new(origin, problem, "leave it out, or write `verdict`"));
+        }
+    }
+
+    /// Gives each service the schedule that the command line has for it.
+    fn apply_schedules(&mut self, services: &mut [ServiceTable]) {
+        if self.overrides.grace_of.is_empty() {
+            return;
+        }
+        let index: HashMap<String, usize> =
+            services.iter().enumerate().map(|(index, service)| (service.name.clone(), index)).collect();
+        for Given { value: (name, schedule), origin } in &self.overrides.grace_of {
+            match index.get(name) {
+                Some(index) => services[*index].grace = Some(schedule.clone()),
+                None => self.usage_errors.push(UsageError::new(
+                    origin,
+                    format!("there is no service `{name}`"),
+                    proposal_of_service(name, services),
+                )),
+            }
+        }
+    }
+
+    /// The order of starting and stopping; an empty one after an error.
+    fn order(&mut self, description: &Description) -> StopOrder {
+        let services = &description.system.services;
+        let index: HashMap<&str, usize> =
+            services.iter().enumerate().map(|(index, service)| (service.name.as_str(), index)).collect();
+        let mut after: Vec<Vec<ServiceId>> = Vec::with_capacity(services.len());
+        for service in services {
+            let mut dependencies = Vec::with_capacity(service.after.len());
+            for (place, name) in &service.after {
+                match index.get(name.as_str()) {
+                    Some(index) => dependencies.push(ServiceId::new(*index)),
+                    // After a syntax error the service may be in the part that was skipped.
+                    None if description.syntax == Syntax::Broken => {}
+                    None => {
+                        let cure = proposal_of_service(name, services);
+                        self.config_errors.push(place.error(format!("there is no service `{name}`"), cure));
+                    }
+                }
+            }
+            after.push(dependencies);
+        }
+        for _ in 0..CYCLES_TOLD {
+            match StopOrder::new(&after) {
+                Ok(order) => return order,
+                Err(Cycle(cycle)) => {
+                    let (first, error) = explain_cycle(services, cycle);
+                    self.config_errors.extend(error);
+                    // Without the edge that was told, the next cycle is seen.
+                    let (from, to) = first;
+                    after[from.index()].retain(|dependency| *dependency != to);
+                }
+            }
+        }
+        StopOrder::default()
+    }
+
+    /// The deadline that holds for now, what was said about it, and where it is from.
+    fn deadline(&mut self, system: &SystemTable) -> (Option<Deadline>, DeadlineChoice, DeadlineSource) {
+        let given = self.overrides.deadline.as_ref();
+        let choice = given.map(|given| given.value).or(system.deadline).unwrap_or_default();
+        let (length, source) = match choice {
+            DeadlineChoice::None => (None, DeadlineSource::None),
+            DeadlineChoice::After(length) => match given {
+                Some(given) if given.origin == variable("deadline") => {
+                    (Some(length), DeadlineSource::Environment)
+                }
+                Some(_) | None => (Some(length), DeadlineSource::Configured),
+            },
+            DeadlineChoice::Auto if !self.surroundings.is_pid_1 => (None, DeadlineSource::None),
+            DeadlineChoice::Auto if self.surroundings.variable("KUBERNETES_SERVICE_HOST").is_some() => {
+                (Some(defaults::ASSUMED_DEADLINE_KUBERNETES), DeadlineSource::AssumedKubernetes)
+            }
+            DeadlineChoice::Auto => {
+                (Some(defaults::ASSUMED_DEADLINE_CONTAINER), DeadlineSource::AssumedContainer)
+            }
+        };
+        let deadline = length.map(|length| {
+            let deadline = self.with_margin(length, source, system.margin.as_ref());
+            deadline.unwrap_or_else(|| Deadline::with_default_margin(length))
+        });
+        (deadline, choice, source)
+    }
+
+    /// The deadline with the margin that was asked for; `None`: none was, or it leaves no time.
+    fn with_margin(
+        &mut self,
+        deadline: Duration,
+        source: DeadlineSource,
+        of_file: Option<&(Place, Duration)>,
+    ) -> Option<Deadline> {
+        let explain = |margin: Duration| {
+            let assumed = match source {
+                DeadlineSource::AssumedContainer | DeadlineSource::AssumedKubernetes => "assumed ",
+                DeadlineSource::Configured | DeadlineSource::Environment | DeadlineSource::None => "",
+            };
+            let [margin, deadline] = [margin, deadline].map(format_duration);
+            (
+                format!("the margin of {margin} leaves nothing of the {assumed}deadline of {deadline}"),
+                "write a shorter margin, or say the deadline with --deadline",
+            )
+        };
+        match (&self.overrides.margin, of_file) {
+            (Some(Given { value: margin, .. }), _) | (None, Some((_, margin))) if *margin < deadline => {
+                return Some(Deadline { deadline, margin: *margin });
+            }
+            (Some(Given { value: margin, origin }), _) => {
+                let (problem, cure) = explain(*margin);
+                self.usage_errors.push(UsageError::new(origin, problem, cure));
+            }
+            (None, Some((place, margin))) => {
+                let (problem, cure) = explain(*margin);
+                self.config_errors.push(place.error(problem, cure));
+            }
+            (None, None) => {}
+        }
+        None
+    }
+
+    fn services(&self, description: &Description) -> Vec<ServiceSettings> {
+        let system = &description.system;
+        let grace_of_all = self.overrides.grace.as_ref().or(system.grace.as_ref());
+        let default_grace: GraceSchedule = grace_of_all.cloned().unwrap_or_else(|| match description.mode {
+            Mode::OneCommand => defaults::grace_for_one_command(),
+            Mode::ManyServices => defaults::grace_for_services(),
+        });
+        let default_forward = match description.mode {
+            Mode::OneCommand => SignalSet::all(),
+            Mode::ManyServices => SignalSet::EMPTY,
+        };
+        let kind = self.overrides.task.as_ref().map(|_| Kind::Task);
+        let settings = |service: &ServiceTable| {
+            let success =
+                self.overrides.success.as_ref().or(service.success.as_ref()).or(system.success.as_ref());
+            let target = self.overrides.signal_target.or(service.signal_target).or(system.signal_target);
+            ServiceSettings {
+                kind: kind.or(service.kind).unwrap_or(Kind::Service),
+                grace: service.grace.clone().unwrap_or_else(|| default_grace.clone()),
+                signal_target: target.unwrap_or_default(),
+                drain: service.drain.unwrap_or_default(),
+                essential: service.essential.unwrap_or(true),
+                success: success.cloned().unwrap_or_default(),
+                forward: self.overrides.forward.or(service.forward).unwrap_or(default_forward),
+                ..ServiceSettings::new(&service.name)
+            }
+        };
+        system.services.iter().map(settings).collect()
+    }
+
+    fn processes(
+        &mut self,
+        description: &Description,
+        settings: &[ServiceSettings],
+        deadline: Option<Deadline>,
+    ) -> Vec<ProcessSettings> {
+        let system = &description.system;
+        let mut files = EnvFiles::default();
+        let mut common = std::mem::take(&mut self.inherited);
+        if self.overrides.env_file.is_empty() {
+            self.add_files(&mut common, &mut files, &system.env_file);
+        } else {
+            for file in &self.overrides.env_file {
+                common.set_all(&files.variables(self.surroundings.directory.join(file), file, None));
+            }
+        }
+        common.set_all(&system.environment);
+        let directory = self.overrides.directory.clone().or_else(|| system.directory.clone());
+        let mut processes = Vec::with_capacity(settings.len());
+        for (service, settings) in system.services.iter().zip(settings) {
+            let mut environment = common.clone();
+            self.add_files(&mut environment, &mut files, &service.env_file);
+            environment.set_all(&service.environment);
+            if !environment.contains(DEADLINE_VARIABLE)
+                && let Some(length) = length_of_stop(settings, deadline)
+            {
+                environment.set(DEADLINE_VARIABLE.as_ref(), format_duration(length).as_ref());
+            }
+            let command = match (&description.command, &service.command) {
+                (Some(command), _) => command.clone(),
+                (None, Some(command)) => command.iter().map(OsString::from).collect(),
+                (None, None) => {
+                    self.refuse_missing_command(description.syntax, service);
+                    Vec::new()
+                }
+            };
+            let directory = service.directory.as_ref().or(directory.as_ref());
+            processes.push(ProcessSettings {
+                command,
+                directory: directory.map(|directory| self.surroundings.directory.join(directory)),
+                environment: environment.into_variables(),
+                parent_death: service.parent_death.flatten(),
+            });
+        }
+        self.config_errors.append(&mut files.errors);
+        processes
+    }
+
+    fn add_files(&self, environment: &mut Environment, files: &mut EnvFiles, named: &[(Place, PathBuf)]) {
+        for (place, file) in named {
+            environment.set_all(&files.variables(self.surroundings.directory.join(file), file, Some(place)));
+        }
+    }
+
+    fn refuse_missing_command(&mut self, syntax: Syntax, service: &ServiceTable) {
+        // After a syntax error it may be in the part that was skipped; a wrong value has its own error.
+        if syntax == Syntax::Sound
+            && !service.names_command
+            && let Some(place) = &service.place
+        {
+            let cure = format!("add command = [\"{}\"]", service.name);
+            self.config_errors.push(place.error("there is no command", cure));
+        }
+    }
+
+    /// The config file's errors first, then those of the files that it names; each file from top to bottom.
+    fn sorted_config_errors(self, description: &Description) -> Vec<ConfigError> {
+        let main = description.file.as_ref().map(|file| file.display().to_string()).unwrap_or_default();
+        let mut errors = self.config_errors;
+        errors.sort_by(|a, b| {
+            let key = |error: &ConfigError| (error.file != main, error.position);
+            let [(is_other_a, position_a), (is_other_b, position_b)] = [a, b].map(key);
+            is_other_a
+                .cmp(&is_other_b)
+                .then_with(|| a.file.cmp(&b.file))
+                .then_with(|| position_a.cmp(&position_b))
+        });
+        errors
+    }
+}
+
+/// The edge of the cycle that is named in the error, and the error.
+fn explain_cycle(
+    services: &[ServiceTable],
+    mut cycle: Vec<ServiceId>,
+) -> ((ServiceId, ServiceId), Option<ConfigError>) {
+    // Begin with the one that comes first in the file, so that the message does not depend on the search.
+    let first = cycle.iter().enumerate().min_by_key(|(_, service)| **service).map_or(0, |(place, _)| place);
+    cycle.rotate_left(first);
+    let name = |service: &ServiceId| services[service.index()].name.as_str();
+    let edge = (cycle[0], cycle[1 % cycle.len()]);
+    cycle.push(cycle[0]);
+    let path: Vec<&str> = cycle.iter().map(name).collect();
+    let place = services[edge.0.index()].after.iter().find(|(_, after)| after == name(&edge.1));
+    let error = place.map(|(place, _)| match path[..] {
+        [name, _] => place.error(format!("`{name}` comes after itself"), "remove it from `after`"),
+        _ => place.error(
+            format!("these services wait for each other: {}", path.join(" → ")),
+            "remove one of them from the other's `after`",
+        ),
+    });
+    (edge, error)
+}
+
+fn proposal_of_service(name: &str, services: &[ServiceTable]) -> String {
+    const MOST_NAMES: usize = 10;
+    let names = || services.iter().map(|service| service.name.as_str());
+    match nearest(name, names()) {
+        Some(nearest) => format!("did you mean `{nearest}`?"),
+        None if services.len() > MOST_NAMES => "check the name".to_owned(),
+        None => format!("the services are {}", names().collect::<Vec<_>>().join(", ")),
+    }
+}
+
+/// How long a service may take from its drain to its KILL; `None`: as long as it likes, or no time at all.
+fn length_of_stop(service: &ServiceSettings, deadline: Option<Deadline>) -> Option<Duration> {
+    let budget = deadline.map(Deadline::budget);
+    let length = service.drain.saturating_add(service.grace.bounded());
+    let length = match (service.grace.is_open(), budget) {
+        (true, budget) => budget?,
+        (false, None) => length,
+        (false, Some(budget)) => length.min(budget),
+    };
+    // A deadline of zero would be refused.
+    (!length.is_zero()).then_some(length)
+}

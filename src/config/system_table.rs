@@ -1,0 +1,161 @@
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::config_error::{ConfigError, Position};
+use super::deadline_choice::{DeadlineChoice, parse_deadline};
+use super::duration_syntax::parse_duration;
+use super::file_values::{self, DURATION};
+use super::log_format::LogFormat;
+use super::log_level::LogLevel;
+use super::service_name::parse_name;
+use super::service_table::{self, ServiceTable};
+use super::signal_syntax::{Mapping, parse_stop_signal, parse_stop_signals};
+use super::toml_document::{Document, Keys, Place, Value};
+use crate::supervisor::{GraceSchedule, SignalSet, SuccessStatuses, Target};
+
+/// A system as it was described: what was not said is `None` or empty.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SystemTable {
+    pub(crate) name: Option<String>,
+    pub(crate) grace: Option<GraceSchedule>,
+    pub(crate) deadline: Option<DeadlineChoice>,
+    pub(crate) margin: Option<(Place, Duration)>,
+    pub(crate) report: Option<PathBuf>,
+    pub(crate) log: Option<LogFormat>,
+    pub(crate) log_level: Option<LogLevel>,
+    pub(crate) stop_signals: Option<SignalSet>,
+    pub(crate) map: Vec<Mapping>,
+    pub(crate) signal_target: Option<Target>,
+    pub(crate) success: Option<SuccessStatuses>,
+    pub(crate) environment: Vec<(String, String)>,
+    pub(crate) env_file: Vec<(Place, PathBuf)>,
+    pub(crate) directory: Option<PathBuf>,
+    pub(crate) services: Vec<ServiceTable>,
+}
+
+/// Every key at the top level of the file, and how it is read.
+const KEYS: &Keys<SystemTable> = &[
+    ("name", |system, value| system.name = value.parsed("a name such as \"myproject\"", parse_name)),
+    ("grace", |system, value| system.grace = file_values::grace(value)),
+    ("deadline", |system, value| {
+        system.deadline = value.parsed("a duration such as \"30s\", or \"auto\" or \"none\"", parse_deadline);
+    }),
+    ("margin", |system, value| {
+        system.margin = value.parsed(DURATION, parse_duration).map(|margin| (value.place(), margin));
+    }),
+    ("report", |system, value| system.report = file_values::path(value)),
+    ("log", |system, value| system.log = file_values::choice(value, &LogFormat::CHOICES)),
+    ("log-level", |system, value| system.log_level = file_values::choice(value, &LogLevel::CHOICES)),
+    ("stop-signals", |system, value| {
+        system.stop_signals = file_values::signals(value, parse_stop_signals, parse_stop_signal);
+    }),
+    ("map", |system, value| system.map = file_values::map(value)),
+    ("signal-target", |system, value| system.signal_target = file_values::target(value)),
+    ("success", |system, value| system.success = file_values::success(value)),
+    ("environment", |system, value| system.environment = file_values::variables(value)),
+    ("env-file", |system, value| system.env_file = file_values::paths(value)),
+    ("directory", |system, value| system.directory = file_values::path(value)),
+    ("service", |system, value| {
+        let entries = value.entries("tables such as [service.api]").unwrap_or_default();
+        system.services = entries.iter().map(service).collect();
+    }),
+];
+
+/// What a reading of the file came to. The errors are sorted by nothing yet.
+pub(crate) struct Reading {
+    pub(crate) system: SystemTable,
+    pub(crate) errors: Vec<ConfigError>,
+    /// Whether the syntax is sound, so that what is missing is really missing.
+    pub(crate) syntax: Syntax,
+}
+
+/// Whether the whole file could be parsed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Syntax {
+    /// It could.
+    Sound,
+    /// Parts of it were skipped.
+    Broken,
+}
+
+/// Reads the description of a system; `path` is where the file is, `shown` what messages call it.
+///
+/// # Errors
+/// The file cannot be read, or is no text. All else is in the [`Reading`].
+pub(crate) fn read_system_file(path: &Path, shown: &Path) -> Result<Reading, Box<ConfigError>> {
+    let text = read_text(path, &shown.display().to_string())?;
+    Ok(read_system(shown.display().to_string(), text))
+}
+
+/// Reads the description of a system.
+pub(crate) fn read_system(file: String, text: String) -> Reading {
+    let document = Document::new(file, text);
+    let mut system = SystemTable::default();
+    let table = document.parse();
+    let syntax = if document.has_errors() { Syntax::Broken } else { Syntax::Sound };
+    document.read(table.get_ref(), &mut system, KEYS, &|key, is_table| {
+        if service_table::KEYS.iter().any(|(known, _)| *known == key) {
+            return Some(format!("`{key}` belongs under [service.NAME]"));
+        }
+        (is_table && parse_name(key).is_ok()).then(|| format!("if it is a service, write [service.{key}]"))
+    });
+    if system.services.is_empty() && !document.has_errors() {
+        let error =
+            ConfigError::of_file(document.file(), "there is no service", "add [service.NAME] with a command");
+        return Reading { system, errors: vec![error], syntax };
+    }
+    drop(table);
+    Reading { system, errors: document.into_errors(), syntax }
+}
+
+fn service(value: &Value) -> ServiceTable {
+    let mut service = ServiceTable { name: value.name().to_owned(), ..ServiceTable::default() };
+    // What is said of a wrong name can still be checked.
+    value.parsed_key(parse_name);
+    let is_table =
+        value.read("a table such as [service.api]", &mut service, service_table::KEYS, &|key, _| {
+            KEYS.iter()
+                .any(|(known, _)| *known == key)
+                .then(|| format!("`{key}` belongs at the top of the file"))
+        });
+    service.place = is_table.then(|| value.place_of_key());
+    service
+}
+
+/// Reads a file as text, without a byte order mark.
+///
+/// # Errors
+/// The file cannot be read, or is not UTF-8.
+pub(crate) fn read_text(path: &Path, shown: &str) -> Result<String, Box<ConfigError>> {
+    let bytes = std::fs::read(path).map_err(|error| {
+        let (problem, cure) = explain_io(path, &error);
+        Box::new(ConfigError::of_file(shown, problem, cure))
+    })?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let sound = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line_start = sound.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
+        let position = Position {
+            line: sound.iter().filter(|byte| **byte == b'\n').count() + 1,
+            column: String::from_utf8_lossy(&sound[line_start..]).chars().count() + 1,
+        };
+        let error =
+            ConfigError::of_file(shown, "the text is not UTF-8 from here on", "save the file as UTF-8");
+        Box::new(ConfigError { position: Some(position), ..error })
+    })?;
+    Ok(text.strip_prefix('\u{feff}').map_or_else(|| text.clone(), str::to_owned))
+}
+
+/// What a file's error means, and what to do.
+pub(crate) fn explain_io(path: &Path, error: &std::io::Error) -> (String, String) {
+    use std::io::ErrorKind;
+    let (problem, cure) = match error.kind() {
+        ErrorKind::NotFound => {
+            ("there is no such file", "check the path; it is looked up from where curfew was started")
+        }
+        ErrorKind::IsADirectory => ("this is a directory", "name the file in it"),
+        ErrorKind::NotADirectory => ("a part of the path is no directory", "check the path"),
+        ErrorKind::PermissionDenied => ("permission denied", "let the user that curfew runs as read it"),
+        _ => return (format!("cannot be read: {error}"), format!("check {}", path.display())),
+    };
+    (problem.to_owned(), cure.to_owned())
+}

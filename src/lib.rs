@@ -1,0 +1,24 @@
+//! curfew: a process supervisor that brings every process down before the platform's SIGKILL.
+//!
+//! ```text
+//! main → run → arguments → config ──► supervisor   decides: pure, no system, no clock
+//!         │                               ▲
+//!         └──► supervise ──► linux ───────┘          performs and observes: the loop
+//!                  └───────► reporter → log, report   says what happened
+//! ```
+//!
+//! `ARCHITECTURE.md` has the whole picture. The library exists for the binary and for the tests; its interface is not
+//! stable.
+
+pub mod arguments;
+pub mod config;
+pub mod error;
+pub mod linux;
+pub mod log;
+pub mod report;
+pub mod reporter;
+mod run;
+pub mod supervise;
+pub mod supervisor;
+
+pub use run::run;

@@ -1,0 +1,125 @@
+//! From the command line to the exit status.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::arguments::{Arguments, Request, RunArguments, Task, variable};
+use crate::config::{Config, LogFormat, LogLevel, ProcessSettings, Surroundings};
+use crate::error::Error;
+use crate::linux::clock::{Clock, time_of_day};
+use crate::linux::{Program, block_all_signals, is_written_to_journal, write_plainly};
+use crate::log::{Collector, Level, LineFormat};
+use crate::report::not_started;
+use crate::reporter::write_within;
+use crate::supervise::{Plan, supervise};
+use crate::supervisor::{Mode, defaults};
+
+/// The whole program: reads the command line of this process, and does what it says.
+pub fn run() -> ExitCode {
+    let clock = Clock::start();
+    // A signal that comes before there is a handler waits for it.
+    block_all_signals();
+    let collector = Collector::new(time_of_day);
+    // It can only be set once, and this is the only place.
+    let _ = tracing::subscriber::set_global_default(collector.clone());
+    let status = match Arguments::read(std::env::args_os()) {
+        Ok(Request::Task(Task::Run(arguments))) => run_services(&arguments, clock, collector),
+        Ok(Request::Help(help)) => {
+            // Whoever closed the standard output did not want to read it.
+            let _ = help.print();
+            0
+        }
+        Err(error) => {
+            say_error(&error);
+            error.exit_status()
+        }
+    };
+    ExitCode::from(status)
+}
+
+fn run_services(arguments: &RunArguments, clock: Clock, collector: Collector) -> u8 {
+    let surroundings = Surroundings {
+        is_pid_1: std::process::id() == 1,
+        environment: std::env::vars_os().collect(),
+        // Without a current directory relative paths cannot be resolved, and the root is as good as any.
+        directory: std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/")),
+    };
+    match Config::from_arguments(arguments, &surroundings) {
+        Ok((config, warnings)) => {
+            for warning in warnings {
+                tracing::warn!(event = "environment.unknown", "{warning}");
+            }
+            supervise(plan(config, &surroundings), clock, collector)
+        }
+        Err(error) => {
+            say_error(&error);
+            report_error(arguments, &surroundings, &error);
+            error.exit_status()
+        }
+    }
+}
+
+fn plan(config: Config, surroundings: &Surroundings) -> Plan {
+    let mode = config.settings.mode;
+    let programs = config.processes.into_iter().map(|process| program(process, mode, surroundings)).collect();
+    let format = match config.log {
+        LogFormat::Auto | LogFormat::Human => LineFormat::Human { time: !is_written_to_journal() },
+        LogFormat::Json => LineFormat::Json,
+    };
+    let level = match config.log_level {
+        LogLevel::Error => Level::Error,
+        LogLevel::Warn => Level::Warn,
+        LogLevel::Info => Level::Info,
+        LogLevel::Debug => Level::Debug,
+    };
+    Plan {
+        name: config.name,
+        settings: config.settings,
+        programs,
+        deadline_source: config.deadline_source.as_str(),
+        report: config.report,
+        format,
+        level,
+    }
+}
+
+fn program(process: ProcessSettings, mode: Mode, surroundings: &Surroundings) -> Program {
+    let directory = match mode {
+        // It is forked before curfew itself leaves the directory.
+        Mode::OneCommand => process.directory,
+        Mode::ManyServices => Some(process.directory.unwrap_or_else(|| surroundings.directory.clone())),
+    };
+    Program {
+        command: process.command,
+        environment: process.environment,
+        directory,
+        parent_death: process.parent_death,
+    }
+}
+
+fn say_error(error: &Error) {
+    write_plainly(format!("curfew: {error}\n").as_bytes());
+}
+
+/// A report is also made of a run that never was, if it was said where it goes.
+fn report_error(arguments: &RunArguments, surroundings: &Surroundings, error: &Error) {
+    let of_environment = || {
+        let name = OsString::from(variable("report"));
+        let mut environment = surroundings.environment.iter();
+        environment
+            .find(|(known, value)| *known == name && !value.is_empty())
+            .map(|(_, value)| PathBuf::from(value))
+    };
+    let Some(path) = arguments.options.report.clone().or_else(of_environment) else { return };
+    let name = arguments.options.name.as_deref().unwrap_or("curfew");
+    let errors: Vec<String> = error.to_string().lines().map(str::to_owned).collect();
+    let report = not_started(name, &errors, error.exit_status(), time_of_day());
+    let path = surroundings.directory.join(path);
+    let content = format!("{report:#}\n").into_bytes();
+    if let Err(reason) = write_within(path.clone(), content, defaults::REPORT_TIME_WITHOUT_DEADLINE) {
+        write_plainly(
+            format!("curfew: cannot write the report to {}: {reason}\n", path.display()).as_bytes(),
+        );
+    }
+}
