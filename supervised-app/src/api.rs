@@ -48,14 +48,10 @@ pub async fn run(options: &ApiOptions, log: Log) -> Result<Outcome, ProgramError
     // Signals first: one that comes during the start must lead to a proper stop as well.
     let mut signals = misbehaviour.stop_signals()?;
     let listener = Listener::bind(options.listen).await?;
-    let (store, left_over) = open(&options.database).map_err(|source| ProgramError::OpenDatabase {
-        path: options.database.clone(),
-        source,
-    })?;
+    let (store, left_over) = open(&options.database)
+        .map_err(|source| ProgramError::OpenDatabase { path: options.database.clone(), source })?;
     if left_over > 0 {
-        log.tell(format_args!(
-            "orders of the last run still to process: {left_over}"
-        ));
+        log.tell(format_args!("orders of the last run still to process: {left_over}"));
     }
     let database = Database::start(store)?;
     misbehaviour.at_start(log)?;
@@ -69,12 +65,8 @@ pub async fn run(options: &ApiOptions, log: Log) -> Result<Outcome, ProgramError
         log,
     });
     let traffic = Traffic::default();
-    let state = ApiState {
-        database: database.clone(),
-        new_order,
-        traffic: traffic.clone(),
-        started: Instant::now(),
-    };
+    let state =
+        ApiState { database: database.clone(), new_order, traffic: traffic.clone(), started: Instant::now() };
     let server = Server::start(listener, routes(state), traffic, log);
 
     let signal = signals.next().await;

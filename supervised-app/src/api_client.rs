@@ -39,9 +39,7 @@ impl FromStr for ApiAddress {
             return Err(InvalidApiAddress);
         }
         let port = authority.port_u16().unwrap_or(80);
-        Ok(Self {
-            host_and_port: format!("{}:{port}", authority.host()),
-        })
+        Ok(Self { host_and_port: format!("{}:{port}", authority.host()) })
     }
 }
 
@@ -108,24 +106,14 @@ impl ApiAddress {
         limit: Duration,
     ) -> Result<Answer, NoAnswer> {
         let exchange = async {
-            let stream =
-                TcpStream::connect(&self.host_and_port)
-                    .await
-                    .map_err(|source| NoAnswer::NotConnected {
-                        address: self.clone(),
-                        source,
-                    })?;
+            let stream = TcpStream::connect(&self.host_and_port)
+                .await
+                .map_err(|source| NoAnswer::NotConnected { address: self.clone(), source })?;
             self.exchange(stream, method, path, json)
                 .await
-                .map_err(|source| NoAnswer::Broken {
-                    address: self.clone(),
-                    source,
-                })
+                .map_err(|source| NoAnswer::Broken { address: self.clone(), source })
         };
-        timeout(limit, exchange).await.map_err(|_| NoAnswer::TooSlow {
-            address: self.clone(),
-            limit,
-        })?
+        timeout(limit, exchange).await.map_err(|_| NoAnswer::TooSlow { address: self.clone(), limit })?
     }
 
     async fn exchange(
@@ -147,10 +135,7 @@ impl ApiAddress {
             .body(Full::new(json))?;
         let response = sender.send_request(request).await?;
         let status = response.status();
-        let body = Limited::new(response.into_body(), LARGEST_ANSWER)
-            .collect()
-            .await?
-            .to_bytes();
+        let body = Limited::new(response.into_body(), LARGEST_ANSWER).collect().await?.to_bytes();
         Ok(Answer { status, body })
     }
 }
@@ -162,20 +147,12 @@ mod tests {
     #[test]
     fn an_address_is_scheme_host_and_port() {
         let read = |text: &str| text.parse::<ApiAddress>().map(|address| address.to_string());
-        assert_eq!(
-            read("http://127.0.0.1:8000").as_deref(),
-            Ok("http://127.0.0.1:8000")
-        );
+        assert_eq!(read("http://127.0.0.1:8000").as_deref(), Ok("http://127.0.0.1:8000"));
         assert_eq!(read("http://api/").as_deref(), Ok("http://api:80"));
         assert_eq!(read("http://[::1]:8000").as_deref(), Ok("http://[::1]:8000"));
-        for wrong in [
-            "",
-            "127.0.0.1:8000",
-            "https://api:8000",
-            "http://api/stats",
-            "http://me@api",
-            "http://",
-        ] {
+        for wrong in
+            ["", "127.0.0.1:8000", "https://api:8000", "http://api/stats", "http://me@api", "http://"]
+        {
             assert_eq!(read(wrong), Err(InvalidApiAddress), "{wrong}");
         }
     }

@@ -57,12 +57,6 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        (
-            self.status(),
-            Json(Body {
-                error: self.to_string(),
-            }),
-        )
-            .into_response()
+        (self.status(), Json(Body { error: self.to_string() })).into_response()
     }
 }

@@ -64,10 +64,8 @@ impl Background {
         if timeout_at(deadline, all_ended).await.is_ok() {
             self.log.tell("background tasks ended");
         } else {
-            self.log.tell(format_args!(
-                "the drain limit ran out: {} background tasks dropped",
-                self.tasks.len()
-            ));
+            self.log
+                .tell(format_args!("the drain limit ran out: {} background tasks dropped", self.tasks.len()));
             self.tasks.shutdown().await;
         }
     }

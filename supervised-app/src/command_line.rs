@@ -57,10 +57,9 @@ impl CommandLine {
             Command::Dashboard(options) => run_to_end(dashboard::run(&options, log)),
             Command::Orders(options) => run_to_end(order_load::run(&options, log)),
             Command::Verify(options) => verification::run(&options, log),
-            Command::Daemon { step } => step
-                .run()
-                .map_err(ProgramError::LeaveDaemon)
-                .map(|()| Outcome::Success),
+            Command::Daemon { step } => {
+                step.run().map_err(ProgramError::LeaveDaemon).map(|()| Outcome::Success)
+            }
         };
         ended
             .unwrap_or_else(|error| {

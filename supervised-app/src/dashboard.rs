@@ -68,10 +68,7 @@ pub async fn run(options: &DashboardOptions, log: Log) -> Result<Outcome, Progra
     let listener = Listener::bind(options.listen).await?;
     misbehaviour.at_start(log)?;
     let traffic = Traffic::default();
-    let state = DashboardState {
-        api: options.api.clone(),
-        traffic: traffic.clone(),
-    };
+    let state = DashboardState { api: options.api.clone(), traffic: traffic.clone() };
     let server = Server::start(listener, routes(state), traffic, log);
 
     let signal = signals.next().await;
@@ -87,19 +84,13 @@ pub async fn run(options: &DashboardOptions, log: Log) -> Result<Outcome, Progra
 }
 
 fn routes(state: DashboardState) -> Router {
-    Router::new()
-        .route("/", get(page))
-        .route("/healthz", get(health))
-        .with_state(state)
+    Router::new().route("/", get(page)).route("/healthz", get(health)).with_state(state)
 }
 
 /// The page is there even when the API is not: then it says so.
 async fn page(State(state): State<DashboardState>) -> impl IntoResponse {
     let figures = figures(&state.api).await;
-    (
-        [(header::CACHE_CONTROL, "no-store")],
-        Html(render(&state.api, &figures)),
-    )
+    ([(header::CACHE_CONTROL, "no-store")], Html(render(&state.api, &figures)))
 }
 
 async fn health(State(state): State<DashboardState>) -> (StatusCode, &'static str) {

@@ -65,12 +65,7 @@ fn table(api: &ApiAddress, statistics: &Statistics) -> String {
         ("API running for", uptime),
     ]
     .iter()
-    .map(|(name, figure)| {
-        format!(
-            "<tr><th scope=\"row\">{name}</th><td>{}</td></tr>\n",
-            escape(figure)
-        )
-    })
+    .map(|(name, figure)| format!("<tr><th scope=\"row\">{name}</th><td>{}</td></tr>\n", escape(figure)))
     .collect();
     format!(
         "<p class=\"api reachable\" role=\"status\">API: reachable at {}</p>\n\
@@ -104,9 +99,6 @@ mod tests {
 
     #[test]
     fn what_is_shown_is_escaped() {
-        assert_eq!(
-            escape("<a href=\"x\">'&"),
-            "&lt;a href=&quot;x&quot;&gt;&#39;&amp;"
-        );
+        assert_eq!(escape("<a href=\"x\">'&"), "&lt;a href=&quot;x&quot;&gt;&#39;&amp;");
     }
 }

@@ -63,10 +63,7 @@ impl Database {
             // The one who asked may have given up.
             let _ = sender.send(work(store));
         });
-        self.queue
-            .send(Message::Work(job))
-            .await
-            .map_err(|_| DatabaseError::Closed)?;
+        self.queue.send(Message::Work(job)).await.map_err(|_| DatabaseError::Closed)?;
         Ok(answer.await.map_err(|_| DatabaseError::Closed)??)
     }
 
@@ -74,15 +71,10 @@ impl Database {
     pub async fn close(&self) -> Result<(), DatabaseError> {
         let closed = async {
             let (sender, answer) = oneshot::channel();
-            self.queue
-                .send(Message::Close(sender))
-                .await
-                .map_err(|_| DatabaseError::Closed)?;
+            self.queue.send(Message::Close(sender)).await.map_err(|_| DatabaseError::Closed)?;
             Ok(answer.await.map_err(|_| DatabaseError::Closed)??)
         };
-        timeout(CLOSE_LIMIT, closed)
-            .await
-            .map_err(|_| DatabaseError::CloseTooSlow)?
+        timeout(CLOSE_LIMIT, closed).await.map_err(|_| DatabaseError::CloseTooSlow)?
     }
 }
 

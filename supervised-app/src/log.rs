@@ -18,10 +18,7 @@ impl Log {
 
     /// Tells one happening on standard output.
     pub fn tell(self, happening: impl Display) {
-        write_line(
-            std::io::stdout().lock(),
-            format_args!("{}: {happening}", self.name),
-        );
+        write_line(std::io::stdout().lock(), format_args!("{}: {happening}", self.name));
     }
 
     /// Tells one fault, or something that is not the program's result, on standard error.
@@ -34,7 +31,5 @@ impl Log {
 /// dropped on purpose.
 pub fn write_line(mut output: impl Write, line: impl Display) {
     // One write for the whole line, so that lines of several processes do not mix.
-    let _ = output
-        .write_all(format!("{line}\n").as_bytes())
-        .and_then(|()| output.flush());
+    let _ = output.write_all(format!("{line}\n").as_bytes()).and_then(|()| output.flush());
 }

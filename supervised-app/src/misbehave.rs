@@ -53,10 +53,7 @@ impl Misbehaviour {
         if let Some(delay) = self.crash_after {
             tokio::spawn(async move {
                 sleep(delay).await;
-                log.tell(format_args!(
-                    "misbehaving: crashing after {}",
-                    format_duration(delay)
-                ));
+                log.tell(format_args!("misbehaving: crashing after {}", format_duration(delay)));
                 std::process::abort();
             });
         }
@@ -66,9 +63,7 @@ impl Misbehaviour {
     /// Handles the stop signals, or does not.
     pub fn stop_signals(&self) -> Result<MaybeStopSignals, ProgramError> {
         if !self.ignore_term {
-            return StopSignals::handle()
-                .map(MaybeStopSignals::Handled)
-                .map_err(ProgramError::Signals);
+            return StopSignals::handle().map(MaybeStopSignals::Handled).map_err(ProgramError::Signals);
         }
         for ignored in [Signal::SIGTERM, Signal::SIGINT] {
             // SAFETY: SIG_IGN runs no code of ours, and no handler that it replaces was set by this process.
@@ -95,10 +90,7 @@ impl Misbehaviour {
     /// What goes wrong during the drain.
     pub async fn at_drain(&self, log: Log) {
         if let Some(delay) = self.drain_slowly {
-            log.tell(format_args!(
-                "misbehaving: draining for {}",
-                format_duration(delay)
-            ));
+            log.tell(format_args!("misbehaving: draining for {}", format_duration(delay)));
             sleep(delay).await;
         }
     }
@@ -153,11 +145,7 @@ impl DaemonStep {
             Self::Leave => {
                 nix::unistd::setsid()?;
                 println_pid(
-                    own_command(Self::Sleep)?
-                        .stdout(Stdio::null())
-                        .stderr(Stdio::null())
-                        .spawn()?
-                        .id(),
+                    own_command(Self::Sleep)?.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?.id(),
                 );
                 Ok(())
             }
@@ -183,15 +171,10 @@ fn own_command(step: DaemonStep) -> io::Result<Command> {
 }
 
 fn leave_daemon() -> io::Result<String> {
-    let left = own_command(DaemonStep::Leave)?
-        .stderr(Stdio::inherit())
-        .output()?;
+    let left = own_command(DaemonStep::Leave)?.stderr(Stdio::inherit()).output()?;
     if left.status.success() {
         Ok(String::from_utf8_lossy(&left.stdout).trim().to_owned())
     } else {
-        Err(io::Error::other(format!(
-            "the process in between ended with {}",
-            left.status
-        )))
+        Err(io::Error::other(format!("the process in between ended with {}", left.status)))
     }
 }

@@ -78,32 +78,20 @@ mod tests {
     use super::*;
 
     fn order(item: &str, quantity: i64) -> NewOrder {
-        NewOrder {
-            item: item.to_owned(),
-            quantity,
-        }
+        NewOrder { item: item.to_owned(), quantity }
     }
 
     #[test]
     fn an_ordinary_order_is_valid() {
         assert_eq!(order("tea", 1).validate(), Ok(()));
-        assert_eq!(
-            order(&"ä".repeat(LONGEST_ITEM), LARGEST_QUANTITY).validate(),
-            Ok(())
-        );
+        assert_eq!(order(&"ä".repeat(LONGEST_ITEM), LARGEST_QUANTITY).validate(), Ok(()));
     }
 
     #[test]
     fn a_senseless_order_is_not() {
         assert_eq!(order(" \t", 1).validate(), Err(InvalidOrder::EmptyItem));
-        assert_eq!(
-            order(&"x".repeat(201), 1).validate(),
-            Err(InvalidOrder::LongItem(201))
-        );
+        assert_eq!(order(&"x".repeat(201), 1).validate(), Err(InvalidOrder::LongItem(201)));
         assert_eq!(order("tea", 0).validate(), Err(InvalidOrder::Quantity(0)));
-        assert_eq!(
-            order("tea", 1_000_001).validate(),
-            Err(InvalidOrder::Quantity(1_000_001))
-        );
+        assert_eq!(order("tea", 1_000_001).validate(), Err(InvalidOrder::Quantity(1_000_001)));
     }
 }

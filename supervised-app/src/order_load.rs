@@ -79,9 +79,7 @@ struct Stored {
 pub async fn run(options: &OrderLoadOptions, log: Log) -> Result<Outcome, ProgramError> {
     let mut signals = StopSignals::handle().map_err(ProgramError::Signals)?;
     let unlimited = options.duration.is_some() || options.until_refused;
-    let count = options
-        .count
-        .unwrap_or(if unlimited { u64::MAX } else { DEFAULT_COUNT });
+    let count = options.count.unwrap_or(if unlimited { u64::MAX } else { DEFAULT_COUNT });
     let load = Arc::new(Load {
         api: options.api.clone(),
         until_refused: options.until_refused,
@@ -149,30 +147,15 @@ impl Load {
 
     /// Takes one of the orders that are left to post.
     fn take_one(&self) -> bool {
-        self.left
-            .try_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1))
-            .is_ok()
+        self.left.try_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
     }
 
     async fn post_one(&self) -> Fate {
-        let order = NewOrder {
-            item: "load".to_owned(),
-            quantity: 1,
-        };
-        match self
-            .api
-            .post("/orders", Bytes::from(json(&order)), ANSWER_LIMIT)
-            .await
-        {
-            Ok(Answer {
-                status: StatusCode::CREATED,
-                body,
-            }) => serde_json::from_slice(&body)
+        let order = NewOrder { item: "load".to_owned(), quantity: 1 };
+        match self.api.post("/orders", Bytes::from(json(&order)), ANSWER_LIMIT).await {
+            Ok(Answer { status: StatusCode::CREATED, body }) => serde_json::from_slice(&body)
                 .map_or(Fate::Unknown, |stored: Stored| Fate::Acknowledged(stored.id)),
-            Ok(Answer {
-                status: StatusCode::SERVICE_UNAVAILABLE,
-                ..
-            })
+            Ok(Answer { status: StatusCode::SERVICE_UNAVAILABLE, .. })
             | Err(NoAnswer::NotConnected { .. }) => Fate::Refused,
             Ok(_) | Err(NoAnswer::TooSlow { .. }) => Fate::Unknown,
             Err(NoAnswer::Broken { .. }) => Fate::Dropped,

@@ -91,48 +91,33 @@ impl OrderStore {
 
     /// Marks an order as processed.
     pub fn mark_done(&mut self, id: i64) -> rusqlite::Result<()> {
-        self.connection
-            .prepare_cached("UPDATE orders SET done = 1 WHERE id = ?1")?
-            .execute([id])?;
+        self.connection.prepare_cached("UPDATE orders SET done = 1 WHERE id = ?1")?.execute([id])?;
         Ok(())
     }
 
     /// How many orders there are.
     pub fn counts(&mut self) -> rusqlite::Result<OrderCounts> {
-        let count = |sql| {
-            self.connection
-                .prepare_cached(sql)?
-                .query_row([], |row| row.get::<_, i64>(0))
-        };
+        let count = |sql| self.connection.prepare_cached(sql)?.query_row([], |row| row.get::<_, i64>(0));
         let received = count("SELECT count(*) FROM orders")?;
         let pending = count("SELECT count(*) FROM orders WHERE done = 0")?;
-        Ok(OrderCounts {
-            received: received.unsigned_abs(),
-            pending: pending.unsigned_abs(),
-        })
+        Ok(OrderCounts { received: received.unsigned_abs(), pending: pending.unsigned_abs() })
     }
 
     /// Moves the log into the database file as far as readers allow, so that it does not grow for ever.
     pub fn checkpoint(&mut self) -> rusqlite::Result<()> {
-        self.connection
-            .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+        self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
     }
 
     /// Moves the whole log into the database file and closes it.
     pub fn close(self) -> rusqlite::Result<()> {
         // A reader may keep the log from being emptied. That is no fault: the orders are safe in the log, too.
-        self.connection
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
         self.connection.close().map_err(|(_, error)| error)
     }
 }
 
 fn order(row: &Row<'_>) -> rusqlite::Result<Order> {
-    let state = if row.get("done")? {
-        OrderState::Done
-    } else {
-        OrderState::Pending
-    };
+    let state = if row.get("done")? { OrderState::Done } else { OrderState::Pending };
     Ok(Order {
         id: row.get("id")?,
         item: row.get("item")?,

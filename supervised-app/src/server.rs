@@ -70,12 +70,7 @@ impl Server {
         let routes = routes.layer(from_fn_with_state(traffic.clone(), Traffic::count));
         let accepting = tokio::spawn(accept(listener.listener, routes, stop.clone(), log));
         log.tell(format_args!("listening on {}", listener.address));
-        Self {
-            traffic,
-            stop,
-            accepting,
-            log,
-        }
+        Self { traffic, stop, accepting, log }
     }
 
     /// Stops accepting. Requests in flight go on.
@@ -85,15 +80,8 @@ impl Server {
         // The task that accepts fails only if it panicked; then its connections are gone already.
         let connections = self.accepting.await.unwrap_or_default();
         let in_flight = self.traffic.in_flight();
-        self.log.tell(format_args!(
-            "stopped accepting, {} in flight",
-            requests(in_flight)
-        ));
-        Drain {
-            traffic: self.traffic,
-            connections,
-            log: self.log,
-        }
+        self.log.tell(format_args!("stopped accepting, {} in flight", requests(in_flight)));
+        Drain { traffic: self.traffic, connections, log: self.log }
     }
 }
 
@@ -122,11 +110,7 @@ impl Drain {
 }
 
 fn requests(count: usize) -> String {
-    if count == 1 {
-        "1 request".to_owned()
-    } else {
-        format!("{count} requests")
-    }
+    if count == 1 { "1 request".to_owned() } else { format!("{count} requests") }
 }
 
 /// Takes connections until the stop; returns those that are still open.

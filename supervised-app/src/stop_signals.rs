@@ -36,10 +36,7 @@ pub struct StopSignals {
 impl StopSignals {
     /// Sets up the handlers. Must come before anything that a stop has to clean up.
     pub fn handle() -> io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
     /// Waits for the next signal.

@@ -53,9 +53,7 @@ impl Traffic {
         let _counted = Counted::new(Arc::clone(&traffic.shared));
         let mut response = next.run(request).await;
         if traffic.is_draining() {
-            response
-                .headers_mut()
-                .insert(header::CONNECTION, HeaderValue::from_static("close"));
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }

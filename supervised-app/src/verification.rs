@@ -25,15 +25,10 @@ pub struct VerificationOptions {
 
 /// Checks that each acknowledged order is in the database, and that no id was given twice.
 pub fn run(options: &VerificationOptions, log: Log) -> Result<Outcome, ProgramError> {
-    let acknowledged = read(&options.acknowledged).map_err(|source| ProgramError::ReadAcknowledged {
-        path: options.acknowledged.clone(),
-        source,
-    })?;
-    let (missing, repeated) =
-        check(&options.database, &acknowledged).map_err(|source| ProgramError::OpenDatabase {
-            path: options.database.clone(),
-            source,
-        })?;
+    let acknowledged = read(&options.acknowledged)
+        .map_err(|source| ProgramError::ReadAcknowledged { path: options.acknowledged.clone(), source })?;
+    let (missing, repeated) = check(&options.database, &acknowledged)
+        .map_err(|source| ProgramError::OpenDatabase { path: options.database.clone(), source })?;
     let total = acknowledged.len();
     let path = options.database.display();
     if missing.is_empty() && repeated.is_empty() {

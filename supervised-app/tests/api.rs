@@ -23,14 +23,8 @@ fn an_order_is_stored_and_shown() {
     assert_eq!(list.as_array().map(Vec::len), Some(1));
     assert_eq!(list[0]["id"], second);
     let statistics = api.get("/stats").json();
-    assert_eq!(
-        (&statistics["received"], &statistics["processed"]),
-        (&2.into(), &0.into())
-    );
-    assert_eq!(
-        (&statistics["pending"], &statistics["in_flight"]),
-        (&2.into(), &1.into())
-    );
+    assert_eq!((&statistics["received"], &statistics["processed"]), (&2.into(), &0.into()));
+    assert_eq!((&statistics["pending"], &statistics["in_flight"]), (&2.into(), &1.into()));
     assert!(statistics["uptime_seconds"].is_u64());
     api.stop(SIGTERM);
 }
@@ -44,23 +38,16 @@ fn a_wrong_request_is_refused_with_a_reason() {
         (r#"{"item": "tea"}"#, 422, "quantity"),
         (r#"{"item": "tea", "quantity": 1, "colour": 2}"#, 422, "colour"),
         (r#"{"item": " ", "quantity": 1}"#, 422, "the item is empty"),
-        (
-            r#"{"item": "tea", "quantity": 0}"#,
-            422,
-            "the quantity is 0; use a number from 1",
-        ),
+        (r#"{"item": "tea", "quantity": 0}"#, 422, "the quantity is 0; use a number from 1"),
     ] {
         let answer = api.post_order(json);
         assert_eq!(answer.status, status, "{json}: {}", answer.body);
         let error = answer.json()["error"].as_str().expect("a reason").to_owned();
         assert!(error.contains(reason), "{json}: {error}");
     }
-    for (path, status) in [
-        ("/orders/77", 404),
-        ("/orders/x", 400),
-        ("/orders?limit=x", 400),
-        ("/nothing", 404),
-    ] {
+    for (path, status) in
+        [("/orders/77", 404), ("/orders/x", 400), ("/orders?limit=x", 400), ("/nothing", 404)]
+    {
         let answer = api.get(path);
         assert_eq!(answer.status, status, "{path}: {}", answer.body);
         assert!(answer.json()["error"].is_string());
@@ -91,11 +78,8 @@ fn a_port_in_use_is_one_clear_line() {
 #[test]
 fn a_database_that_cannot_be_opened_is_one_clear_line() {
     let folder = Folder::new();
-    std::fs::write(
-        folder.file("text.db"),
-        "this is not a database, whatever its name says".repeat(100),
-    )
-    .expect("a file in our folder");
+    std::fs::write(folder.file("text.db"), "this is not a database, whatever its name says".repeat(100))
+        .expect("a file in our folder");
     for path in ["no/such/folder/orders.db", "text.db"] {
         let finished = Finished::of(folder.command(&["api", "--listen", "127.0.0.1:0", "--database", path]));
         assert_eq!(finished.status.code(), Some(1), "{path}");

@@ -18,22 +18,11 @@ fn the_page_shows_the_figures() {
     let page = dashboard.get("/");
     assert_eq!(page.status, 200);
     assert!(page.head.contains("content-type: text/html"));
-    for (name, figure) in [
-        ("Received", "3"),
-        ("Processed", "0"),
-        ("Pending", "3"),
-        ("API running for", ""),
-    ] {
+    for (name, figure) in [("Received", "3"), ("Processed", "0"), ("Pending", "3"), ("API running for", "")] {
         let row = format!("<tr><th scope=\"row\">{name}</th><td>{figure}");
         assert!(page.body.contains(&row), "{row}: {}", page.body);
     }
-    for part in [
-        "<!DOCTYPE html>",
-        "<html lang=\"en\">",
-        "<title>",
-        "<h1>",
-        "API: reachable at",
-    ] {
+    for part in ["<!DOCTYPE html>", "<html lang=\"en\">", "<title>", "<h1>", "API: reachable at"] {
         assert!(page.body.contains(part), "{part}");
     }
 
@@ -88,8 +77,7 @@ fn an_api_that_never_answers_is_not_waited_for() {
     let page = dashboard.get("/");
     assert_eq!(page.status, 200);
     assert!(
-        page.body
-            .contains(&format!("API: not reachable: no answer from {url} within 1s")),
+        page.body.contains(&format!("API: not reachable: no answer from {url} within 1s")),
         "{}",
         page.body
     );

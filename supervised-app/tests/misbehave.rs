@@ -11,10 +11,7 @@ use support::{Folder, Running, ended_by, process_fields};
 
 /// The API and the dashboard, each with the switches.
 fn both(folder: &Folder, switches: &[&str]) -> [Running; 2] {
-    [
-        folder.api(switches),
-        folder.dashboard("http://127.0.0.1:9", switches),
-    ]
+    [folder.api(switches), folder.dashboard("http://127.0.0.1:9", switches)]
 }
 
 #[test]
@@ -39,12 +36,7 @@ fn drain_slowly_delays_the_end() {
         assert!(service.is_running());
     }
     for mut service in both(&folder, &["--drain-slowly", "10ms"]) {
-        assert!(
-            service
-                .stop(SIGTERM)
-                .iter()
-                .any(|line| line.ends_with("misbehaving: draining for 10ms"))
-        );
+        assert!(service.stop(SIGTERM).iter().any(|line| line.ends_with("misbehaving: draining for 10ms")));
     }
 }
 
@@ -66,11 +58,7 @@ fn exit_with_sets_the_status_of_a_proper_stop() {
     for mut service in both(&folder, &["--exit-with", "143"]) {
         service.signal(SIGINT);
         assert_eq!(service.wait().code(), Some(143));
-        assert!(
-            service.seen.last().is_some_and(|line| line.ends_with(": bye")),
-            "{:?}",
-            service.seen
-        );
+        assert!(service.seen.last().is_some_and(|line| line.ends_with(": bye")), "{:?}", service.seen);
     }
 }
 
@@ -83,12 +71,7 @@ fn crash_after_aborts() {
         // The crash may come before the service listens.
         let mut service = Running::start_quiet(command);
         assert_eq!(ended_by(service.wait()), Some(SIGABRT));
-        assert!(
-            service
-                .seen
-                .iter()
-                .any(|line| line.ends_with("misbehaving: crashing after 10ms"))
-        );
+        assert!(service.seen.iter().any(|line| line.ends_with("misbehaving: crashing after 10ms")));
     }
 }
 
@@ -112,20 +95,13 @@ fn leave_daemon_leaves_a_process_in_another_session() {
     set_child_subreaper(true).expect("Linux 3.4");
     let folder = Folder::new();
     for mut service in both(&folder, &["--leave-daemon"]) {
-        let pid = service
-            .seen
-            .iter()
-            .find_map(|line| line.split("left a daemon behind, pid ").nth(1));
+        let pid = service.seen.iter().find_map(|line| line.split("left a daemon behind, pid ").nth(1));
         let daemon = Daemon(pid.expect("a pid").to_owned());
         service.stop(SIGTERM);
 
         let fields = process_fields(&daemon.0);
         let (parent, session) = (&fields[1], &fields[3]);
-        assert_eq!(
-            *parent,
-            std::process::id().to_string(),
-            "it has not lost its parent"
-        );
+        assert_eq!(*parent, std::process::id().to_string(), "it has not lost its parent");
         assert_ne!(*session, process_fields("self")[3], "the session is ours");
     }
 }

@@ -55,10 +55,7 @@ fn requests_in_flight_are_answered(signal: Signal) {
         verified.errors
     );
     assert_eq!(verified.status.code(), Some(0));
-    assert!(
-        !folder.file("orders.db-wal").exists(),
-        "the write-ahead log is left over"
-    );
+    assert!(!folder.file("orders.db-wal").exists(), "the write-ahead log is left over");
 }
 
 #[test]
@@ -134,8 +131,7 @@ fn pending_orders_are_processed_after_the_next_start() {
 
     let mut api = folder.api(&["--work-per-order", "0s"]);
     assert!(
-        api.seen
-            .contains(&"api: orders of the last run still to process: 3".to_owned()),
+        api.seen.contains(&"api: orders of the last run still to process: 3".to_owned()),
         "{:?}",
         api.seen
     );
@@ -144,10 +140,7 @@ fn pending_orders_are_processed_after_the_next_start() {
         assert_eq!(api.get(&format!("/orders/{id}")).json()["state"], "done");
     }
     let statistics = api.get("/stats").json();
-    assert_eq!(
-        (&statistics["processed"], &statistics["pending"]),
-        (&3.into(), &0.into())
-    );
+    assert_eq!((&statistics["processed"], &statistics["pending"]), (&3.into(), &0.into()));
     api.stop(SIGTERM);
 }
 
@@ -161,19 +154,10 @@ fn load(folder: &Folder, api: &Running) -> Running {
 /// Waits for the load's end and checks its result against the database.
 fn judge(folder: &Folder, load: &mut Running) -> serde_json::Value {
     assert_eq!(load.wait().code(), Some(0));
-    let line = load
-        .seen
-        .iter()
-        .find(|line| line.starts_with('{'))
-        .expect("a result");
+    let line = load.seen.iter().find(|line| line.starts_with('{')).expect("a result");
     std::fs::write(folder.file("result.json"), line).expect("a file in our folder");
-    let verified = Finished::of(folder.command(&[
-        "verify",
-        "--database",
-        "orders.db",
-        "--acknowledged",
-        "result.json",
-    ]));
+    let verified =
+        Finished::of(folder.command(&["verify", "--database", "orders.db", "--acknowledged", "result.json"]));
     assert_eq!(verified.status.code(), Some(0), "{}", verified.errors);
     serde_json::from_str(line).expect("JSON")
 }
@@ -207,19 +191,11 @@ fn a_missing_order_is_named() {
     let verified = folder.verify(&[id, 77, id, 78]);
     assert_eq!(verified.status.code(), Some(1));
     assert!(
-        verified
-            .errors
-            .contains("of 4 acknowledged orders, 2 are not in orders.db: 77, 78;"),
+        verified.errors.contains("of 4 acknowledged orders, 2 are not in orders.db: 77, 78;"),
         "{}",
         verified.errors
     );
-    assert!(
-        verified
-            .errors
-            .contains(&format!("acknowledged more than once: {id};")),
-        "{}",
-        verified.errors
-    );
+    assert!(verified.errors.contains(&format!("acknowledged more than once: {id};")), "{}", verified.errors);
 }
 
 #[test]
@@ -228,9 +204,7 @@ fn nobody_needs_to_read_the_log() {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);
     let mut command = folder.command(&["api", "--listen", "127.0.0.1:0", "--database", "orders.db"]);
-    command
-        .stdout(writer.try_clone().expect("a pipe's end"))
-        .stderr(writer);
+    command.stdout(writer.try_clone().expect("a pipe's end")).stderr(writer);
     // Once the database exists, the signal handlers do.
     let mut child = ChildGuard(command.spawn().expect("the program starts"));
     while !folder.file("orders.db").exists() {

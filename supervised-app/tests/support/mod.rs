@@ -51,10 +51,7 @@ impl Folder {
     /// The program, to be run in this folder (where a crash may leave its core).
     pub(crate) fn command<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Command {
         let mut command = Command::new(PROGRAM);
-        command
-            .args(arguments)
-            .current_dir(self.0.path())
-            .stdin(Stdio::null());
+        command.args(arguments).current_dir(self.0.path()).stdin(Stdio::null());
         command
     }
 
@@ -112,11 +109,8 @@ impl Running {
 
     /// Starts a program; its lines are those on standard output and standard error.
     pub(crate) fn start_quiet(mut command: Command) -> Self {
-        let mut child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the program starts");
+        let mut child =
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
         let (sender, lines) = channel();
         let output: Box<dyn Read + Send> = Box::new(child.stdout.take().expect("a pipe"));
         let errors: Box<dyn Read + Send> = Box::new(child.stderr.take().expect("a pipe"));
@@ -128,12 +122,7 @@ impl Running {
                 }
             });
         }
-        Self {
-            child,
-            lines,
-            seen: Vec::new(),
-            address: String::new(),
-        }
+        Self { child, lines, seen: Vec::new(), address: String::new() }
     }
 
     /// Waits for a line with this text.
@@ -183,11 +172,7 @@ impl Running {
     }
 
     pub(crate) fn lines_since_stop(&self) -> Vec<String> {
-        let from = self
-            .seen
-            .iter()
-            .position(|line| line.contains("stop requested"))
-            .expect("a stop");
+        let from = self.seen.iter().position(|line| line.contains("stop requested")).expect("a stop");
         self.seen[from..].to_vec()
     }
 
@@ -254,9 +239,7 @@ impl Connection {
     pub(crate) fn open(running: &Running) -> Self {
         let stream = TcpStream::connect(&running.address).expect("a connection");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-        Self {
-            stream: BufReader::new(stream),
-        }
+        Self { stream: BufReader::new(stream) }
     }
 
     pub(crate) fn get(&mut self, path: &str) -> Answer {
@@ -276,30 +259,16 @@ impl Connection {
     }
 
     pub(crate) fn send(&mut self, text: &str) {
-        self.stream
-            .get_mut()
-            .write_all(text.as_bytes())
-            .expect("the server reads");
+        self.stream.get_mut().write_all(text.as_bytes()).expect("the server reads");
     }
 
     pub(crate) fn answer(&mut self) -> Answer {
         let head = self.head().to_ascii_lowercase();
-        let status = head
-            .split(' ')
-            .nth(1)
-            .and_then(|status| status.parse().ok())
-            .expect("a status");
-        let length = head
-            .split("content-length: ")
-            .nth(1)
-            .and_then(|rest| rest.split('\r').next());
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+        let length = head.split("content-length: ").nth(1).and_then(|rest| rest.split('\r').next());
         let mut body = vec![0; length.map_or(0, |length| length.parse().expect("a length"))];
         self.stream.read_exact(&mut body).expect("a body");
-        Answer {
-            status,
-            head,
-            body: String::from_utf8(body).expect("UTF-8"),
-        }
+        Answer { status, head, body: String::from_utf8(body).expect("UTF-8") }
     }
 
     /// Whether the server has closed the connection without another byte; waits for either.
@@ -328,9 +297,7 @@ fn post_head(path: &str, json: &str) -> String {
 pub(crate) fn process_fields(pid: &str) -> Vec<String> {
     let mut text = String::new();
     let path = Path::new("/proc").join(pid).join("stat");
-    File::open(path)
-        .and_then(|mut file| file.read_to_string(&mut text))
-        .expect("the process exists");
+    File::open(path).and_then(|mut file| file.read_to_string(&mut text)).expect("the process exists");
     let after_name = text.rsplit(')').next().expect("a name");
     after_name.split_whitespace().map(str::to_owned).collect()
 }
