@@ -14,7 +14,7 @@ use crate::error::Error;
 /// The whole command line.
 #[derive(Debug, Parser)]
 #[command(name = "curfew", version, about = ABOUT, override_usage = USAGE, after_help = AFTER_HELP)]
-#[command(max_term_width = 110, disable_help_subcommand = false, subcommand_required = true)]
+#[command(max_term_width = 100, arg_required_else_help = false)]
 pub struct Arguments {
     /// What to do.
     #[command(subcommand)]
@@ -204,6 +204,8 @@ pub struct EnvironmentOptions {
     pub consumed: HashSet<OsString>,
     /// Variables that look as if they were meant for curfew.
     pub warnings: Vec<Warning>,
+    /// Values that are no text, or no boolean. All others are checked together with those of the command line.
+    pub errors: Vec<UsageError>,
 }
 
 const ABOUT: &str = "\
@@ -215,44 +217,49 @@ Run one command, or the services of one system, and bring every process of it do
 before the platform above (systemd, Docker, Kubernetes) would use SIGKILL.";
 
 const USAGE: &str = "\
-curfew [OPTIONS] -- COMMAND [ARG]...                       one command: the same as `curfew run`
-       curfew run [OPTIONS] -- COMMAND [ARG]...                   one command
-       curfew run [OPTIONS] --config FILE                         many services
-       curfew run [OPTIONS] --service NAME=COMMAND [--service …]  many services, without a file";
+curfew [OPTIONS] -- COMMAND [ARG]...
+       curfew run [OPTIONS] -- COMMAND [ARG]...
+       curfew run [OPTIONS] --config FILE
+       curfew run [OPTIONS] --service NAME=COMMAND [--service NAME=COMMAND]...";
 
 const RUN_USAGE: &str = "\
-curfew run [OPTIONS] -- COMMAND [ARG]...                   one command
-       curfew run [OPTIONS] --config FILE                         many services
-       curfew run [OPTIONS] --service NAME=COMMAND [--service …]  many services, without a file";
+curfew run [OPTIONS] -- COMMAND [ARG]...
+       curfew run [OPTIONS] --config FILE
+       curfew run [OPTIONS] --service NAME=COMMAND [--service NAME=COMMAND]...";
 
 const AFTER_HELP: &str = "\
-Every option but --service can also be given as a variable: CURFEW_DEADLINE for --deadline. The option goes first, then
-the variable, then the file. An empty variable counts as not set. These variables are not passed on to the services.
-Durations are written 10s, 1m 30s, 500ms.
+Every option but --service can also be given as a variable: CURFEW_DEADLINE for
+--deadline. The option goes first, then the variable, then the file. An empty
+variable counts as not set. Services do not get these variables. Several values
+are separated by `;` in CURFEW_GRACE, `,` in CURFEW_MAP, `:` in CURFEW_ENV_FILE.
+
+Durations are written 10s, 1m 30s, 500ms. Relative paths, also those in a file,
+start from the directory that curfew was started in.
 
 EXAMPLES
-  ENTRYPOINT [\"curfew\", \"--\", \"nginx\", \"-g\", \"daemon off;\"]
+  ENTRYPOINT [\"curfew\", \"--\", \"myproject\", \"api\"]
       in a container, as PID 1
-  curfew run --grace 'QUIT 20s, TERM 5s, KILL' --deadline 30s -- nginx -g 'daemon off;'
-      QUIT, 20 seconds later TERM, 5 seconds later KILL, and all of it within 30 seconds
-  curfew run --service api='myproject api --port 8000' --service dashboard='myproject dashboard'
-      two services; when one of them ends, the other is stopped
-  curfew run --config /etc/myproject.toml --report /var/lib/myproject/stop.json
+  curfew run --grace 'QUIT 20s, TERM 5s, KILL' --deadline 30s -- nginx
+      QUIT, 20 s later TERM, 5 s later KILL: all of it within 30 seconds
+  curfew run --service api='myproject api' --service web='myproject web'
+      two services; when one of them ends, the other one is stopped
+  curfew run --config demo.toml --report /var/lib/demo/stop.json
       the services of a file, and a report of how they stopped
 
 EXIT STATUS (the first that applies)
-  64         the command line is wrong; nothing was started
-  78         the configuration is wrong; nothing was started
-  70         a bug in curfew; every process was killed first
-  81         processes are left that could not be killed; the log and the report name them
-  its own    a service ended with failure and so stopped the system: its status, 128+n if signal n ended it,
-             126 or 127 if its command could not be executed or was not found
-  82         a service failed without a status that says so
-  its own    a service failed while it was being stopped: the first such status
-  128+n      a task was interrupted by signal n
-  80         something had to be killed
-  71         the system refused to start processes
-  0          stopped as asked, or nothing was left to run
+  64       the command line is wrong; nothing was started
+  78       the configuration is wrong; nothing was started
+  70       a bug in curfew; every process was killed first
+  81       processes are left that could not be killed; log and report name them
+  its own  a service ended with failure and so stopped the system: its status,
+           128+n if signal n ended it, 126 if its command could not be executed,
+           127 if it was not found
+  82       a service failed without a status that says so
+  its own  a service failed while it was being stopped: the first such status
+  128+n    a task was interrupted by signal n
+  80       something had to be killed
+  71       the system refused to start processes
+  0        stopped as asked, or nothing was left to run
 One command that ends by itself gives its own status, always.";
 
 /// Options that are no variables: services are told their name in `CURFEW_SERVICE`, and a curfew in one of them must
@@ -296,8 +303,8 @@ fn with_task(mut arguments: Vec<OsString>) -> Vec<OsString> {
         KNOWN.iter().any(|known| argument == known)
             || Arguments::command().get_subcommands().any(|task| argument == task.get_name())
     };
-    if arguments.get(1).is_some_and(|first| !is_known(first)) {
-        arguments.insert(1, OsString::from("run"));
+    if !arguments.get(1).is_some_and(is_known) {
+        arguments.insert(arguments.len().min(1), OsString::from("run"));
     }
     arguments
 }
@@ -343,13 +350,7 @@ fn explain(error: &clap::Error) -> String {
 
 impl Options {
     /// Reads the options that are given by variables. An empty variable counts as not set.
-    ///
-    /// # Errors
-    /// A value that is no text, or no boolean; the values themselves are checked later, together with those of the
-    /// command line.
-    pub fn from_environment(
-        environment: &[(OsString, OsString)],
-    ) -> Result<EnvironmentOptions, Vec<UsageError>> {
+    pub fn from_environment(environment: &[(OsString, OsString)]) -> EnvironmentOptions {
         let mut read = EnvironmentOptions::default();
         let is_ours = |name: &OsStr| {
             name.as_encoded_bytes().starts_with(b"CURFEW_")
@@ -358,14 +359,13 @@ impl Options {
         let ours: Vec<_> = environment.iter().filter(|(name, _)| is_ours(name)).collect();
         // Nearly always there are none.
         if ours.is_empty() {
-            return Ok(read);
+            return read;
         }
         let definition = Self::augment_args(Command::new("environment").no_binary_name(true));
         let options: Vec<(String, &Arg)> = definition
             .get_arguments()
             .filter_map(|argument| option_variable(argument).map(|variable| (variable, argument)))
             .collect();
-        let mut errors = Vec::new();
         let mut arguments = Vec::new();
         for (name, value) in ours {
             let Some((variable, option)) = options.iter().find(|(variable, _)| name == variable.as_str())
@@ -382,16 +382,18 @@ impl Options {
             }
             match as_arguments(option, value) {
                 Ok(given) => arguments.extend(given),
-                Err((problem, cure)) => errors.push(UsageError::new(variable, problem, cure)),
+                Err((problem, cure)) => read.errors.push(UsageError::new(variable, problem, cure)),
             }
         }
         let options =
             definition.try_get_matches_from(arguments).and_then(|given| Self::from_arg_matches(&given));
         match options {
             Ok(options) => read.options = options,
-            Err(error) => errors.push(UsageError::new("", explain(&error), "check the CURFEW_ variables")),
+            Err(error) => {
+                read.errors.push(UsageError::new("", explain(&error), "check the CURFEW_ variables"))
+            }
         }
-        if errors.is_empty() { Ok(read) } else { Err(errors) }
+        read
     }
 }
 

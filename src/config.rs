@@ -88,8 +88,12 @@ impl Config {
         arguments: &RunArguments,
         surroundings: &Surroundings,
     ) -> Result<(Self, Vec<Warning>), Error> {
-        let environment = Options::from_environment(&surroundings.environment).map_err(Error::Usage)?;
-        let overrides = Overrides::read(&arguments.options, &environment.options).map_err(Error::Usage)?;
+        let environment = Options::from_environment(&surroundings.environment);
+        let (overrides, mut errors) = Overrides::read(&arguments.options, &environment.options);
+        errors.extend(environment.errors);
+        if !errors.is_empty() {
+            return Err(Error::Usage(errors));
+        }
         let description = Description::find(arguments, &overrides, surroundings)?;
         let mut inherited = Environment::default();
         for (name, value) in &surroundings.environment {

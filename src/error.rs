@@ -13,10 +13,10 @@ pub enum Error {
     #[error("{0}")]
     Arguments(String),
     /// Values on the command line or in `CURFEW_` variables are wrong, or do not go together. Never empty.
-    #[error("{}", list("command line", .0))]
+    #[error("{}", list_usage(.0))]
     Usage(Vec<UsageError>),
     /// Errors in the config file, or in a file that it names, sorted by place. Never empty.
-    #[error("{}", list("configuration", .0))]
+    #[error("{}", list_config(.0))]
     Config(Vec<ConfigError>),
 }
 
@@ -35,11 +35,26 @@ impl Error {
     }
 }
 
-fn list(subject: &str, errors: &[impl std::error::Error]) -> String {
-    let mut text = match errors.len() {
-        1 => format!("the {subject} has an error, so nothing was started:"),
-        count => format!("the {subject} has {count} errors, so nothing was started:"),
-    };
+/// One error of the command line stands on the line that begins with `curfew: `. A line that names a file begins with
+/// it, so that editors and terminals find the place.
+fn list_usage(errors: &[UsageError]) -> String {
+    match errors {
+        [error] => error.to_string(),
+        _ => list(&format!("there are {} errors, so nothing was started:", errors.len()), errors),
+    }
+}
+
+fn list_config(errors: &[ConfigError]) -> String {
+    match errors.len() {
+        1 => list("there is an error in the configuration, so nothing was started:", errors),
+        count => {
+            list(&format!("there are {count} errors in the configuration, so nothing was started:"), errors)
+        }
+    }
+}
+
+fn list(first: &str, errors: &[impl std::error::Error]) -> String {
+    let mut text = first.to_owned();
     for error in errors {
         let _ = write!(text, "\n{error}");
     }

@@ -101,6 +101,11 @@ impl ReportBuilder {
         }
     }
 
+    /// The name of the system.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Takes in what was decided.
     pub fn hear(&mut self, notice: &Notice, cause_in_words: impl FnOnce(Cause) -> String, now: Timestamp) {
         match *notice {

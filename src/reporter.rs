@@ -1,5 +1,6 @@
 //! What hears the run: the log's lines, and the report at its end.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::mpsc;
 use std::thread;
@@ -57,6 +58,7 @@ impl Listener for Reporter {
     fn finish(&mut self, _status: u8) -> Vec<Vec<u8>> {
         let mut lines = self.take_lines();
         if let Some(path) = self.report.take() {
+            let path = in_history(path, self.builder.name());
             let content = format!("{:#}\n", self.builder.build(time_of_day()));
             if let Err(reason) = write_within(path.clone(), content.into_bytes(), self.report_time) {
                 tracing::error!(
@@ -70,6 +72,16 @@ impl Listener for Reporter {
         }
         lines
     }
+}
+
+/// A path that ends in `/` is a folder that keeps every report: each gets a name with its time, in the order of time.
+fn in_history(path: PathBuf, name: &str) -> PathBuf {
+    if !path.as_os_str().as_bytes().ends_with(b"/") {
+        return path;
+    }
+    // Colons are no good in names of files that travel.
+    let time = humantime::format_rfc3339_millis(time_of_day()).to_string().replace(':', "-");
+    path.join(format!("{name}-{time}.json"))
 }
 
 /// Writes the report on a thread of its own: a disk that hangs must not keep us from leaving.

@@ -96,7 +96,11 @@ fn announce(settings: &Settings, deadline_source: &str) {
     );
     // A guess must be seen, so that it can be corrected.
     if settings.mode == Mode::ManyServices || deadline_source == "assumed" {
-        tracing::info!(event = "curfew.started", services, "curfew {version}: {services} to run, {deadline}");
+        tracing::info!(
+            event = "curfew.started",
+            services,
+            "curfew {version}: {services} services, {deadline}"
+        );
     } else {
         tracing::debug!(event = "curfew.started", services, "curfew {version}: {deadline}");
     }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::SyntaxError;
 use super::choice::parse_choice;
 use super::command_line::split_command;
+use super::deadline_choice::{DeadlineChoice, parse_deadline};
 use super::grace_syntax::{TARGETS, parse_schedule};
 use super::signal_syntax::{
     Mapping, parse_forwarded, parse_map_target, parse_signal, parse_success, parse_success_code,
@@ -28,6 +29,12 @@ fn strings<'a>(value: &Value<'a>, expected: &str) -> Vec<(Value<'a>, &'a str)> {
     elements.into_iter().filter_map(|element| element.string(expected).map(|text| (element, text))).collect()
 }
 
+/// All of them, if all are there. Every one is looked at, so that every error is told.
+fn all<T, C: FromIterator<T>>(values: impl Iterator<Item = Option<T>>) -> Option<C> {
+    let values: Vec<Option<T>> = values.collect();
+    values.into_iter().collect()
+}
+
 /// A word out of a few.
 pub(crate) fn choice<T: Copy>(value: &Value, choices: &[(&'static str, T)]) -> Option<T> {
     let words: Vec<_> = choices.iter().map(|(word, _)| format!("\"{word}\"")).collect();
@@ -45,9 +52,8 @@ pub(crate) fn target(value: &Value) -> Option<Target> {
 /// A command: words, or a text that is split into words.
 pub(crate) fn command(value: &Value) -> Option<Vec<String>> {
     let Some(elements) = value.elements() else { return value.parsed(COMMAND, split_command) };
-    let words: Option<Vec<String>> =
-        elements.iter().map(|element| element.string("a string").map(str::to_owned)).collect();
-    let words = words?;
+    let words: Vec<String> =
+        all(elements.iter().map(|element| element.string("a string").map(str::to_owned)))?;
     if words.first().is_none_or(String::is_empty) {
         value.fail("the command is empty", "name a program");
         return None;
@@ -107,7 +113,7 @@ pub(crate) fn signals(
     let expected = "a list of signals such as [\"TERM\", \"INT\"]";
     match value.elements() {
         None => value.parsed(expected, parse),
-        Some(elements) => elements.iter().map(|element| element.parsed(expected, parse_one)).collect(),
+        Some(elements) => all(elements.iter().map(|element| element.parsed(expected, parse_one))),
     }
 }
 
@@ -120,7 +126,7 @@ pub(crate) fn success(value: &Value) -> Option<SuccessStatuses> {
         None => value.parsed(SUCCESS, parse_success_code),
     };
     match value.elements() {
-        Some(elements) => elements.iter().map(one).collect::<Option<Vec<_>>>().map(success_statuses),
+        Some(elements) => all::<_, Vec<_>>(elements.iter().map(one)).map(success_statuses),
         None if value.integer().is_some() => one(value).map(|code| success_statuses([code])),
         None => value.parsed(SUCCESS, parse_success),
     }
@@ -141,6 +147,15 @@ pub(crate) fn map(value: &Value) -> Vec<Mapping> {
         map.push((from, to));
     }
     map
+}
+
+/// A duration, `auto` or `none`.
+pub(crate) fn deadline(value: &Value) -> Option<DeadlineChoice> {
+    // `deadline = 0` is what people write who mean `none`: that it is no string is the lesser slip.
+    if value.integer().as_deref() == Some("0") {
+        return parse_deadline("0").map_err(|error| value.fail(error.problem, error.cure)).ok();
+    }
+    value.parsed("a duration such as \"30s\", or \"auto\" or \"none\"", parse_deadline)
 }
 
 /// A signal, or none at all.

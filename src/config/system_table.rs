@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::config_error::{ConfigError, Position};
-use super::deadline_choice::{DeadlineChoice, parse_deadline};
+use super::deadline_choice::DeadlineChoice;
 use super::duration_syntax::parse_duration;
 use super::file_values::{self, DURATION};
 use super::log_format::LogFormat;
@@ -10,7 +10,7 @@ use super::log_level::LogLevel;
 use super::service_name::parse_name;
 use super::service_table::{self, ServiceTable};
 use super::signal_syntax::{Mapping, parse_stop_signal, parse_stop_signals};
-use super::toml_document::{Document, Keys, Place, Value};
+use super::toml_document::{Document, Keys, Place, Syntax, Value};
 use crate::supervisor::{GraceSchedule, SignalSet, SuccessStatuses, Target};
 
 /// A system as it was described: what was not said is `None` or empty.
@@ -37,9 +37,7 @@ pub(crate) struct SystemTable {
 const KEYS: &Keys<SystemTable> = &[
     ("name", |system, value| system.name = value.parsed("a name such as \"myproject\"", parse_name)),
     ("grace", |system, value| system.grace = file_values::grace(value)),
-    ("deadline", |system, value| {
-        system.deadline = value.parsed("a duration such as \"30s\", or \"auto\" or \"none\"", parse_deadline);
-    }),
+    ("deadline", |system, value| system.deadline = file_values::deadline(value)),
     ("margin", |system, value| {
         system.margin = value.parsed(DURATION, parse_duration).map(|margin| (value.place(), margin));
     }),
@@ -69,15 +67,6 @@ pub(crate) struct Reading {
     pub(crate) syntax: Syntax,
 }
 
-/// Whether the whole file could be parsed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Syntax {
-    /// It could.
-    Sound,
-    /// Parts of it were skipped.
-    Broken,
-}
-
 /// Reads the description of a system; `path` is where the file is, `shown` what messages call it.
 ///
 /// # Errors
@@ -91,8 +80,7 @@ pub(crate) fn read_system_file(path: &Path, shown: &Path) -> Result<Reading, Box
 pub(crate) fn read_system(file: String, text: String) -> Reading {
     let document = Document::new(file, text);
     let mut system = SystemTable::default();
-    let table = document.parse();
-    let syntax = if document.has_errors() { Syntax::Broken } else { Syntax::Sound };
+    let (table, syntax) = document.parse();
     document.read(table.get_ref(), &mut system, KEYS, &|key, is_table| {
         if service_table::KEYS.iter().any(|(known, _)| *known == key) {
             return Some(format!("`{key}` belongs under [service.NAME]"));

@@ -1,4 +1,5 @@
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use toml::Spanned;
@@ -15,6 +16,19 @@ pub(crate) struct Document {
     /// The byte at which each line begins.
     lines: Vec<usize>,
     errors: RefCell<Vec<ConfigError>>,
+    /// The lines with syntax errors.
+    broken_lines: RefCell<BTreeSet<usize>>,
+    /// The first line with a broken table header: what stands below it is not where it should be.
+    broken_header: Cell<usize>,
+}
+
+/// Whether the whole file could be parsed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Syntax {
+    /// It could.
+    Sound,
+    /// Parts of it were skipped.
+    Broken,
 }
 
 /// A value in a [`Document`], and its key.
@@ -45,18 +59,31 @@ impl Document {
     /// A document with this text; `file` is what messages call it.
     pub(crate) fn new(file: String, text: String) -> Self {
         let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(index, _)| index + 1)).collect();
-        Self { file, text, lines, errors: RefCell::default() }
+        Self {
+            file,
+            text,
+            lines,
+            errors: RefCell::default(),
+            broken_lines: RefCell::default(),
+            broken_header: Cell::new(usize::MAX),
+        }
     }
 
     /// The text as TOML. What is wrong with it is noted, and what could be read is returned.
-    pub(crate) fn parse(&self) -> Spanned<DeTable<'_>> {
+    pub(crate) fn parse(&self) -> (Spanned<DeTable<'_>>, Syntax) {
         let (table, errors) = DeTable::parse_recoverable(&self.text);
+        let syntax = if errors.is_empty() { Syntax::Sound } else { Syntax::Broken };
         for error in errors {
             let span = error.span().unwrap_or_default();
-            let (problem, cure) = self.explain(error.message(), span.clone());
-            self.push(self.position(span.start), String::new(), problem, cure, None);
+            let position = self.position(span.start);
+            let (problem, cure) = self.explain(error.message(), span);
+            self.push(position, String::new(), problem, cure, None);
+            self.broken_lines.borrow_mut().insert(position.line);
+            if self.text[self.lines[position.line - 1]..].trim_start_matches([' ', '\t']).starts_with('[') {
+                self.broken_header.set(self.broken_header.get().min(position.line));
+            }
         }
-        table
+        (table, syntax)
     }
 
     /// The root table, as a value without a path.
@@ -294,7 +321,15 @@ impl<'a> Value<'a> {
     }
 
     fn fail_at(&self, offset: usize, problem: String, cure: String, excerpt: Option<String>) {
-        self.document.push(self.document.position(offset), self.path.clone(), problem, cure, excerpt);
+        let document = self.document;
+        let position = document.position(offset);
+        // What the parser made of a broken line, or put under the wrong table, is no fault of the writer's.
+        if position.line > document.broken_header.get()
+            || document.broken_lines.borrow().contains(&position.line)
+        {
+            return;
+        }
+        document.push(position, self.path.clone(), problem, cure, excerpt);
     }
 }
 
