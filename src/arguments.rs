@@ -101,9 +101,9 @@ pub struct Options {
 
     /// How to stop: signals and waits, ending in KILL; may be repeated for single services
     ///
-    /// Stages SIGNAL[@leader|group|all] [WAIT], separated by commas; KILL is added if missing. Without a wait, the last
-    /// stage lasts as long as there is time. For services that have no schedule of their own, or, as NAME=SCHEDULE, for
-    /// this service.
+    /// Stages are `SIGNAL@TARGET WAIT`, separated by commas; KILL is added if missing. The target (leader, group, all)
+    /// may be left out, and so may the last wait: then that stage lasts as long as there is time. For services that
+    /// have no schedule of their own, or, as NAME=SCHEDULE, for this service.
     /// Example: --grace 'TERM 15s, INT@group 5s, KILL' --grace api='QUIT 20s'.
     /// Default: TERM 8s, KILL; for one command the signal that curfew received, 8s, KILL.
     #[arg(long, value_name = "[NAME=]SCHEDULE", help_heading = "How to stop")]
@@ -262,6 +262,9 @@ EXIT STATUS (the first that applies)
   0        stopped as asked, or nothing was left to run
 One command that ends by itself gives its own status, always.";
 
+/// How the variables that stand for options begin.
+const PREFIX: &str = "CURFEW_";
+
 /// Options that are no variables: services are told their name in `CURFEW_SERVICE`, and a curfew in one of them must
 /// not take that for a command.
 const NO_VARIABLE: [&str; 3] = ["service", "help", "version"];
@@ -274,7 +277,7 @@ const SET_BY_CURFEW: [&str; 2] = ["CURFEW_RUN", "CURFEW_SERVICE"];
 
 /// The variable that stands for an option: `CURFEW_LOG_LEVEL` for `log-level`.
 pub fn variable(option: &str) -> String {
-    format!("CURFEW_{}", option.to_ascii_uppercase().replace('-', "_"))
+    format!("{PREFIX}{}", option.to_ascii_uppercase().replace('-', "_"))
 }
 
 impl Arguments {
@@ -283,8 +286,10 @@ impl Arguments {
     /// # Errors
     /// [`Error::Arguments`] for an unknown option or a missing value.
     pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, Error> {
-        let arguments = with_task(arguments.into_iter().collect());
-        match Self::try_parse_from(&arguments) {
+        let mut definition = Self::command();
+        let arguments = with_task(arguments.into_iter().collect(), &definition);
+        let parsed = definition.try_get_matches_from_mut(&arguments);
+        match parsed.and_then(|mut given| Self::from_arg_matches_mut(&mut given)) {
             Ok(parsed) => Ok(Request::Task(parsed.task)),
             Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
                 // The full text takes time to build, which no start should pay for.
@@ -297,14 +302,18 @@ impl Arguments {
 }
 
 /// Puts `run` before everything if the first argument is no task: `curfew -- COMMAND` is `curfew run -- COMMAND`.
-fn with_task(mut arguments: Vec<OsString>) -> Vec<OsString> {
+fn with_task(mut arguments: Vec<OsString>, definition: &Command) -> Vec<OsString> {
     const KNOWN: [&str; 5] = ["--help", "-h", "--version", "-V", "help"];
     let is_known = |argument: &OsString| {
         KNOWN.iter().any(|known| argument == known)
-            || Arguments::command().get_subcommands().any(|task| argument == task.get_name())
+            || definition.get_subcommands().any(|task| argument == task.get_name())
     };
+    if arguments.is_empty() {
+        // execve(2) allows that not even the program's name is given.
+        arguments.push(OsString::from("curfew"));
+    }
     if !arguments.get(1).is_some_and(is_known) {
-        arguments.insert(arguments.len().min(1), OsString::from("run"));
+        arguments.insert(1, OsString::from("run"));
     }
     arguments
 }
@@ -315,14 +324,22 @@ fn definition_for_people() -> Command {
         run.mut_args(|argument| match option_variable(&argument) {
             Some(variable) => {
                 let help = argument.get_long_help().map(ToString::to_string).unwrap_or_default();
-                argument.long_help(format!("{help}\n[env: {variable}]"))
+                argument.long_help(format!("{}\n[env: {variable}]", in_lines(&help)))
             }
-            None => argument,
+            None => match argument.get_long_help().map(ToString::to_string) {
+                Some(help) => argument.long_help(in_lines(&help)),
+                None => argument,
+            },
         })
     });
     let Some(run) = definition.find_subcommand("run") else { return definition };
-    let options = run.clone().help_template("{options}").render_long_help();
+    let options = run.clone().help_template("{all-args}").render_long_help();
     definition.after_long_help(format!("The options of `curfew run`:\n\n{options}\n\n{AFTER_HELP}"))
+}
+
+/// Example and default on lines of their own: clap makes one line of each paragraph.
+fn in_lines(help: &str) -> String {
+    help.replace(" Example: ", "\nExample: ").replace(" Default: ", "\nDefault: ")
 }
 
 fn option_variable(argument: &Arg) -> Option<String> {
@@ -353,7 +370,7 @@ impl Options {
     pub fn from_environment(environment: &[(OsString, OsString)]) -> EnvironmentOptions {
         let mut read = EnvironmentOptions::default();
         let is_ours = |name: &OsStr| {
-            name.as_encoded_bytes().starts_with(b"CURFEW_")
+            name.as_encoded_bytes().starts_with(PREFIX.as_bytes())
                 && !SET_BY_CURFEW.iter().any(|known| name == *known)
         };
         let ours: Vec<_> = environment.iter().filter(|(name, _)| is_ours(name)).collect();
@@ -371,8 +388,10 @@ impl Options {
             let Some((variable, option)) = options.iter().find(|(variable, _)| name == variable.as_str())
             else {
                 let name = name.to_string_lossy().into_owned();
-                let known = options.iter().map(|(variable, _)| variable.as_str());
-                let nearest = nearest(&name, known).map(str::to_owned);
+                // What they have in common would make any two of them look alike.
+                let known = options.iter().filter_map(|(variable, _)| variable.strip_prefix(PREFIX));
+                let nearest = name.strip_prefix(PREFIX).and_then(|rest| nearest(rest, known));
+                let nearest = nearest.map(|rest| format!("{PREFIX}{rest}"));
                 read.warnings.push(Warning::UnknownVariable { name, nearest });
                 continue;
             };
@@ -390,7 +409,7 @@ impl Options {
         match options {
             Ok(options) => read.options = options,
             Err(error) => {
-                read.errors.push(UsageError::new("", explain(&error), "check the CURFEW_ variables"))
+                read.errors.push(UsageError::new("", explain(&error), "check the CURFEW_ variables"));
             }
         }
         read
@@ -424,5 +443,182 @@ fn as_arguments(option: &Arg, value: &OsStr) -> Result<Vec<OsString>, (&'static 
             .map(|part| argument(part.as_ref()))
             .collect()),
         _ => Ok(vec![argument(value)]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Vec<OsString> {
+        text.split_whitespace().map(OsString::from).collect()
+    }
+
+    fn run(text: &str) -> RunArguments {
+        match Arguments::read(words(text)) {
+            Ok(Request::Task(Task::Run(arguments))) => *arguments,
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+
+    fn help(text: &str) -> String {
+        match Arguments::read(words(text)) {
+            Ok(Request::Help(help)) => {
+                assert_eq!((help.exit_code(), help.use_stderr()), (0, false));
+                help.render().to_string()
+            }
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+
+    fn error(text: &str) -> String {
+        let error = Arguments::read(words(text)).unwrap_err();
+        assert_eq!(error.exit_status(), 64);
+        error.to_string()
+    }
+
+    fn environment(variables: &[(&str, &str)]) -> EnvironmentOptions {
+        let variables: Vec<_> =
+            variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))).collect();
+        Options::from_environment(&variables)
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Arguments::command().debug_assert();
+        definition_for_people().debug_assert();
+    }
+
+    #[test]
+    fn run_may_be_left_out() {
+        for text in ["curfew run --grace TERM -- ls -l", "curfew --grace TERM -- ls -l"] {
+            let arguments = run(text);
+            assert_eq!(arguments.command, ["ls", "-l"]);
+            assert_eq!(arguments.options.grace, ["TERM"]);
+        }
+        assert_eq!(run("curfew -- run").command, ["run"]);
+        assert_eq!(run("curfew -- --help").command, ["--help"]);
+        assert!(run("curfew").command.is_empty());
+        assert!(run("").command.is_empty());
+    }
+
+    #[test]
+    fn a_command_without_dashes_is_refused_with_the_cure() {
+        assert_eq!(
+            error("curfew sleep 5"),
+            "unexpected argument `sleep`; write `--` before a command: curfew run [OPTIONS] -- sleep"
+        );
+        assert_eq!(error("curfew rnu -- sleep"), "unexpected argument `rnu`; did you mean `curfew run`?");
+    }
+
+    #[test]
+    fn an_unknown_option_is_refused() {
+        let error = error("curfew run --graze TERM -- ls");
+        assert!(error.starts_with("unexpected argument '--graze' found"), "{error}");
+        assert!(error.contains("'--grace'"), "{error}");
+    }
+
+    #[test]
+    fn help_is_long_or_short() {
+        let long = help("curfew run --help");
+        assert_eq!(help("curfew help run"), long);
+        for part in [
+            "EXAMPLES",
+            "EXIT STATUS",
+            "How to stop:",
+            "\n          Default: info.",
+            "[env: CURFEW_LOG_LEVEL]",
+        ] {
+            assert!(long.contains(part), "{part} is not in {long}");
+            assert!(help("curfew --help").contains(part), "{part}");
+        }
+        let short = help("curfew run -h");
+        assert!(short.len() < long.len() && !short.contains("[env:"), "{short}");
+        assert!(help("curfew --version").starts_with("curfew "));
+        assert!(help("curfew -V").starts_with("curfew "));
+    }
+
+    #[test]
+    fn every_option_says_its_default_and_an_example() {
+        let definition = Arguments::command();
+        let run = definition.find_subcommand("run").unwrap();
+        let options = Options::augment_args(Command::new("options"));
+        for option in options.get_arguments().map(Arg::get_id) {
+            let option = run.get_arguments().find(|argument| argument.get_id() == option).unwrap();
+            let help = option.get_long_help().unwrap().to_string();
+            assert!(help.contains(" Default: ") && help.contains("Example: "), "{option}: {help}");
+            assert!(option.get_help_heading().is_some(), "{option}");
+        }
+    }
+
+    #[test]
+    fn no_line_of_the_text_is_too_long_for_a_terminal() {
+        for line in USAGE.lines().chain(RUN_USAGE.lines()).chain(AFTER_HELP.lines()) {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
+    }
+
+    #[test]
+    fn every_option_but_service_is_a_variable() {
+        let read = environment(&[
+            ("CURFEW_DEADLINE", "30s"),
+            ("CURFEW_LOG_LEVEL", "debug"),
+            ("CURFEW_CONFIG", "a.toml"),
+            ("CURFEW_TASK", "1"),
+            ("CURFEW_GRACE", "TERM 1s, KILL; api=INT 2s"),
+            ("CURFEW_MAP", "HUP=none,USR1=USR2"),
+            ("CURFEW_ENV_FILE", "a.env:b.env"),
+            ("CURFEW_SERVICE", "api"),
+            ("CURFEW_RUN", "1-2"),
+            ("CURFEW_REPORT", ""),
+            ("PATH", "/bin"),
+        ]);
+        assert_eq!((read.warnings, read.errors), (vec![], vec![]));
+        let options = read.options;
+        assert_eq!(options.deadline.as_deref(), Some("30s"));
+        assert_eq!(options.log_level.as_deref(), Some("debug"));
+        assert_eq!(options.config, Some("a.toml".into()));
+        assert!(options.task);
+        assert_eq!(options.grace, ["TERM 1s, KILL", " api=INT 2s"]);
+        assert_eq!(options.map, ["HUP=none", "USR1=USR2"]);
+        assert_eq!(options.env_file, [PathBuf::from("a.env"), PathBuf::from("b.env")]);
+        assert_eq!(options.report, None);
+        assert!(options.service.is_empty());
+        assert_eq!(read.consumed.len(), 8);
+        assert!(!read.consumed.contains(OsStr::new("CURFEW_SERVICE")));
+        for no in ["0", "false", "no", ""] {
+            assert!(!environment(&[("CURFEW_TASK", no)]).options.task);
+        }
+    }
+
+    #[test]
+    fn an_unknown_variable_is_a_warning() {
+        let read = environment(&[("CURFEW_DEADLIN", "1"), ("CURFEW_XYZ", "1")]);
+        let warnings: Vec<_> = read.warnings.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            warnings,
+            [
+                "unknown variable CURFEW_DEADLIN, passed on to the services; did you mean CURFEW_DEADLINE?",
+                "unknown variable CURFEW_XYZ, passed on to the services; `curfew run --help` lists those that curfew reads",
+            ]
+        );
+        assert!(read.consumed.is_empty());
+    }
+
+    #[test]
+    fn a_variable_that_is_no_text_is_refused_unless_it_is_a_path() {
+        use std::os::unix::ffi::OsStringExt;
+        let odd = OsString::from_vec(vec![b'/', 0xff]);
+        let of = |name: &str| Options::from_environment(&[(OsString::from(name), odd.clone())]);
+        assert_eq!(
+            of("CURFEW_GRACE").errors[0].to_string(),
+            "CURFEW_GRACE: the value is not UTF-8; write it in UTF-8"
+        );
+        assert_eq!(of("CURFEW_REPORT").options.report, Some(PathBuf::from(&odd)));
+        assert_eq!(of("CURFEW_ENV_FILE").options.env_file, [PathBuf::from(&odd)]);
+        assert_eq!(
+            of("CURFEW_TASK").errors[0].to_string(),
+            "CURFEW_TASK: this is neither true nor false; write 1 or 0"
+        );
     }
 }

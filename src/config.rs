@@ -22,6 +22,8 @@ mod signal_syntax;
 mod surroundings;
 mod syntax_error;
 mod system_table;
+#[cfg(test)]
+mod tests;
 mod toml_document;
 mod usage_error;
 mod warning;

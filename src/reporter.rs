@@ -2,7 +2,7 @@
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -90,12 +90,17 @@ fn in_history(path: PathBuf, name: &str) -> PathBuf {
 /// The reason, in words.
 pub fn write_within(path: PathBuf, content: Vec<u8>, time: Duration) -> Result<(), String> {
     let (sender, receiver) = mpsc::channel();
+    let report = Arc::new((path, content));
+    let shared = Arc::clone(&report);
     let work = move || {
+        let (path, content) = &*shared;
         // Nobody listens any more when the time was over.
-        let _ = sender.send(write_report(&path, &content));
+        let _ = sender.send(write_report(path, content));
     };
     if thread::Builder::new().name("report".into()).spawn(work).is_err() {
-        return Err("no thread could be made for it".into());
+        // No more processes are allowed. A report that may come late is better than none.
+        let (path, content) = &*report;
+        return write_report(path, content).map_err(|error| error.to_string());
     }
     match receiver.recv_timeout(time) {
         Ok(Ok(())) => Ok(()),

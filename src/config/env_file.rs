@@ -66,7 +66,7 @@ impl EnvFiles {
                 Ok(variable) => variables.push(variable),
                 Err(dotenvy::Error::LineParse(wrong, _)) => {
                     // What is wrong may go over several lines, of which the last was just handed out.
-                    let first = line.get() - wrong.trim_end().matches('\n').count().min(line.get() - 1);
+                    let first = line.get().saturating_sub(wrong.trim_end().matches('\n').count()).max(1);
                     let error = ConfigError::of_file(
                         shown,
                         "this is no variable",

@@ -10,7 +10,7 @@ pub(crate) fn nearest<'a>(given: &str, candidates: impl IntoIterator<Item = &'a 
         // `TERMINATE` is far from `TERM`, and `comm` from `command`, and yet it is clear what is meant.
         let shares_beginning = length.min(candidate.len()) >= 3
             && (given.starts_with(&candidate) || candidate.starts_with(&given));
-        (distance <= limit && distance < length.max(2) || shares_beginning).then_some(distance)
+        (distance <= limit && distance < length || shares_beginning).then_some(distance)
     };
     candidates
         .into_iter()
@@ -49,7 +49,7 @@ mod tests {
 
     #[test]
     fn what_is_far_from_everything_gets_no_proposal() {
-        for given in ["", "x", "port", "workers"] {
+        for given in ["", "x", "port", "workers", "a"] {
             assert_eq!(nearest(given, KEYS), None, "{given}");
         }
         assert_eq!(

@@ -159,6 +159,10 @@ impl<'a> Settling<'a> {
             }
             after.push(dependencies);
         }
+        if description.syntax == Syntax::Broken {
+            // What was skipped may have put a key under the wrong service.
+            return StopOrder::default();
+        }
         for _ in 0..CYCLES_TOLD {
             match StopOrder::new(&after) {
                 Ok(order) => return order,

@@ -87,13 +87,18 @@ pub(crate) fn read_system(file: String, text: String) -> Reading {
         }
         (is_table && parse_name(key).is_ok()).then(|| format!("if it is a service, write [service.{key}]"))
     });
-    if system.services.is_empty() && !document.has_errors() {
-        let error =
-            ConfigError::of_file(document.file(), "there is no service", "add [service.NAME] with a command");
-        return Reading { system, errors: vec![error], syntax };
-    }
+    // An unknown table has its own error, and was probably meant to be a service.
+    let names_service = table.get_ref().iter().any(|(key, value)| {
+        let is_known = KEYS.iter().any(|(known, _)| *known == key.get_ref());
+        key.get_ref() == "service" && document.has_errors() || !is_known && value.get_ref().is_table()
+    });
+    let no_service = (system.services.is_empty() && syntax == Syntax::Sound && !names_service).then(|| {
+        ConfigError::of_file(document.file(), "there is no service", "add [service.NAME] with a command")
+    });
     drop(table);
-    Reading { system, errors: document.into_errors(), syntax }
+    let mut errors = document.into_errors();
+    errors.extend(no_service);
+    Reading { system, errors, syntax }
 }
 
 fn service(value: &Value) -> ServiceTable {

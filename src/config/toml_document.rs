@@ -18,8 +18,9 @@ pub(crate) struct Document {
     errors: RefCell<Vec<ConfigError>>,
     /// The lines with syntax errors.
     broken_lines: RefCell<BTreeSet<usize>>,
-    /// The first line with a broken table header: what stands below it is not where it should be.
-    broken_header: Cell<usize>,
+    /// The first line with a broken table header, or inside of what is not closed: what stands below it is not where it
+    /// should be.
+    broken_from: Cell<usize>,
 }
 
 /// Whether the whole file could be parsed.
@@ -65,22 +66,35 @@ impl Document {
             lines,
             errors: RefCell::default(),
             broken_lines: RefCell::default(),
-            broken_header: Cell::new(usize::MAX),
+            broken_from: Cell::new(usize::MAX),
         }
     }
 
     /// The text as TOML. What is wrong with it is noted, and what could be read is returned.
     pub(crate) fn parse(&self) -> (Spanned<DeTable<'_>>, Syntax) {
-        let (table, errors) = DeTable::parse_recoverable(&self.text);
+        let (table, mut errors) = DeTable::parse_recoverable(&self.text);
         let syntax = if errors.is_empty() { Syntax::Sound } else { Syntax::Broken };
+        errors.sort_by_key(|error| error.span().unwrap_or_default().start);
+        // To the parser all that follows is inside what is not closed, and nearly all of it wrong.
+        let unclosed =
+            |kind: &str| errors.iter().any(|error| error.message().starts_with(&format!("unclosed {kind}")));
+        let kind = ["array", "inline table"].into_iter().find(|kind| unclosed(kind));
         for error in errors {
             let span = error.span().unwrap_or_default();
             let position = self.position(span.start);
+            self.broken_lines.borrow_mut().insert(position.line);
+            if let Some(kind) = kind.filter(|kind| error.message().contains(kind)) {
+                let closing = if kind == "array" { ']' } else { '}' };
+                let problem = format!("an {kind} before this place is not closed");
+                self.push(position, String::new(), problem, format!("add `{closing}`"), None);
+                self.broken_from.set(self.broken_from.get().min(position.line));
+                break;
+            }
             let (problem, cure) = self.explain(error.message(), span);
             self.push(position, String::new(), problem, cure, None);
-            self.broken_lines.borrow_mut().insert(position.line);
-            if self.text[self.lines[position.line - 1]..].trim_start_matches([' ', '\t']).starts_with('[') {
-                self.broken_header.set(self.broken_header.get().min(position.line));
+            let line = &self.text[self.lines[position.line - 1]..];
+            if line.trim_start_matches([' ', '\t']).starts_with('[') {
+                self.broken_from.set(self.broken_from.get().min(position.line));
             }
         }
         (table, syntax)
@@ -324,7 +338,7 @@ impl<'a> Value<'a> {
         let document = self.document;
         let position = document.position(offset);
         // What the parser made of a broken line, or put under the wrong table, is no fault of the writer's.
-        if position.line > document.broken_header.get()
+        if position.line > document.broken_from.get()
             || document.broken_lines.borrow().contains(&position.line)
         {
             return;

@@ -35,10 +35,13 @@ pub(crate) const SERVICE_VARIABLE: &str = "CURFEW_SERVICE";
 
 impl Family {
     /// Looks for every living descendant that is not under a living leader.
-    pub(crate) fn census(&self) -> Vec<Found> {
+    ///
+    /// `None`: nobody was found, but somebody may be there, who was another process when we looked at the first. Reap,
+    /// and look again.
+    pub(crate) fn census(&self) -> Option<Vec<Found>> {
         // The kernel's word: no child, so nobody. This is the ordinary case, and needs no /proc.
         if look() == Children::None {
-            return Vec::new();
+            return Some(Vec::new());
         }
         let me = std::process::id() as i32;
         let tree = FamilyTree::look();
@@ -47,16 +50,20 @@ impl Family {
             // There is a child, but the list did not name it: such a list can miss one while others end.
             roots = self.orphans(&FamilyTree::scan(), me);
         }
-        let mut found = Vec::new();
+        let (mut found, mut somebody_went) = (Vec::new(), false);
         for root in roots {
             let family = tree.descendants(vec![root]);
+            // Its children became ours when it ended: after the list was made.
+            somebody_went |= family.is_empty();
             let of_root = family.first().and_then(|process| self.service_of(process));
             for process in family {
                 let service = self.service_of(&process).or(of_root).or(self.fallback);
                 found.push(Found { process, service });
             }
         }
-        found
+        // The kernel has said that there is a child; without /proc we shall never see it.
+        let missed = self.leaders.is_empty() && self.inherited.is_empty() && !tree.is_blind();
+        if found.is_empty() && (somebody_went || missed) { None } else { Some(found) }
     }
 
     fn orphans(&self, tree: &FamilyTree, me: i32) -> Vec<Pid> {

@@ -36,16 +36,11 @@ impl Process {
         let parent = fields.next()?.parse().ok()?;
         let group = fields.next()?.parse().ok()?;
         let session = fields.next()?.parse().ok()?;
-        let start_time = fields.nth(15)?.parse().ok()?;
-        Some(Self {
-            pid,
-            name,
-            is_dead: matches!(state, "Z" | "X" | "x"),
-            parent,
-            group,
-            session,
-            start_time,
-        })
+        let threads: u32 = fields.nth(13)?.parse().ok()?;
+        let start_time = fields.nth(1)?.parse().ok()?;
+        // The main thread can end before the others: then the process looks dead, and lives.
+        let is_dead = matches!(state, "Z" | "X" | "x") && threads <= 1;
+        Some(Self { pid, name, is_dead, parent, group, session, start_time })
     }
 }
 
@@ -70,6 +65,11 @@ impl FamilyTree {
             children.entry(process.parent).or_default().push(process.pid);
         }
         Self::Scanned(children)
+    }
+
+    /// Whether nothing can be seen: there is no /proc.
+    pub(crate) fn is_blind(&self) -> bool {
+        matches!(self, Self::Scanned(children) if children.is_empty())
     }
 
     /// The children of `parent`, dead ones too.
@@ -150,6 +150,8 @@ mod tests {
     fn a_zombie_is_dead_and_half_a_line_is_nothing() {
         let zombie = b"42 (sh) Z 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 5 0\n";
         assert!(Process::parse(PID, zombie).unwrap().is_dead);
+        let main_thread_ended = b"42 (sh) Z 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 2 0 5 0\n";
+        assert!(!Process::parse(PID, main_thread_ended).unwrap().is_dead);
         for text in [&b""[..], b"42", b"42 (", b"42 )x(", b"42 (sh) S 1 2", b"42 (sh) S 1 2 3 4 5"] {
             assert_eq!(Process::parse(PID, text), None);
         }

@@ -4,6 +4,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::libc;
 
 /// Writes a report so that a reader sees the old one or the new one, never half of it.
 ///
@@ -45,7 +47,11 @@ fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
 }
 
 fn write_in_place(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut file: File = OpenOptions::new().write(true).truncate(true).open(path)?;
+    // A pipe without a reader is an error, not a wait; and no terminal becomes ours.
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    let mut file: File = OpenOptions::new().write(true).truncate(true).custom_flags(flags).open(path)?;
+    // A pipe with a reader gets all of it, which can take a while. The description is ours alone.
+    fcntl(&file, FcntlArg::F_SETFL(OFlag::empty()))?;
     file.write_all(content)
 }
 

@@ -222,12 +222,15 @@ impl<L: Listener> Runtime<L> {
 
     /// Takes the census if it is wanted: once, however many deaths asked for it.
     fn count(&mut self) {
-        while self.census_wanted {
+        let mut attempts = 0;
+        while self.census_wanted && attempts < CENSUS_ATTEMPTS {
             // All deaths first: a census must not count who is dead. Signals before deaths, as always.
             self.take_signals();
             self.reap_all();
-            self.census_wanted = false;
-            self.strays = self.family.census();
+            attempts += 1;
+            // Else somebody is a new process every moment. Its next death wakes us, and we look again.
+            let Some(found) = self.family.census() else { continue };
+            (attempts, self.census_wanted, self.strays) = (0, false, found);
             let strays = self.strays.iter().map(|found| Stray {
                 pid: found.process.pid,
                 service: found.service,
@@ -366,6 +369,9 @@ impl<L: Listener> Runtime<L> {
         }
     }
 }
+
+/// How often a census is begun anew in one wake-up, if what there is to count comes and goes too fast.
+const CENSUS_ATTEMPTS: u32 = 20;
 
 /// ESRCH is no refusal: it is gone, which is what was wanted.
 fn outcome(pid: Pid, result: nix::Result<()>) -> Vec<(Pid, Errno)> {

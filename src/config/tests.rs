@@ -1,0 +1,906 @@
+//! The whole way, from the command line, the environment and files to the configuration or its errors.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use super::*;
+use crate::arguments::{Arguments, Request, Task};
+use crate::supervisor::{ExitStatusPolicy, Kind, Mode, ServiceId, Signal, SignalSet, Target, defaults};
+
+/// A directory with files, and an environment: everything a configuration depends on.
+struct World {
+    directory: PathBuf,
+    environment: Vec<(OsString, OsString)>,
+    is_pid_1: bool,
+}
+
+impl World {
+    fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let directory = std::env::temp_dir().join(format!("curfew-config-{}-{count}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        Self { directory, environment: Vec::new(), is_pid_1: false }
+    }
+
+    fn with_file(self, name: &str, content: impl AsRef<[u8]>) -> Self {
+        fs::write(self.directory.join(name), content).unwrap();
+        self
+    }
+
+    fn with(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    fn with_pid_1(mut self) -> Self {
+        self.is_pid_1 = true;
+        self
+    }
+
+    fn try_settle(&self, arguments: &[&str]) -> Result<(Config, Vec<Warning>), Error> {
+        let words = std::iter::once("curfew").chain(arguments.iter().copied()).map(OsString::from);
+        let run = match Arguments::read(words).unwrap() {
+            Request::Task(Task::Run(run)) => run,
+            Request::Help(help) => panic!("{help}"),
+        };
+        let Self { directory, environment, is_pid_1 } = self;
+        let surroundings = Surroundings {
+            is_pid_1: *is_pid_1,
+            environment: environment.clone(),
+            directory: directory.clone(),
+        };
+        Config::from_arguments(&run, &surroundings)
+    }
+
+    #[track_caller]
+    fn settle(&self, arguments: &[&str]) -> Config {
+        match self.try_settle(arguments) {
+            Ok((config, _)) => config,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// The errors of usage, each as it is shown.
+    #[track_caller]
+    fn usage(&self, arguments: &[&str]) -> Vec<String> {
+        let error = self.try_settle(arguments).map(|(config, _)| config).unwrap_err();
+        assert_eq!(error.exit_status(), 64);
+        match error {
+            Error::Usage(errors) => errors.iter().map(ToString::to_string).collect(),
+            other => panic!("{other}"),
+        }
+    }
+
+    /// The errors of configuration, each as it is shown.
+    #[track_caller]
+    fn config_errors(&self, arguments: &[&str]) -> Vec<String> {
+        let error = self.try_settle(arguments).map(|(config, _)| config).unwrap_err();
+        assert_eq!(error.exit_status(), 78);
+        match error {
+            Error::Config(errors) => errors.iter().map(ToString::to_string).collect(),
+            other => panic!("{other}"),
+        }
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+const FILE: [&str; 3] = ["run", "--config", "demo.toml"];
+
+/// The configuration in this file.
+#[track_caller]
+fn from_file(content: &str) -> Config {
+    World::new().with_file("demo.toml", content).settle(&FILE)
+}
+
+/// The errors of this file.
+#[track_caller]
+fn errors_of(content: &str) -> Vec<String> {
+    World::new().with_file("demo.toml", content).config_errors(&FILE)
+}
+
+fn one(arguments: &[&str]) -> Config {
+    let arguments: Vec<&str> = arguments.iter().copied().chain(["--", "ls"]).collect();
+    World::new().settle(&arguments)
+}
+
+fn variable<'a>(process: &'a ProcessSettings, name: &str) -> Option<&'a str> {
+    let found = process.environment.iter().find(|(known, _)| known == name);
+    found.map(|(_, value)| value.to_str().unwrap())
+}
+
+const fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+// One command.
+
+#[test]
+fn one_command_has_the_defaults_of_a_wrapper() {
+    let config = World::new().with("PATH", "/bin").settle(&["--", "/usr/bin/My.Api", "--port", "1"]);
+    assert_eq!(config.name, "my-api");
+    let settings = &config.settings;
+    assert_eq!((settings.mode, settings.reloadable), (Mode::OneCommand, false));
+    assert_eq!((settings.deadline, config.deadline_source), (None, DeadlineSource::None));
+    assert_eq!(config.deadline_choice, DeadlineChoice::Auto);
+    assert_eq!((settings.stop_signals, settings.map.len()), (defaults::stop_signals(), 0));
+    assert_eq!(settings.exit_status, ExitStatusPolicy::Verdict);
+    assert_eq!(settings.stray_grace, defaults::grace_for_one_command());
+    let [service] = &settings.services[..] else { panic!("{settings:?}") };
+    assert_eq!((service.name.as_str(), service.kind, service.essential), ("my-api", Kind::Service, true));
+    assert_eq!(service.grace, defaults::grace_for_one_command());
+    assert_eq!((service.signal_target, service.drain), (Target::Leader, Duration::ZERO));
+    assert_eq!(service.forward, SignalSet::all());
+    let [process] = &config.processes[..] else { panic!("{config:?}") };
+    assert_eq!(process.command, ["/usr/bin/My.Api", "--port", "1"]);
+    assert_eq!((&process.directory, process.parent_death), (&None, None));
+    let expected =
+        [("PATH", "/bin"), ("CURFEW_DEADLINE", "8s")].map(|(name, value)| (name.into(), value.into()));
+    assert_eq!(process.environment, expected);
+    assert_eq!((config.report, config.log, config.log_level), (None, LogFormat::Auto, LogLevel::Info));
+}
+
+#[test]
+fn a_command_need_not_be_utf_8() {
+    let odd = OsString::from_vec(b"/bin/\xff".to_vec());
+    let arguments = RunArguments { command: vec![odd.clone(), odd.clone()], ..RunArguments::default() };
+    let (config, _) = Config::from_arguments(&arguments, &Surroundings::default()).unwrap();
+    assert_eq!(config.processes[0].command, [odd.clone(), odd]);
+    assert_eq!(config.name, "command");
+}
+
+#[test]
+fn every_option_reaches_its_place() {
+    let config = one(&[
+        "run",
+        "--name",
+        "job",
+        "--task",
+        "--directory",
+        "sub",
+        "--grace",
+        "INT 2s, QUIT",
+        "--deadline",
+        "40s",
+        "--margin",
+        "3s",
+        "--signal-target",
+        "group",
+        "--stop-signals",
+        "TERM,QUIT",
+        "--forward",
+        "USR1",
+        "--map",
+        "USR1=USR2",
+        "--map",
+        "HUP=none",
+        "--report",
+        "out/",
+        "--log",
+        "json",
+        "--log-level",
+        "debug",
+        "--exit-status",
+        "mirror",
+        "--success",
+        "3,HUP",
+    ]);
+    let directory = config.report.clone().unwrap();
+    assert!(directory.is_absolute() && directory.to_str().unwrap().ends_with("/out/"), "{directory:?}");
+    assert_eq!(
+        (config.name.as_str(), config.log, config.log_level),
+        ("job", LogFormat::Json, LogLevel::Debug)
+    );
+    assert_eq!(config.deadline_choice, DeadlineChoice::After(seconds(40)));
+    assert_eq!((config.margin, config.deadline_source), (Some(seconds(3)), DeadlineSource::Configured));
+    let settings = &config.settings;
+    assert_eq!(settings.deadline.unwrap().budget(), seconds(37));
+    assert_eq!(settings.stop_signals, parse(&["TERM", "QUIT"]));
+    let [usr1, usr2] = [Signal::USR1, Signal::USR2];
+    assert_eq!(settings.map.iter().collect::<Vec<_>>(), [(&Signal::HUP, &None), (&usr1, &Some(usr2))]);
+    assert_eq!(settings.exit_status, ExitStatusPolicy::Mirror);
+    let service = &settings.services[0];
+    assert_eq!((service.name.as_str(), service.kind), ("job", Kind::Task));
+    assert_eq!(service.grace.to_string(), "INT 2s, QUIT, KILL");
+    assert_eq!(settings.stray_grace, service.grace);
+    assert_eq!((service.signal_target, service.forward), (Target::Group, parse(&["USR1"])));
+    assert_eq!((&service.success.statuses[..], service.success.signals), (&[3][..], parse(&["HUP"])));
+    let process = &config.processes[0];
+    assert!(process.directory.as_ref().unwrap().ends_with("sub"));
+    assert!(process.directory.as_ref().unwrap().is_absolute());
+    assert_eq!(
+        variable(process, "CURFEW_DEADLINE"),
+        Some("37s"),
+        "an open stage lasts to the end of the budget"
+    );
+}
+
+fn parse(signals: &[&str]) -> SignalSet {
+    signals.iter().map(|signal| Signal::parse(signal).unwrap()).collect()
+}
+
+#[test]
+fn the_schedule_of_one_command_can_be_given_by_its_name() {
+    assert_eq!(one(&["--grace", "ls=INT 1s"]).settings.services[0].grace.to_string(), "INT 1s, KILL");
+    let errors = World::new().usage(&["--grace", "la=INT 1s", "--", "ls"]);
+    assert_eq!(errors, ["--grace: there is no service `la`; did you mean `ls`?"]);
+}
+
+// Usage.
+
+#[test]
+fn there_must_be_one_thing_to_run() {
+    let world = World::new().with_file("demo.toml", "[service.a]\ncommand = 'a'");
+    let nothing = "there is nothing to run; write `curfew run -- COMMAND`, --service NAME=COMMAND or --config FILE; \
+                   `curfew --help` shows examples";
+    for arguments in [&[][..], &["run"], &["run", "--"], &["run", "--deadline", "5s"]] {
+        assert_eq!(world.usage(arguments), [nothing]);
+    }
+    assert_eq!(world.usage(&["--", ""]), ["the command is empty; name a program after `--`"]);
+    let both = world.usage(&["run", "--config", "demo.toml", "--", "ls"]);
+    assert_eq!(both, ["--config: a file and a COMMAND are given; leave out one of them"]);
+    let both = world.usage(&["run", "--service", "a=b", "--", "ls"]);
+    assert_eq!(both, ["--service: also a COMMAND is given; leave out one of them"]);
+    let both = world.usage(&["run", "--service", "a=b", "--config", "demo.toml"]);
+    assert_eq!(both, ["--service: also --config is given; leave out one of them"]);
+    let world = world.with("CURFEW_CONFIG", "demo.toml");
+    let both = world.usage(&["--", "ls"]);
+    assert_eq!(both, ["CURFEW_CONFIG: a file and a COMMAND are given; leave out one of them"]);
+    assert_eq!(world.settle(&["run"]).settings.mode, Mode::ManyServices);
+}
+
+#[test]
+fn every_wrong_option_is_told_at_once() {
+    let errors = World::new().with("CURFEW_LOG", "xml").with("CURFEW_TASK", "perhaps").usage(&[
+        "run",
+        "--grace",
+        "TERM 10x",
+        "--grace",
+        "api=TERN",
+        "--deadline",
+        "0",
+        "--margin",
+        "5",
+        "--signal-target",
+        "grup",
+        "--stop-signals",
+        "TERM,KILL",
+        "--forward",
+        "STOP",
+        "--map",
+        "TERM=QUTI",
+        "--map",
+        "HUP=none",
+        "--map",
+        "1=none",
+        "--log-level",
+        "dbug",
+        "--exit-status",
+        "mirrored",
+        "--success",
+        "256",
+        "--name",
+        "A b",
+        "--service",
+        "api",
+        "--service",
+        "b=x | y",
+        "--service",
+        "c=x",
+        "--service",
+        "c=x",
+        "--service",
+        "B=x",
+    ]);
+    assert_eq!(
+        errors,
+        [
+            "--service: there is no `=`; write NAME=COMMAND, such as --service api='api --port 8000'\n  api\n  ^^^",
+            "--service: `|` means something to a shell only, and there is none; quote it if it is meant literally, or \
+         write sh -c 'exec …' as the command\n  b=x | y\n      ^",
+            "--service: there are two services `c`; rename one\n  c=x\n  ^",
+            "--service: `B` is no valid name; use a to z, 0 to 9, `-` and `_`, at most 63 characters, no `-` or `_` first: \
+         `b`\n  B=x\n  ^",
+            "--name: `A b` is no valid name; use a to z, 0 to 9, `-` and `_`, at most 63 characters, no `-` or `_` first: \
+         `a-b`\n  A b\n  ^^^",
+            "--grace: unknown unit `x`; write `10s`; the units are ms, s, m, h, d\n  TERM 10x\n       ^^^",
+            "--grace: unknown signal `TERN`; did you mean `TERM`?\n  api=TERN\n      ^^^^",
+            "--deadline: the deadline is zero; write `none` if there is no deadline, or how long the platform waits, such as \
+         `30s`\n  0\n  ^",
+            "--margin: `5` has no unit; write `5s`\n  5\n  ^",
+            "--signal-target: unknown value `grup`; did you mean `group`?\n  grup\n  ^^^^",
+            "--stop-signals: KILL can be caught by no process, so curfew never sees it; leave it out\n  TERM,KILL\n       ^^^^",
+            "--forward: STOP can be caught by no process, so curfew never sees it; leave it out\n  STOP\n  ^^^^",
+            "--map: unknown signal `QUTI`; did you mean `QUIT`?\n  TERM=QUTI\n       ^^^^",
+            "--map: HUP is mapped twice; leave one of them\n  1=none\n  ^",
+            "CURFEW_LOG: unknown value `xml`; write one of auto, human, json\n  xml\n  ^^^",
+            "--log-level: unknown value `dbug`; did you mean `debug`?\n  dbug\n  ^^^^",
+            "--exit-status: unknown value `mirrored`; did you mean `mirror`?\n  mirrored\n  ^^^^^^^^",
+            "--success: `256` is no exit status; write 0 to 255, or the name of a signal\n  256\n  ^^^",
+            "CURFEW_TASK: this is neither true nor false; write 1 or 0",
+        ]
+    );
+}
+
+#[test]
+fn what_is_for_one_command_is_refused_for_services() {
+    let world = World::new().with("CURFEW_TASK", "true");
+    let errors = world.usage(&["run", "--service", "a=b", "--exit-status", "mirror", "--grace", "b=TERM"]);
+    assert_eq!(
+        errors,
+        [
+            "CURFEW_TASK: this is for one command, and there are services; leave it out, and write type = \"task\" under \
+         [service.NAME] in a file",
+            "--exit-status: `mirror` is the status of one command, and there are services; leave it out, or write `verdict`",
+            "--grace: there is no service `b`; the services are a",
+        ]
+    );
+}
+
+#[test]
+fn a_margin_must_leave_something_of_the_deadline() {
+    let errors = World::new().usage(&["--deadline", "5s", "--margin", "5s", "--", "ls"]);
+    let cure = "write a shorter margin, or say the deadline with --deadline";
+    assert_eq!(errors, [format!("--margin: the margin of 5s leaves nothing of the deadline of 5s; {cure}")]);
+    let errors = World::new().with_pid_1().with("CURFEW_MARGIN", "1m").usage(&["--", "ls"]);
+    assert_eq!(
+        errors,
+        [format!("CURFEW_MARGIN: the margin of 1m leaves nothing of the assumed deadline of 10s; {cure}")]
+    );
+    let errors = errors_of("deadline = '5s'\nmargin = '6s'\n[service.a]\ncommand = 'a'");
+    assert_eq!(
+        errors,
+        [format!("demo.toml:2:10: margin: the margin of 6s leaves nothing of the deadline of 5s; {cure}")]
+    );
+    let config = one(&["--deadline", "5s", "--margin", "0s"]);
+    assert_eq!(config.settings.deadline.unwrap().budget(), seconds(5));
+    assert_eq!(one(&["--margin", "1m"]).margin, Some(seconds(60)), "there is no deadline yet");
+}
+
+#[test]
+fn one_error_of_usage_stands_on_one_line_and_several_under_a_heading() {
+    let show = |arguments: &[&str]| World::new().try_settle(arguments).map(|_| ()).unwrap_err().to_string();
+    assert_eq!(
+        show(&["--log", "x", "--", "ls"]),
+        "--log: unknown value `x`; write one of auto, human, json\n  x\n  ^"
+    );
+    let two = show(&["--log", "x", "--margin", "1", "--", "ls"]);
+    assert!(
+        two.starts_with("there are 2 errors, so nothing was started:\n--margin: `1` has no unit"),
+        "{two}"
+    );
+}
+
+// Precedence and the environment.
+
+#[test]
+fn a_flag_beats_a_variable_and_a_variable_beats_the_file() {
+    let content = "name = 'of-file'\ndeadline = '1m'\nlog = 'json'\nreport = 'file.json'\nmap = { HUP = 'INT' }\n\
+                   grace = 'TERM 1s'\nenv-file = 'gone.env'\n[service.a]\ncommand = 'a'";
+    let world = World::new()
+        .with_file("demo.toml", content)
+        .with_file("b.env", "B=1")
+        .with("CURFEW_DEADLINE", "2m")
+        .with("CURFEW_LOG", "human")
+        .with("CURFEW_NAME", "of-variable")
+        .with("CURFEW_ENV_FILE", "b.env")
+        .with("CURFEW_MAP", "HUP=none");
+    let config = world.settle(&FILE);
+    assert_eq!((config.name.as_str(), config.log), ("of-variable", LogFormat::Human));
+    assert_eq!(
+        config.settings.deadline,
+        Some(crate::supervisor::Deadline::with_default_margin(seconds(120)))
+    );
+    assert_eq!(config.deadline_source, DeadlineSource::Environment);
+    assert_eq!(config.settings.map[&Signal::HUP], None);
+    assert!(config.report.unwrap().ends_with("file.json"));
+    assert_eq!(variable(&config.processes[0], "B"), Some("1"));
+    let flags =
+        ["run", "--config", "demo.toml", "--deadline", "3m", "--name", "of-flag", "--grace", "TERM 2s"];
+    let config = world.settle(&flags);
+    assert_eq!(config.name, "of-flag");
+    assert_eq!(config.settings.deadline.unwrap().deadline, seconds(180));
+    assert_eq!(config.deadline_source, DeadlineSource::Configured);
+    assert_eq!(config.settings.services[0].grace.to_string(), "TERM 2s, KILL");
+    let config = world.settle(&["run", "--config", "demo.toml", "--deadline", "none"]);
+    assert_eq!((config.settings.deadline, config.deadline_source), (None, DeadlineSource::None));
+}
+
+#[test]
+fn auto_is_what_pid_1_may_assume() {
+    let deadline = |world: World, arguments: &[&str]| {
+        let config = world.settle(arguments);
+        (
+            config.settings.deadline.map(|deadline| deadline.deadline),
+            config.deadline_source,
+            config.deadline_choice,
+        )
+    };
+    let run = ["--", "ls"];
+    let auto = DeadlineChoice::Auto;
+    assert_eq!(deadline(World::new(), &run), (None, DeadlineSource::None, auto));
+    let container = (Some(seconds(10)), DeadlineSource::AssumedContainer, auto);
+    assert_eq!(deadline(World::new().with_pid_1(), &run), container);
+    let kubernetes = || World::new().with("KUBERNETES_SERVICE_HOST", "10.0.0.1");
+    let pod = (Some(seconds(30)), DeadlineSource::AssumedKubernetes, auto);
+    assert_eq!(deadline(kubernetes().with_pid_1(), &run), pod);
+    assert_eq!(deadline(kubernetes(), &run), (None, DeadlineSource::None, auto));
+    let file = "deadline = '20s'\n[service.a]\ncommand = 'a'";
+    let world = World::new().with_pid_1().with_file("demo.toml", file).with("CURFEW_DEADLINE", "auto");
+    assert_eq!(deadline(world, &FILE), container, "a variable that says auto beats the file");
+}
+
+#[test]
+fn services_get_the_environment_without_what_was_meant_for_curfew() {
+    let world = World::new()
+        .with("PATH", "/bin")
+        .with("CURFEW_LOG", "json")
+        .with("CURFEW_REPORT", "")
+        .with("CURFEW_SERVICE", "outer")
+        .with("CURFEW_LOGG", "json");
+    let (config, warnings) = world.try_settle(&["--", "ls"]).unwrap();
+    let names: Vec<_> =
+        config.processes[0].environment.iter().map(|(name, _)| name.to_str().unwrap()).collect();
+    assert_eq!(names, ["PATH", "CURFEW_SERVICE", "CURFEW_LOGG", "CURFEW_DEADLINE"]);
+    let warning = Warning::UnknownVariable { name: "CURFEW_LOGG".into(), nearest: Some("CURFEW_LOG".into()) };
+    assert_eq!(warnings, [warning]);
+}
+
+#[test]
+fn the_narrower_place_wins_among_variables() {
+    let config = World::new()
+        .with("A", "inherited")
+        .with("B", "inherited")
+        .with("C", "inherited")
+        .with("D", "inherited")
+        .with("E", "inherited")
+        .with_file("all.env", "B=all.env\nC=all.env\nD='all.env'\nE=\"all.env\"\n")
+        .with_file("api.env", "# a comment\n\nexport D='api.env'\nE=x\n")
+        .with_file(
+            "demo.toml",
+            "env-file = 'all.env'\nenvironment = { C = 'all', D = 'all' }\n[service.api]\ncommand = 'a'\n\
+             env-file = ['api.env']\nenvironment = { E = 'api', CURFEW_DEADLINE = '1s' }\n\
+             [service.web]\ncommand = 'w'\nenvironment.\"odd name\" = ''",
+        )
+        .settle(&FILE);
+    let values = |index: usize| {
+        ["A", "B", "C", "D", "E"].map(|name| variable(&config.processes[index], name).unwrap())
+    };
+    assert_eq!(values(0), ["inherited", "all.env", "all", "api.env", "api"]);
+    assert_eq!(values(1), ["inherited", "all.env", "all", "all", "all.env"]);
+    assert_eq!(variable(&config.processes[0], "CURFEW_DEADLINE"), Some("1s"));
+    assert_eq!(variable(&config.processes[1], "odd name"), Some(""));
+    for process in &config.processes {
+        let mut names: Vec<&OsStr> = process.environment.iter().map(|(name, _)| name.as_os_str()).collect();
+        names.sort_unstable();
+        assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "each variable is there once: {names:?}");
+    }
+}
+
+#[test]
+fn a_service_is_told_how_long_its_own_stop_may_take() {
+    let content = "[service.a]\ncommand = 'a'\ngrace = 'TERM 10s, INT 500ms'\ndrain = '2s'\n\
+                   [service.b]\ncommand = 'b'\ngrace = 'TERM'\n[service.c]\ncommand = 'c'\ngrace = 'KILL'\n";
+    let told = |deadline: &str| {
+        let config = from_file(&format!("deadline = '{deadline}'\n{content}"));
+        let told = |process| variable(process, "CURFEW_DEADLINE").map(str::to_owned);
+        config.processes.iter().map(told).collect::<Vec<_>>()
+    };
+    assert_eq!(told("none"), [Some("12s 500ms".to_owned()), None, None]);
+    assert_eq!(told("1m"), [Some("12s 500ms".to_owned()), Some("57s".to_owned()), None]);
+    assert_eq!(told("10s"), [Some("9s".to_owned()), Some("9s".to_owned()), None]);
+}
+
+// Many services.
+
+#[test]
+fn services_can_be_given_without_a_file() {
+    let config = World::new().settle(&[
+        "run",
+        "--service",
+        "api=myproject api --name 'a b'",
+        "--service",
+        "web=web",
+        "--grace",
+        "web=QUIT 1s",
+        "--success",
+        "4",
+        "--signal-target",
+        "all",
+        "--forward",
+        "HUP",
+    ]);
+    assert_eq!((config.name.as_str(), config.settings.mode), ("curfew", Mode::ManyServices));
+    assert!(!config.settings.reloadable);
+    let commands: Vec<_> = config.processes.iter().map(|process| &process.command[..]).collect();
+    assert_eq!(commands, [&["myproject", "api", "--name", "a b"][..], &["web"]]);
+    let services = &config.settings.services;
+    assert_eq!([0, 1].map(|index: usize| services[index].name.as_str()), ["api", "web"]);
+    assert_eq!(
+        [0, 1].map(|index: usize| services[index].grace.to_string()),
+        ["TERM 8s, KILL", "QUIT 1s, KILL"]
+    );
+    for service in services {
+        assert_eq!((&service.success.statuses[..], service.signal_target), (&[4][..], Target::All));
+        assert_eq!(service.forward, parse(&["HUP"]));
+    }
+}
+
+#[test]
+fn every_key_of_the_file_reaches_its_place() {
+    let config = from_file(
+        r#"
+        name = "myproject"
+        grace = "TERM 10s, INT 5s, KILL"
+        deadline = "28s"
+        margin = "2s"
+        report = "stop.json"
+        log = "json"
+        log-level = "warn"
+        stop-signals = ["TERM", "SIGINT"]
+        map = { HUP = "USR1", USR2 = "none" }
+        signal-target = "group"
+        success = [3, "HUP"]
+        directory = "/srv"
+
+        [service.web]
+        command = ["web", "--port", "1"]
+        after = ["api"]
+
+        [service.migrate]
+        type = "task"
+        command = 'myproject migrate "two words"'
+        grace = "INT@all 1s"
+        drain = "500ms"
+        essential = false
+        success = "4, USR1"
+        signal-target = "leader"
+        forward = "HUP, USR1"
+        directory = "sub"
+        parent-death = "TERM"
+
+        [service.api]
+        command = "api"
+        after = ["migrate"]
+        success = 5
+        forward = "all"
+        parent-death = "none"
+        "#,
+    );
+    assert_eq!(
+        (config.name.as_str(), config.log, config.log_level),
+        ("myproject", LogFormat::Json, LogLevel::Warn)
+    );
+    assert!(
+        config.report.as_ref().is_some_and(|report| report.is_absolute() && report.ends_with("stop.json"))
+    );
+    let settings = &config.settings;
+    assert!(settings.reloadable);
+    let deadline = settings.deadline.unwrap();
+    assert_eq!((deadline.deadline, deadline.margin), (seconds(28), seconds(2)));
+    assert_eq!(settings.stop_signals, parse(&["TERM", "INT"]));
+    assert_eq!(settings.map.len(), 2);
+    assert_eq!(settings.stray_grace.to_string(), "TERM 10s, INT 5s, KILL");
+    let names: Vec<_> = settings.services.iter().map(|service| service.name.as_str()).collect();
+    assert_eq!(names, ["web", "migrate", "api"], "in the order of the file");
+    assert_eq!(settings.order.start_order(), [1, 2, 0].map(ServiceId::new));
+    let [web, migrate, api] = &settings.services[..] else { panic!("{names:?}") };
+    assert_eq!((web.kind, web.essential, web.signal_target), (Kind::Service, true, Target::Group));
+    assert_eq!((web.grace.to_string().as_str(), web.forward), ("TERM 10s, INT 5s, KILL", SignalSet::EMPTY));
+    assert_eq!((&web.success.statuses[..], web.success.signals), (&[3][..], parse(&["HUP"])));
+    assert_eq!((migrate.kind, migrate.essential, migrate.signal_target), (Kind::Task, false, Target::Leader));
+    assert_eq!(
+        (migrate.grace.to_string().as_str(), migrate.drain),
+        ("INT@all 1s, KILL", Duration::from_millis(500))
+    );
+    assert_eq!((&migrate.success.statuses[..], migrate.success.signals), (&[4][..], parse(&["USR1"])));
+    assert_eq!(migrate.forward, parse(&["HUP", "USR1"]));
+    assert_eq!((&api.success.statuses[..], api.forward), (&[5][..], SignalSet::all()));
+    let [web, migrate, api] = &config.processes[..] else { panic!("{names:?}") };
+    assert_eq!((web.directory.as_deref(), web.parent_death), (Some(Path::new("/srv")), None));
+    assert_eq!(migrate.command, ["myproject", "migrate", "two words"]);
+    assert!(migrate.directory.as_ref().is_some_and(|path| path.is_absolute() && path.ends_with("sub")));
+    assert_eq!((migrate.parent_death, api.parent_death), (Some(Signal::TERM), None));
+}
+
+#[test]
+fn the_name_of_the_system_is_that_of_the_file() {
+    let world = World::new().with_file("My Demo.v2.toml", "[service.a]\ncommand = 'a'");
+    assert_eq!(world.settle(&["run", "--config", "My Demo.v2.toml"]).name, "my-demo-v2");
+}
+
+#[test]
+fn options_for_all_services_beat_what_the_services_say() {
+    let content = "grace = 'TERM 1s'\n[service.a]\ncommand = 'a'\ngrace = 'TERM 2s'\nsuccess = 1\n\
+                   signal-target = 'group'\nforward = 'HUP'\n[service.b]\ncommand = 'b'";
+    let world = World::new().with_file("demo.toml", content);
+    let of_all = ["--grace", "TERM 9s", "--success", "2", "--signal-target", "all", "--forward", "none"];
+    let arguments: Vec<&str> = FILE.into_iter().chain(of_all).collect();
+    let config = world.settle(&arguments);
+    let graces: Vec<_> = config.settings.services.iter().map(|service| service.grace.to_string()).collect();
+    assert_eq!(
+        graces,
+        ["TERM 2s, KILL", "TERM 9s, KILL"],
+        "a schedule of its own is changed by NAME=SCHEDULE only"
+    );
+    for service in &config.settings.services {
+        assert_eq!((&service.success.statuses[..], service.signal_target), (&[2][..], Target::All));
+        assert_eq!(service.forward, SignalSet::EMPTY);
+    }
+}
+
+// Errors of files.
+
+#[test]
+fn every_error_of_a_file_is_told_at_once_in_the_order_of_its_lines() {
+    let world =
+        World::new().with_file("bad.env", "A=1\n\nB=x y\nC=\"a\nb\"\nD=$\nE=\"unclosed\nF=1\n").with_file(
+            "demo.toml",
+            r#"name = "Demo"
+grace = "TERM 10x, KILL"
+deadline = 0
+margin = "5"
+logg = "json"
+[service.api]
+comand = "api"
+after = ["dashbord", 1]
+drain = 10
+essential = "yes"
+gracee = "TERM"
+deadline = "5s"
+[service.dashboard]
+command = "dash && x $Y"
+after = ["dashboard"]
+env-file = ["no.env", "bad.env"]
+environment = { A = 1, "B=" = "x" }
+type = "tsk"
+success = [3, 256, "TERN", "TERM"]
+directory = ""
+[service.a]
+command = ["a", 3, true]
+after = ["b"]
+forward = ["USR1", "KILL"]
+[service.b]
+command = []
+after = ["c"]
+[service.c]
+command = "c"
+after = ["a", "e"]
+signal-target = "gruop"
+[service.e]
+command = "e"
+after = ["c"]
+parent-death = "TRM"
+[service."My App"]
+command = "x"
+[servic]
+x = 1
+[worker]
+command = "w"
+"#,
+        );
+    let name_rule = "use a to z, 0 to 9, `-` and `_`, at most 63 characters, no `-` or `_` first";
+    let env_cure =
+        "write NAME=value, with quotes around a value that has spaces, and a backslash before \" and $";
+    assert_eq!(
+        world.config_errors(&FILE),
+        [
+            &format!("demo.toml:1:9: name: `Demo` is no valid name; {name_rule}: `demo`\n  Demo\n  ^^^^"),
+            "demo.toml:2:15: grace: unknown unit `x`; write `10s`; the units are ms, s, m, h, d\n  TERM 10x, KILL\n       ^^^",
+            "demo.toml:3:12: deadline: the deadline is zero; write `none` if there is no deadline, or how long the platform \
+         waits, such as `30s`",
+            "demo.toml:4:11: margin: `5` has no unit; write `5s`\n  5\n  ^",
+            "demo.toml:5:1: logg: unknown key; did you mean `log`?",
+            "demo.toml:6:10: service.api: there is no command; add command = [\"api\"]",
+            "demo.toml:7:1: service.api.comand: unknown key; did you mean `command`?",
+            "demo.toml:8:10: service.api.after: there is no service `dashbord`; did you mean `dashboard`?",
+            "demo.toml:8:22: service.api.after: expected a list of names such as [\"api\"], found the integer 1; \
+         write a list of names such as [\"api\"]",
+            "demo.toml:9:9: service.api.drain: expected a duration such as \"10s\", found the integer 10; write \"10s\"",
+            "demo.toml:10:13: service.api.essential: expected true or false, found the string \"yes\"; write true or false",
+            "demo.toml:11:1: service.api.gracee: unknown key; did you mean `grace`?",
+            "demo.toml:12:1: service.api.deadline: unknown key; `deadline` belongs at the top of the file",
+            "demo.toml:14:17: service.dashboard.command: `&&` means something to a shell only, and there is none; quote it \
+         if it is meant literally, or write command = [\"sh\", \"-c\", \"exec …\"]\n  dash && x $Y\n       ^^",
+            "demo.toml:15:10: service.dashboard.after: `dashboard` comes after itself; remove it from `after`",
+            "demo.toml:16:13: service.dashboard.env-file: no.env: there is no such file; check the path; it is looked up \
+         from where curfew was started",
+            "demo.toml:17:21: service.dashboard.environment.A: expected a string, found the integer 1; write \"1\"",
+            "demo.toml:17:24: service.dashboard.environment.\"B=\": the name of a variable cannot be empty or contain `=`; \
+         rename it",
+            "demo.toml:18:9: service.dashboard.type: unknown value `tsk`; did you mean `task`?\n  tsk\n  ^^^",
+            "demo.toml:19:15: service.dashboard.success: `256` is no exit status; write 0 to 255, or the name of a signal",
+            "demo.toml:19:21: service.dashboard.success: unknown signal `TERN`; did you mean `TERM`?\n  TERN\n  ^^^^",
+            "demo.toml:20:13: service.dashboard.directory: the path is empty; name a file or directory, or remove the key",
+            "demo.toml:22:17: service.a.command: expected a string, found the integer 3; write \"3\"",
+            "demo.toml:22:20: service.a.command: expected a string, found the boolean true; write \"true\"",
+            "demo.toml:23:10: service.a.after: these services wait for each other: a → b → c → a; remove one of them from \
+         the other's `after`",
+            "demo.toml:24:21: service.a.forward: KILL can be caught by no process, so curfew never sees it; leave it \
+         out\n  KILL\n  ^^^^",
+            "demo.toml:26:11: service.b.command: the command is empty; name a program",
+            "demo.toml:30:15: service.c.after: these services wait for each other: c → e → c; remove one of them from the \
+         other's `after`",
+            "demo.toml:31:18: service.c.signal-target: unknown value `gruop`; did you mean `group`?\n  gruop\n  ^^^^^",
+            "demo.toml:35:17: service.e.parent-death: unknown signal `TRM`; did you mean `TERM`?\n  TRM\n  ^^^",
+            &format!("demo.toml:36:10: service.\"My App\": `My App` is no valid name; {name_rule}: `my-app`"),
+            "demo.toml:38:2: servic: unknown key; did you mean `service`?",
+            "demo.toml:40:2: worker: unknown key; if it is a service, write [service.worker]",
+            &format!("bad.env:3:1: this is no variable; {env_cure}"),
+            &format!("bad.env:7:1: this is no variable; {env_cure}"),
+        ]
+    );
+}
+
+#[test]
+fn several_syntax_errors_are_told_with_what_else_is_wrong() {
+    let errors = errors_of(
+        "name = \"x\ngrace = TERM 10s\ndrian = 1\n[service.a]\ncommand = \"a\"\ncommand = \"b\"\nafter = [\"zz\"]\n\
+         [service.a]\n[service.b\ndrain = 5\n",
+    );
+    assert_eq!(
+        errors,
+        [
+            "demo.toml:1:10: invalid basic string; expected `\"`",
+            "demo.toml:2:9: string values must be quoted; write \"TERM 10s\"",
+            "demo.toml:3:1: drian: unknown key; write one of name, grace, deadline, margin, report, log, log-level, \
+         stop-signals, map, signal-target, success, environment, env-file, directory, service",
+            "demo.toml:6:1: duplicate key `command`; each key may stand there once; remove one of them",
+            "demo.toml:8:10: duplicate key `a`; each key may stand there once; remove one of them",
+            "demo.toml:9:11: unclosed table; expected `]`",
+        ]
+    );
+}
+
+#[test]
+fn what_is_not_closed_is_one_error_and_not_one_for_every_line_after_it() {
+    let rest = "\n[service.b]\ncommand = 'b'\nafter = ['a']\ndrain = 5\nenvironment = { A = 'x' }\n";
+    let array = errors_of(&format!("logg = 1\n[service.a]\ncommand = ['a', 'b'{rest}"));
+    assert_eq!(
+        array,
+        [
+            "demo.toml:1:1: logg: unknown key; did you mean `log`?",
+            "demo.toml:4:1: an array before this place is not closed; add `]`",
+        ]
+    );
+    let table = errors_of(&format!("[service.a]\ncommand = 'a'\nenvironment = {{ A = '1'{rest}"));
+    assert_eq!(table, ["demo.toml:4:1: an inline table before this place is not closed; add `}`"]);
+    let string = errors_of(&format!("[service.a]\ncommand = \"\"\"a{rest}"));
+    assert_eq!(string.len(), 1, "{string:?}");
+}
+
+#[test]
+fn a_mistake_is_found_in_every_kind_of_string() {
+    let errors = errors_of(
+        "\u{feff}grace = 'TERM 10x'\r\n[service.a] # größe\r\n\"command\" = 'a'\r\ngrace = \"\"\"\\\n  TERM 1x\"\"\"\r\n\
+         'drain' = \"\\u0031x\"\n",
+    );
+    let units = "the units are ms, s, m, h, d";
+    assert_eq!(
+        errors,
+        [
+            format!("demo.toml:1:15: grace: unknown unit `x`; write `10s`; {units}\n  TERM 10x\n       ^^^"),
+            format!(
+                "demo.toml:4:9: service.a.grace: unknown unit `x`; write `1s`; {units}\n  TERM 1x\n       ^^"
+            ),
+            format!("demo.toml:6:11: service.a.drain: unknown unit `x`; write `1s`; {units}\n  1x\n  ^^"),
+        ]
+    );
+}
+
+#[test]
+fn a_key_that_is_no_table_or_no_value_is_told() {
+    assert_eq!(
+        errors_of("service = 5"),
+        [
+            "demo.toml:1:11: service: expected tables such as [service.api], found the integer 5; write tables such as \
+         [service.api]",
+        ]
+    );
+    assert_eq!(
+        errors_of("[[service]]\ncommand = 'a'"),
+        [
+            "demo.toml:1:1: service: expected tables such as [service.api], found an array; write tables such as \
+         [service.api]",
+        ]
+    );
+    assert_eq!(
+        errors_of("service.a = 'x'\nlog = {}\nstop-signals = 15\ncommand = 'y'"),
+        [
+            "demo.toml:1:13: service.a: expected a table such as [service.api], found the string \"x\"; write a table such \
+         as [service.api]",
+            "demo.toml:2:7: log: expected one of \"auto\", \"human\", \"json\", found a table; write one of \"auto\", \
+         \"human\", \"json\"",
+            "demo.toml:3:16: stop-signals: expected a list of signals such as [\"TERM\", \"INT\"], found the integer 15; \
+         write a list of signals such as [\"TERM\", \"INT\"]",
+            "demo.toml:4:1: command: unknown key; `command` belongs under [service.NAME]",
+        ]
+    );
+}
+
+#[test]
+fn a_nul_character_is_found_before_it_reaches_the_system() {
+    let errors = errors_of(
+        "[service.a]\ncommand = [\"a\\u0000\"]\nenvironment = { A = \"\\u0000\" }\ndirectory = \"\\u0000\"",
+    );
+    let problem = "the text contains a NUL character; remove it";
+    assert_eq!(
+        errors,
+        [
+            format!("demo.toml:2:12: service.a.command: {problem}"),
+            format!("demo.toml:3:21: service.a.environment.A: {problem}"),
+            format!("demo.toml:4:13: service.a.directory: {problem}"),
+        ]
+    );
+}
+
+#[test]
+fn a_file_without_a_service_is_an_error() {
+    for content in ["", "# nothing\n", "name = 'x'\n", "[service]\n"] {
+        assert_eq!(errors_of(content), ["demo.toml: there is no service; add [service.NAME] with a command"]);
+    }
+    assert_eq!(
+        errors_of("logg = 1"),
+        [
+            "demo.toml: there is no service; add [service.NAME] with a command",
+            "demo.toml:1:1: logg: unknown key; did you mean `log`?",
+        ]
+    );
+    assert_eq!(
+        errors_of("[services.api]\ncommand = 'x'"),
+        ["demo.toml:1:2: services: unknown key; did you mean `service`?",]
+    );
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_an_error() {
+    let world = World::new().with_file("demo.toml", b"a = 1\nb = '\xc3\xa4\xff'\n");
+    assert_eq!(
+        world.config_errors(&FILE),
+        ["demo.toml:2:7: the text is not UTF-8 from here on; save the file as UTF-8"]
+    );
+    let of = |file: &str| world.config_errors(&["run", "--config", file]);
+    assert_eq!(of("."), [".: this is a directory; name the file in it"]);
+    let lookup = "check the path; it is looked up from where curfew was started";
+    assert_eq!(of("gone.toml"), [format!("gone.toml: there is no such file; {lookup}")]);
+    assert_eq!(of("demo.toml/x"), ["demo.toml/x: a part of the path is no directory; check the path"]);
+    let missing = world.config_errors(&["--env-file", "gone.env", "--", "ls"]);
+    assert_eq!(missing, [format!("gone.env: there is no such file; {lookup}")]);
+}
+
+#[test]
+fn errors_of_configuration_begin_with_their_file_each_on_a_line() {
+    let world = World::new().with_file("demo.toml", "logg = 1\n[service.a]\ncommand = 'a'");
+    let error = world.try_settle(&FILE).map(|_| ()).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "there is an error in the configuration, so nothing was started:\n\
+         demo.toml:1:1: logg: unknown key; did you mean `log`?"
+    );
+}
+
+#[test]
+fn a_thousand_services_in_a_chain_are_ordinary() {
+    use std::fmt::Write;
+    let mut content = String::new();
+    for index in (0..1000).rev() {
+        let _ = write!(content, "[service.s{index}]\ncommand = 's'\nenv-file = 'all.env'\n");
+        if index > 0 {
+            let _ = writeln!(content, "after = ['s{}']", index - 1);
+        }
+    }
+    let world = World::new().with_file("demo.toml", &content).with_file("all.env", "A=1");
+    let config = world.settle(&FILE);
+    assert_eq!(config.processes.len(), 1000);
+    assert_eq!(config.settings.order.start_order()[0], ServiceId::new(999));
+    assert_eq!(variable(&config.processes[500], "A"), Some("1"));
+}
