@@ -1,0 +1,211 @@
+//! Nobody outlives curfew, and nobody stays dead under it.
+
+use std::time::Duration;
+
+use nix::libc::{self, SIGTERM};
+
+use crate::support::{Curfew, Finished, children, exists, kill, now, state};
+
+#[test]
+fn two_thousand_orphans_are_reaped_while_the_command_runs() {
+    let curfew = Curfew::run([]).fixture("orphans 2000").start();
+    curfew.wait_for("made 2000 orphans");
+    let pid = curfew.pid();
+    curfew.eventually("only the command is left", || children(pid).len() == 1);
+    assert_ne!(state(children(pid)[0]), Some('Z'));
+    curfew.signal(SIGTERM);
+    let finished = curfew.finish();
+    finished.assert_status(0);
+    assert_eq!(finished.verdict(), "clean");
+}
+
+#[test]
+fn a_command_that_leaves_two_thousand_dying_orphans_gives_its_own_status() {
+    let finished = Curfew::run([]).fixture("orphans 2000 exits").finish();
+    finished.assert_status(0);
+}
+
+/// One signal can stand for many deaths.
+#[test]
+fn a_hundred_services_that_die_at_once_are_all_reaped() {
+    let config: String =
+        (0..100).map(|index| format!("service.s{index}.command = [\"sleep\", \"1000\"]\n")).collect();
+    let curfew = Curfew::run([]).config(&config).start();
+    curfew.wait_for_events(100, "service.ready");
+    let services = children(curfew.pid());
+    assert_eq!(services.len(), 100);
+    curfew.signal(libc::SIGSTOP);
+    for service in &services {
+        kill(*service, libc::SIGKILL);
+    }
+    curfew.eventually("all are dead", || services.iter().all(|service| !exists(*service)));
+    curfew.signal(libc::SIGCONT);
+    let finished = curfew.finish();
+    finished.assert_status(137);
+    assert_eq!(finished.events("service.ended").len(), 100);
+}
+
+fn strays(finished: &Finished, service: usize) -> Vec<(String, String)> {
+    let strays = finished.report()["services"][service]["strays"].as_array().unwrap().clone();
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or("none").to_owned();
+    let mut pairs: Vec<_> =
+        strays.iter().map(|stray| (text(&stray["name"]), text(&stray["end"]["signal"]))).collect();
+    pairs.sort();
+    pairs
+}
+
+#[test]
+fn what_a_command_leaves_behind_gets_the_schedule_for_itself_and_is_named() {
+    let curfew = Curfew::run(["--grace", "TERM 300ms, KILL"])
+        .fixture("forks session daemon group daemon+ignoring group+ignoring")
+        .start();
+    curfew.wait_for(": ready");
+    curfew.signal(SIGTERM);
+    let finished = curfew.finish();
+    finished.assert_status(80);
+    let expected =
+        ["KILL", "KILL", "TERM", "TERM", "TERM"].map(|signal| ("fixture".to_owned(), signal.to_owned()));
+    assert_eq!(strays(&finished, 0), expected);
+    assert_eq!(finished.events("stray.found").len(), 5);
+    assert_eq!(finished.events("stray.ended").len(), 5);
+}
+
+#[test]
+fn strays_that_obey_are_no_reason_to_complain() {
+    let curfew = Curfew::run([]).fixture("forks session daemon group").start();
+    curfew.wait_for(": ready");
+    curfew.signal(SIGTERM);
+    let finished = curfew.finish();
+    finished.assert_status(0);
+    assert_eq!(finished.verdict(), "clean");
+}
+
+#[test]
+fn a_stray_gets_its_whole_grace() {
+    let curfew = Curfew::run([]).fixture("forks session+slow daemon+slow group+slow").start();
+    curfew.wait_for(": ready");
+    curfew.signal(SIGTERM);
+    let finished = curfew.finish();
+    finished.assert_status(0);
+    assert_eq!(finished.said(" done").len(), 3, "{finished}");
+    assert!(finished.stop_took() >= Duration::from_millis(300));
+}
+
+/// The leader is gone, its group is not.
+#[test]
+fn a_command_that_ends_by_itself_takes_what_it_left_behind_with_it() {
+    let finished = Curfew::run(["--grace", "TERM 200ms, KILL"])
+        .fixture("forks exits group daemon session+ignoring")
+        .finish();
+    // Its own status, always.
+    finished.assert_status(0);
+    assert_eq!(strays(&finished, 0).len(), 3);
+    assert_eq!(finished.verdict(), "killed");
+}
+
+/// A program that cleans its environment (sudo, cron) cannot be told by its cookie.
+#[test]
+fn a_daemon_without_an_environment_is_found_all_the_same() {
+    let one = Curfew::run([]).fixture("forks daemon+silent+nameless session+nameless");
+    let many = Curfew::run([]).config(
+        "service.a.command = <forks daemon+silent+nameless session+nameless>\nservice.b.command = <obedient>",
+    );
+    for curfew in [one, many] {
+        let curfew = curfew.start();
+        let strays = ["child daemon", "child session"].map(|text| curfew.wait_for_pid(text));
+        curfew.wait_for(": ready");
+        curfew.signal(SIGTERM);
+        let finished = curfew.finish();
+        let left = strays.map(exists);
+        for stray in strays {
+            // Only what is left; a pid that was freed a moment ago is not given away again so soon.
+            if exists(stray) {
+                kill(stray, libc::SIGKILL);
+            }
+        }
+        assert_eq!(left, [false, false], "{finished}");
+        finished.assert_status(0);
+    }
+}
+
+/// The main thread of a program can end before the others: then the program lives, though it looks dead.
+#[test]
+fn a_stray_whose_main_thread_has_ended_is_found_and_ended() {
+    let curfew = Curfew::run(["--grace", "TERM 300ms, KILL", "--deadline", "10s"])
+        .fixture("forks session+headless daemon+headless+ignoring")
+        .start();
+    curfew.wait_for(": ready");
+    curfew.signal(SIGTERM);
+    let finished = curfew.finish();
+    finished.assert_status(80);
+    let expected = ["KILL", "TERM"].map(|signal| ("fixture".to_owned(), signal.to_owned()));
+    assert_eq!(strays(&finished, 0), expected);
+}
+
+#[test]
+fn the_group_of_a_shell_that_ignores_term_is_gone_with_it() {
+    let curfew = Curfew::run(["--grace", "TERM 200ms, KILL"])
+        .command(["sh", "-c", "trap '' TERM; sleep 1000 & sleep 1000 & echo ready; wait; wait"])
+        .start();
+    curfew.wait_for("ready");
+    curfew.signal(SIGTERM);
+    let finished = curfew.finish();
+    finished.assert_status(80);
+}
+
+#[test]
+fn strays_of_one_service_are_gone_before_what_it_depends_on_is_told_to_stop() {
+    let curfew = Curfew::run([])
+        .config(
+            "service.base.command = <obedient>\n\
+             service.front = { command = <forks daemon+slow session+slow>, after = [\"base\"] }",
+        )
+        .start();
+    curfew.wait_for_many(2, ": ready");
+    curfew.signal(SIGTERM);
+    let finished = curfew.finish();
+    finished.assert_status(0);
+    assert!(finished.place("child daemon+slow done") < finished.place("base: got TERM"), "{finished}");
+    assert!(finished.place("child session+slow done") < finished.place("base: got TERM"), "{finished}");
+    assert_eq!(finished.service("front")["strays"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn processes_that_are_made_during_the_stop_are_ended_too() {
+    let script = "trap '' TERM; echo ready; while :; do setsid sleep 1000 & sleep 0.01; done";
+    let curfew = Curfew::run(["--grace", "TERM 300ms, KILL"]).command(["sh", "-c", script]).start();
+    curfew.wait_for("ready");
+    curfew.signal(SIGTERM);
+    let finished = curfew.finish();
+    finished.assert_status(80);
+}
+
+/// A process that is a new one every moment, so that a list of processes is always too old.
+#[test]
+fn a_process_that_forks_and_exits_all_the_time_is_caught() {
+    let curfew = Curfew::run(["--grace", "TERM 300ms, KILL", "--deadline", "10s"]).fixture("hops").start();
+    curfew.wait_for(": ready");
+    let since = now();
+    curfew.signal(SIGTERM);
+    let finished = curfew.finish();
+    assert!(now().since(since) < Duration::from_secs(10));
+    finished.assert_status(80);
+}
+
+#[test]
+fn a_stray_that_holds_the_output_open_does_not_keep_curfew_from_leaving() {
+    let curfew = Curfew::run(["--grace", "TERM 200ms, KILL"]).fixture("forks exits daemon+ignoring").start();
+    curfew.wait_for("child daemon");
+    curfew.finish().assert_status(0);
+}
+
+#[test]
+fn a_stray_that_ends_while_its_service_runs_is_reaped_quietly() {
+    let curfew = Curfew::run([]).config("service.a.command = <forks daemon session>").start();
+    let daemon = curfew.wait_for_pid("child daemon");
+    curfew.wait_for("a: ready");
+    kill(daemon, libc::SIGKILL);
+    curfew.eventually("it is reaped", || state(daemon).is_none());
+    curfew.signal(SIGTERM);
+    curfew.finish().assert_status(0);
+}

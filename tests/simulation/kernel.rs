@@ -1,0 +1,386 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use curfew::supervisor::{
+    End, Mode, Pid, Recipients, ServiceId, Signal, StartFailure, StartStep, Stray, Target, Timestamp,
+};
+
+use super::process::{Behaviour, Bond, Fork, How, Process, Reaction, Start, When};
+
+/// The pid of the first process; the others follow, and none comes twice.
+const FIRST_PID: i32 = 100;
+
+/// The fake kernel: processes, their families, and what will become of them.
+#[derive(Debug)]
+pub(crate) struct Kernel {
+    mode: Mode,
+    service_count: usize,
+    pub(crate) processes: Vec<Process>,
+    living: BTreeSet<usize>,
+    happenings: BTreeMap<(Timestamp, u64), Happening>,
+    happening_count: u64,
+    /// The leaders that were not reaped.
+    leaders: Vec<Option<usize>>,
+    /// Dead children of curfew, in the order of their deaths.
+    pub(crate) reapable: Vec<usize>,
+    /// What the exec pipes say.
+    pub(crate) exec_results: Vec<(ServiceId, Result<(), StartFailure>)>,
+    /// The leaders that were stopped, and not yet told.
+    pub(crate) stopped_leaders: Vec<ServiceId>,
+    last_census: Vec<usize>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Happening {
+    Executes(usize),
+    FailsToStart(usize, StartFailure),
+    Ends(usize, End),
+    Forks(usize, usize),
+}
+
+impl Kernel {
+    pub(crate) fn new(mode: Mode, service_count: usize) -> Self {
+        Self {
+            mode,
+            service_count,
+            processes: Vec::new(),
+            living: BTreeSet::new(),
+            happenings: BTreeMap::new(),
+            happening_count: 0,
+            leaders: vec![None; service_count],
+            reapable: Vec::new(),
+            exec_results: Vec::new(),
+            stopped_leaders: Vec::new(),
+            last_census: Vec::new(),
+        }
+    }
+
+    pub(crate) fn pid(index: usize) -> Pid {
+        Pid::new(FIRST_PID + index as i32).expect("above 1")
+    }
+
+    pub(crate) const fn index(pid: Pid) -> usize {
+        (pid.number() - FIRST_PID) as usize
+    }
+
+    pub(crate) fn living(&self) -> impl Iterator<Item = usize> {
+        self.living.iter().copied()
+    }
+
+    pub(crate) fn next_happening(&self) -> Option<Timestamp> {
+        self.happenings.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    /// Lets the next thing happen.
+    pub(crate) fn happen(&mut self) {
+        let Some(((at, _), happening)) = self.happenings.pop_first() else { return };
+        match happening {
+            Happening::Executes(index) if self.lives(index) => {
+                self.processes[index].executed = true;
+                self.exec_results.push((self.processes[index].service, Ok(())));
+                self.begin_life(index, at);
+            }
+            Happening::FailsToStart(index, failure) if self.lives(index) => {
+                self.exec_results.push((self.processes[index].service, Err(failure)));
+                self.die(index, End::Exited(if failure.not_found { 127 } else { 126 }), at);
+            }
+            Happening::Forks(index, fork) if self.lives(index) => {
+                let fork = self.processes[index].behaviour.forks[fork].clone();
+                self.fork(index, &fork, at);
+            }
+            // Once it has taken a KILL, nothing else ends it.
+            Happening::Ends(index, end)
+                if self.lives(index)
+                    && (!self.processes[index].is_doomed || end.signal() == Some(Signal::KILL)) =>
+            {
+                self.die(index, end, at);
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether there is anything that would wake curfew.
+    pub(crate) fn has_news(&self) -> bool {
+        !self.reapable.is_empty() || !self.exec_results.is_empty() || !self.stopped_leaders.is_empty()
+    }
+
+    /// Forks a leader.
+    pub(crate) fn start(
+        &mut self,
+        service: ServiceId,
+        behaviour: &Behaviour,
+        now: Timestamp,
+    ) -> Result<Pid, StartFailure> {
+        let start = behaviour.start;
+        if start == Start::ForkRefused {
+            return Err(StartFailure { step: StartStep::Fork, errno: 11, not_found: false });
+        }
+        let index = self.add(behaviour.clone(), service, None, now);
+        self.processes[index].is_leader = true;
+        self.leaders[service.index()] = Some(index);
+        match start {
+            Start::Executes(after) => self.later(now + after, Happening::Executes(index)),
+            Start::Fails(after, step, not_found) => {
+                self.later(now + after, Happening::FailsToStart(index, Start::failure(step, not_found)));
+            }
+            Start::ForkRefused | Start::Hangs => {}
+        }
+        Ok(Self::pid(index))
+    }
+
+    /// The leader that was not reaped yet.
+    pub(crate) fn leader(&self, service: ServiceId) -> Option<usize> {
+        self.leaders.get(service.index()).copied().flatten()
+    }
+
+    /// Sends a signal, as the runtime would. Returns who was there to get it, and who may not be signalled.
+    pub(crate) fn signal(
+        &mut self,
+        service: ServiceId,
+        recipients: Recipients,
+        signal: Signal,
+        now: Timestamp,
+    ) -> (Vec<Pid>, Vec<Pid>) {
+        let targets: Vec<usize> = match (recipients, self.leader(service)) {
+            (Recipients::Leader(Target::Leader), Some(leader)) => vec![leader],
+            (Recipients::Leader(Target::Group), Some(leader)) => {
+                self.living.iter().copied().filter(|index| self.processes[*index].group == leader).collect()
+            }
+            (Recipients::Leader(Target::All), Some(leader)) => {
+                let in_tree =
+                    |index: &usize| self.processes[*index].group == leader || self.descends(*index, leader);
+                self.living.iter().copied().filter(in_tree).collect()
+            }
+            (Recipients::Leader(_), None) => Vec::new(),
+            (Recipients::Strays, _) => {
+                let is_stray_service = service.index() == self.service_count;
+                let mine = |index: &usize| is_stray_service || self.attribution(*index) == Some(service);
+                self.last_census.iter().copied().filter(mine).collect()
+            }
+            (Recipients::Stray(pid), _) => {
+                self.last_census.iter().copied().filter(|index| Self::pid(*index) == pid).collect()
+            }
+        };
+        let (mut hit, mut refused) = (Vec::new(), Vec::new());
+        for index in targets {
+            if !self.lives(index) {
+                continue;
+            }
+            if self.processes[index].behaviour.forbidden {
+                refused.push(Self::pid(index));
+            } else {
+                hit.push(Self::pid(index));
+                self.processes[index].from_curfew.push((now, signal));
+                self.deliver(index, signal, now);
+            }
+        }
+        (hit, refused)
+    }
+
+    /// A signal from somebody else.
+    pub(crate) fn deliver(&mut self, index: usize, signal: Signal, now: Timestamp) {
+        if !self.lives(index) {
+            return;
+        }
+        let process = &mut self.processes[index];
+        if signal == Signal::KILL {
+            let already = std::mem::replace(&mut process.is_doomed, true);
+            if let (false, Some(teardown)) = (already, process.behaviour.teardown) {
+                self.later(now + teardown, Happening::Ends(index, Process::end_by(How::BySignal, signal)));
+            }
+            return;
+        }
+        if signal == Signal::CONT {
+            if std::mem::take(&mut process.is_stopped) {
+                for signal in std::mem::take(&mut process.pending) {
+                    self.deliver(index, signal, now);
+                }
+            }
+            return;
+        }
+        if signal == Signal::STOP {
+            let already = std::mem::replace(&mut process.is_stopped, true);
+            if process.is_leader && !already {
+                self.stopped_leaders.push(process.service);
+            }
+            return;
+        }
+        if process.is_stopped {
+            process.pending.push(signal);
+            return;
+        }
+        if process.is_doomed || process.behaviour.start == Start::Hangs && process.is_leader {
+            return;
+        }
+        if process.is_leader && !process.executed {
+            // Between fork and exec every signal has its default action.
+            self.die(index, Process::end_by(How::BySignal, signal), now);
+            return;
+        }
+        if process.behaviour.ignores.contains(signal) {
+            return;
+        }
+        process.asked += 1;
+        let (asked, needs, reaction) = (process.asked, process.behaviour.needs, process.behaviour.reaction);
+        if asked == 1 {
+            self.fork_all(index, When::AtSignal, now);
+        }
+        if let (Reaction::Ends(after, how), true) = (reaction, asked == needs.max(1)) {
+            self.later(now + after, Happening::Ends(index, Process::end_by(how, signal)));
+        }
+    }
+
+    /// Reaps a dead child of curfew. Returns the service it led, if any, and how it ended.
+    pub(crate) fn reap(&mut self, index: usize) -> (Option<ServiceId>, End) {
+        self.reapable.retain(|other| *other != index);
+        let process = &self.processes[index];
+        let (_, end) = process.ended.expect("it is dead");
+        let service = process.is_leader.then_some(process.service);
+        if let Some(service) = service {
+            self.leaders[service.index()] = None;
+        }
+        (service, end)
+    }
+
+    /// Every living descendant that is not under a living leader.
+    pub(crate) fn census(&mut self) -> Vec<Stray> {
+        self.last_census =
+            self.living.iter().copied().filter(|index| !self.is_under_a_leader(*index)).collect();
+        let stray = |index: &usize| Stray {
+            pid: Self::pid(*index),
+            service: self.attribution(*index),
+            name: format!("stray-{index}"),
+        };
+        self.last_census.iter().map(stray).collect()
+    }
+
+    /// Whether `index` is, or descends from, `ancestor`.
+    pub(crate) fn descends(&self, index: usize, ancestor: usize) -> bool {
+        let mut current = Some(index);
+        while let Some(process) = current {
+            if process == ancestor {
+                return true;
+            }
+            current = self.processes[process].parent;
+        }
+        false
+    }
+
+    fn is_under_a_leader(&self, index: usize) -> bool {
+        let process = &self.processes[index];
+        match process.parent {
+            Some(parent) => self.is_under_a_leader(parent),
+            None => process.is_leader,
+        }
+    }
+
+    /// What the runtime can tell: with one command, all belongs to it.
+    fn attribution(&self, index: usize) -> Option<ServiceId> {
+        let process = &self.processes[index];
+        (!process.is_hidden || self.mode == Mode::OneCommand).then_some(process.service)
+    }
+
+    fn lives(&self, index: usize) -> bool {
+        self.processes[index].ended.is_none()
+    }
+
+    fn later(&mut self, at: Timestamp, happening: Happening) {
+        self.happening_count += 1;
+        self.happenings.insert((at, self.happening_count), happening);
+    }
+
+    fn add(
+        &mut self,
+        behaviour: Behaviour,
+        service: ServiceId,
+        parent: Option<usize>,
+        now: Timestamp,
+    ) -> usize {
+        let index = self.processes.len();
+        let is_stopped = behaviour.stopped;
+        self.processes.push(Process {
+            behaviour,
+            service,
+            is_leader: false,
+            is_hidden: false,
+            parent,
+            children: Vec::new(),
+            group: index,
+            executed: false,
+            is_stopped,
+            pending: Vec::new(),
+            asked: 0,
+            is_doomed: false,
+            from_curfew: Vec::new(),
+            born: now,
+            ended: None,
+        });
+        self.living.insert(index);
+        index
+    }
+
+    fn begin_life(&mut self, index: usize, now: Timestamp) {
+        let process = &self.processes[index];
+        let timed: Vec<(usize, Duration)> = process
+            .behaviour
+            .forks
+            .iter()
+            .enumerate()
+            .filter_map(|(fork, Fork { when, .. })| match when {
+                When::After(after) => Some((fork, *after)),
+                When::AtSignal | When::AtDeath => None,
+            })
+            .collect();
+        if let Some((after, end)) = process.behaviour.unasked {
+            self.later(now + after, Happening::Ends(index, end));
+        }
+        for (fork, after) in timed {
+            self.later(now + after, Happening::Forks(index, fork));
+        }
+    }
+
+    fn fork_all(&mut self, index: usize, when: When, now: Timestamp) {
+        let forks: Vec<Fork> =
+            self.processes[index].behaviour.forks.iter().filter(|fork| fork.when == when).cloned().collect();
+        for fork in &forks {
+            self.fork(index, fork, now);
+        }
+    }
+
+    fn fork(&mut self, parent: usize, fork: &Fork, now: Timestamp) {
+        let (service, hidden, group) = {
+            let parent = &self.processes[parent];
+            (parent.service, parent.is_hidden, parent.group)
+        };
+        let ties = matches!(fork.bond, Bond::SameGroup | Bond::OwnSession);
+        let child = self.add(fork.child.clone(), service, ties.then_some(parent), now);
+        self.processes[child].is_hidden = hidden || fork.bond == Bond::Hidden;
+        if fork.bond == Bond::SameGroup {
+            self.processes[child].group = group;
+        }
+        if ties {
+            self.processes[parent].children.push(child);
+        }
+        self.begin_life(child, now);
+    }
+
+    fn die(&mut self, index: usize, end: End, now: Timestamp) {
+        self.fork_all(index, When::AtDeath, now);
+        self.living.remove(&index);
+        self.processes[index].ended = Some((now, end));
+        for child in std::mem::take(&mut self.processes[index].children) {
+            self.processes[child].parent = None;
+            if !self.lives(child) {
+                self.reapable.push(child);
+            }
+        }
+        match self.processes[index].parent {
+            None => self.reapable.push(index),
+            Some(parent) if self.processes[parent].behaviour.reaps => {
+                self.processes[parent].children.retain(|child| *child != index);
+            }
+            // A zombie, until its parent ends.
+            Some(_) => {}
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! The core on a fake kernel with a virtual clock: named scenarios, random worlds, a small world in full, and
+//! checkers apart from the code.
+
+mod broken_core;
+mod checkers;
+mod history;
+mod kernel;
+mod process;
+mod random;
+mod scenarios;
+mod spec;
+mod swarm;
+mod world;

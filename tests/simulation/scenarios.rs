@@ -1,0 +1,3 @@
+//! Hand-written scenarios, with exact times. Every checker is on in each.
+
+mod grace;

@@ -1,0 +1,470 @@
+//! Random worlds, in the manner of a swarm: each run switches whole kinds of behaviour off, so that no kind hides
+//! another. A failure prints the seed, the command that repeats it, and the smallest spec that still fails.
+
+use std::panic::{self, AssertUnwindSafe};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use curfew::supervisor::{
+    Cause, Deadline, End, ExitStatusPolicy, GraceSchedule, Kind, Mode, Sender, Signal, Stage, StageSignal,
+    StartStep, Target, Wait,
+};
+
+use super::process::{Behaviour, Bond, Fork, How, Reaction, Start, When};
+use super::random::Random;
+use super::spec::{Input, SOMEBODY, ServiceSpec, Spec, ms, service};
+use super::world::World;
+
+/// How many events the ordinary run simulates at least. `CURFEW_EVENTS` asks for another number.
+const EVENTS: usize = 1_000_000;
+
+/// Always run, besides a fresh one: 1 for luck, then seeds that once found a bug.
+const FIXED_SEEDS: [u64; 1] = [1];
+
+#[test]
+fn every_promise_holds_in_random_worlds() {
+    let wanted = number("CURFEW_EVENTS").map_or(EVENTS, |events| events as usize);
+    let fresh = number("CURFEW_SEED").unwrap_or_else(fresh_seed);
+    let fixed: Vec<u64> = FIXED_SEEDS.into_iter().filter(|_| number("CURFEW_SEED").is_none()).collect();
+    let mut events = 0;
+    for seed in &fixed {
+        events += simulate(*seed, wanted / 10);
+    }
+    events += simulate(fresh, wanted.saturating_sub(events));
+    println!("simulated {events} events, seed {fresh}");
+}
+
+#[test]
+fn the_order_of_deaths_in_one_wake_up_does_not_change_the_exit_status() {
+    let mut random = Random::new(number("CURFEW_SEED").unwrap_or_else(fresh_seed));
+    for _ in 0..500 {
+        let seed = random.next();
+        let spec = Spec { lateness: Duration::ZERO, surplus: false, shuffles: true, ..generate(seed) };
+        let one = finished(&spec);
+        let other = finished(&Spec { seed: seed ^ 1, ..spec });
+        // Of two culprits in one wake-up the first that is heard of is the cause: the kernel's order, not ours.
+        let causes = [&one, &other].map(|world| world.history.stop().map(|(_, _, cause)| cause));
+        let by_signal =
+            causes.iter().all(|cause| matches!(cause, Some(Cause::Signal { .. } | Cause::NothingLeft)));
+        if causes[0] == causes[1] && by_signal {
+            assert_eq!(one.status(), other.status(), "{}\n{one}\n{other}", reproduce(seed));
+        }
+    }
+}
+
+#[test]
+fn a_repeated_term_changes_nothing_in_any_world() {
+    let mut random = Random::new(number("CURFEW_SEED").unwrap_or_else(fresh_seed));
+    for _ in 0..500 {
+        let seed = random.next();
+        let mut once = Spec { lateness: Duration::ZERO, surplus: false, shuffles: false, ..generate(seed) };
+        let term = random.up_to(ms(5000));
+        once.inputs = vec![(term, Input::Signal(Signal::TERM, SOMEBODY))];
+        once.map.clear();
+        let mut often = once.clone();
+        for _ in 0..random.within(1..=5) {
+            let later = term + random.up_to(ms(10_000));
+            often.inputs.push((later, Input::Signal(Signal::TERM, SOMEBODY)));
+        }
+        let (once, often) = (run(&once), run(&often));
+        let facts = |world: &World| {
+            (world.history.signal_lines(), world.history.finish().map(|(_, at, status)| (at, status)))
+        };
+        // Where another cause came first, the first TERM is an only one, and the rest its repeats.
+        assert!(facts(&once) == facts(&often), "{}\n{once}\n{often}", reproduce(seed));
+    }
+}
+
+/// Runs worlds until so many events were simulated. The first world has the seed itself.
+fn simulate(seed: u64, wanted: usize) -> usize {
+    let mut seeds = Random::new(seed);
+    let mut events = 0;
+    let mut next = seed;
+    while events < wanted {
+        let spec = generate(next);
+        match panic::catch_unwind(AssertUnwindSafe(|| run(&spec))) {
+            Ok(world) => events += world.event_count,
+            Err(_) => report(next, spec),
+        }
+        next = seeds.next();
+    }
+    events
+}
+
+fn run(spec: &Spec) -> World {
+    let mut world = World::new(spec.clone());
+    world.run_to_the_end();
+    world.check();
+    world
+}
+
+fn finished(spec: &Spec) -> World {
+    let mut spec = spec.clone();
+    // An open stage without a deadline never ends.
+    spec.deadline = spec.deadline.or(Some(Deadline::with_default_margin(ms(20_000))));
+    spec.inputs.push((ms(60_000), Input::Signal(Signal::TERM, SOMEBODY)));
+    spec.map.clear();
+    run(&spec)
+}
+
+fn reproduce(seed: u64) -> String {
+    format!("CURFEW_SEED={seed} cargo test -p curfew-tests --test simulation")
+}
+
+/// Makes the case smaller, and fails with it.
+fn report(seed: u64, mut spec: Spec) -> ! {
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(|_| {}));
+    let failure = |spec: &Spec| {
+        let panic = panic::catch_unwind(AssertUnwindSafe(|| drop(run(spec)))).err()?;
+        let text = panic.downcast_ref::<String>().cloned();
+        Some(text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default())
+    };
+    let mut message = failure(&spec).unwrap_or_default();
+    while let Some((smaller, because)) =
+        smaller(&spec).into_iter().find_map(|smaller| failure(&smaller).map(|because| (smaller, because)))
+    {
+        spec = smaller;
+        message = because;
+    }
+    panic::set_hook(hook);
+    panic!("{message}\nthe smallest spec that fails: {spec:#?}\nrepeat it with: {}", reproduce(seed));
+}
+
+/// Simpler specs, simplest first.
+fn smaller(spec: &Spec) -> Vec<Spec> {
+    let mut specs = Vec::new();
+    let mut add = |change: &dyn Fn(&mut Spec)| {
+        let mut changed = spec.clone();
+        change(&mut changed);
+        if format!("{changed:?}") != format!("{spec:?}") {
+            specs.push(changed);
+        }
+    };
+    for index in (0..spec.services.len()).rev() {
+        if spec.services.len() > 1 {
+            add(&|spec| remove_service(spec, index));
+        }
+        add(&|spec| spec.services[index].behaviour = Behaviour::obeys(Duration::ZERO));
+        add(&|spec| spec.services[index].settings = service(&format!("s{index}")).settings);
+        add(&|spec| spec.services[index].after.clear());
+        add(&|spec| spec.services[index].behaviour.forks.clear());
+        add(&|spec| {
+            spec.services[index].behaviour.forks.truncate(1);
+        });
+        add(&|spec| {
+            for fork in &mut spec.services[index].behaviour.forks {
+                fork.child.forks.clear();
+            }
+        });
+        add(&|spec| {
+            for fork in &mut spec.services[index].behaviour.forks {
+                fork.child = Behaviour::obeys(Duration::ZERO);
+            }
+        });
+        add(&|spec| {
+            for fork in &mut spec.services[index].behaviour.forks {
+                fork.child.unasked = None;
+            }
+        });
+        add(&|spec| spec.services[index].settings.drain = Duration::ZERO);
+        add(&|spec| spec.services[index].settings.essential = true);
+        add(&|spec| spec.services[index].settings.kind = Kind::Service);
+        add(&|spec| spec.services[index].behaviour.unasked = None);
+        add(&|spec| spec.services[index].behaviour.teardown = Some(Duration::ZERO));
+        add(&|spec| spec.services[index].behaviour.start = Start::Executes(Duration::ZERO));
+        add(&|spec| spec.services[index].behaviour.reaction = Reaction::Ignores);
+    }
+    for index in (0..spec.inputs.len()).rev() {
+        add(&|spec| {
+            spec.inputs.remove(index);
+        });
+    }
+    add(&|spec| spec.deadline = None);
+    add(&|spec| spec.stray_grace = None);
+    add(&|spec| spec.lateness = Duration::ZERO);
+    add(&|spec| spec.shuffles = false);
+    add(&|spec| spec.surplus = false);
+    add(&|spec| spec.map.clear());
+    add(&|spec| spec.policy = ExitStatusPolicy::Verdict);
+    specs
+}
+
+fn remove_service(spec: &mut Spec, index: usize) {
+    spec.services.remove(index);
+    for service in &mut spec.services {
+        service.after.retain(|after| *after != index);
+        for after in &mut service.after {
+            *after -= usize::from(*after > index);
+        }
+    }
+    spec.inputs.retain(
+        |(_, input)| !matches!(input, Input::ToLeader(service, _) if *service >= spec.services.len()),
+    );
+}
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok()?.parse().ok()
+}
+
+#[expect(clippy::disallowed_methods, reason = "a fresh seed for each run; it is printed")]
+fn fresh_seed() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_nanos() as u64)
+}
+
+/// The kinds of behaviour; each world has about half of them.
+#[derive(Clone, Copy)]
+enum Has {
+    Order,
+    Deadline,
+    TightDeadline,
+    ManyStages,
+    OpenStages,
+    Drains,
+    Tasks,
+    NotEssential,
+    Stubborn,
+    Slow,
+    Crashes,
+    EndsUnasked,
+    Stopped,
+    Unkillable,
+    SlowTeardown,
+    Forbidden,
+    StartFailures,
+    SlowStarts,
+    Strays,
+    HiddenStrays,
+    ForkStorms,
+    Lateness,
+    Suspension,
+    Haste,
+    Repeats,
+    OutsideSignals,
+    Forwarding,
+    Mapping,
+}
+
+#[derive(Clone, Copy)]
+struct Kinds(u64);
+
+impl Kinds {
+    const fn has(self, kind: Has) -> bool {
+        self.0 & (1 << kind as u64) != 0
+    }
+}
+
+fn generate(seed: u64) -> Spec {
+    let mut random = Random::new(seed);
+    let mut bits = random.next();
+    if random.one_in(2) {
+        bits &= random.next();
+    }
+    let kinds = Kinds(bits);
+    let one_command = random.one_in(5);
+    let count = if one_command { 1 } else { random.pick(&[1, 2, 2, 3, 3, 4, 5, 8]) };
+    let services = (0..count).map(|index| random_service(&mut random, kinds, index)).collect();
+    let mut spec = if one_command {
+        Spec { mode: Mode::OneCommand, ..Spec::many_of(services) }
+    } else {
+        Spec::many_of(services)
+    };
+    if one_command && random.one_in(4) {
+        spec.policy = ExitStatusPolicy::Mirror;
+    }
+    if one_command && random.one_in(2) {
+        spec.services[0].settings.grace = received_grace(&mut random);
+    }
+    if kinds.has(Has::Deadline) {
+        let most = if kinds.has(Has::TightDeadline) { 4_000 } else { 60_000 };
+        let deadline = ms(200) + random.up_to(ms(most));
+        spec.deadline = Some(if random.one_in(2) {
+            Deadline::with_default_margin(deadline)
+        } else {
+            Deadline { deadline, margin: random.up_to(deadline / 2) }
+        });
+    }
+    if random.one_in(2) {
+        spec.stray_grace = Some(random_grace(&mut random, kinds));
+    }
+    spec.reloadable = random.one_in(3);
+    if kinds.has(Has::Mapping) && random.one_in(3) {
+        let from = random.pick(&[Signal::TERM, Signal::INT, Signal::HUP]);
+        let to = random.pick(&[None, Some(Signal::QUIT), Some(Signal::USR1)]);
+        spec.map.insert(from, to);
+    }
+    spec.lateness =
+        if kinds.has(Has::Lateness) { random.pick(&[ms(1), ms(5), ms(20)]) } else { Duration::ZERO };
+    spec.shuffles = random.one_in(2);
+    spec.surplus = random.one_in(2);
+    spec.seed = random.next();
+    random_inputs(&mut random, kinds, &mut spec);
+    spec
+}
+
+fn random_inputs(random: &mut Random, kinds: Kinds, spec: &mut Spec) {
+    let services = spec.services.len();
+    // Often right at the start, where starts are in progress.
+    let stop = if random.one_in(3) { random.up_to(ms(50)) } else { random.up_to(ms(6_000)) };
+    if !random.one_in(8) {
+        let signal = random.pick(&[Signal::TERM, Signal::TERM, Signal::INT, Signal::QUIT, Signal::HUP]);
+        let sender = if random.one_in(4) { Sender::Terminal } else { SOMEBODY };
+        spec.inputs.push((stop, Input::Signal(signal, sender)));
+    }
+    if kinds.has(Has::Repeats) {
+        for _ in 0..random.within(1..=3) {
+            let at = stop + random.up_to(ms(1_200));
+            let signal = random.pick(&[Signal::TERM, Signal::PWR, Signal::INT, Signal::RTMIN_3]);
+            spec.inputs.push((at, Input::Signal(signal, SOMEBODY)));
+        }
+    }
+    if kinds.has(Has::Haste) {
+        for _ in 0..random.within(1..=3) {
+            let at = stop + random.up_to(ms(8_000));
+            let signal = random.pick(&[Signal::INT, Signal::INT, Signal::QUIT, Signal::ABRT]);
+            let sender = if random.one_in(3) { Sender::Terminal } else { SOMEBODY };
+            spec.inputs.push((at, Input::Signal(signal, sender)));
+        }
+    }
+    if kinds.has(Has::Forwarding) {
+        for _ in 0..random.within(1..=3) {
+            let at = random.up_to(ms(8_000));
+            let signal = random.pick(&[Signal::USR1, Signal::WINCH, Signal::HUP, Signal::TSTP, Signal::CONT]);
+            spec.inputs.push((at, Input::Signal(signal, SOMEBODY)));
+        }
+    }
+    if kinds.has(Has::OutsideSignals) {
+        for _ in 0..random.within(1..=3) {
+            // A platform that signals everybody at once may be a little early or late.
+            let near = (stop + random.up_to(ms(250))).saturating_sub(ms(125));
+            let at = if random.one_in(2) { near } else { random.up_to(ms(8_000)) };
+            let signal = random.pick(&[Signal::TERM, Signal::TERM, Signal::STOP, Signal::CONT, Signal::INT]);
+            spec.inputs.push((at, Input::ToLeader(random.below(services), signal)));
+        }
+    }
+    if kinds.has(Has::Suspension) && random.one_in(3) {
+        spec.inputs.push((random.up_to(ms(8_000)), Input::Suspend(random.up_to(ms(90_000)))));
+    }
+}
+
+fn random_service(random: &mut Random, kinds: Kinds, index: usize) -> ServiceSpec {
+    let mut spec = service(&format!("s{index}"));
+    let settings = &mut spec.settings;
+    if kinds.has(Has::Tasks) && random.one_in(3) {
+        settings.kind = Kind::Task;
+    }
+    settings.grace = random_grace(random, kinds);
+    settings.signal_target = random.pick(&[Target::Leader, Target::Leader, Target::Group, Target::All]);
+    if kinds.has(Has::Drains) && random.one_in(2) {
+        settings.drain = random.up_to(ms(3_000));
+    }
+    settings.essential = !(kinds.has(Has::NotEssential) && random.one_in(2));
+    if random.one_in(8) {
+        settings.success.statuses.push(3);
+    }
+    if random.one_in(8) {
+        settings.success.signals.insert(Signal::TERM);
+    }
+    if kinds.has(Has::Forwarding) {
+        settings.forward = [Signal::USR1, Signal::WINCH, Signal::HUP].into_iter().collect();
+    }
+    if kinds.has(Has::Order) {
+        spec.after = (0..index).filter(|_| random.one_in(2)).collect();
+    }
+    spec.behaviour = random_behaviour(random, kinds, 3);
+    if kinds.has(Has::SlowStarts) && random.one_in(2) {
+        spec.behaviour.start = Start::Executes(random.up_to(ms(3_000)));
+    }
+    if kinds.has(Has::StartFailures) && random.one_in(4) {
+        let step =
+            random.pick(&[StartStep::Session, StartStep::Directory, StartStep::Execute, StartStep::Execute]);
+        let fails = Start::Fails(random.up_to(ms(50)), step, random.one_in(2) && step == StartStep::Execute);
+        spec.behaviour.start = random.pick(&[fails, fails, Start::ForkRefused, Start::Hangs]);
+    }
+    spec
+}
+
+fn random_grace(random: &mut Random, kinds: Kinds) -> GraceSchedule {
+    let most = if kinds.has(Has::ManyStages) { 3 } else { 1 };
+    let count = if random.one_in(10) { 0 } else { random.within(1..=most) };
+    let mut stages: Vec<Stage> = (0..count)
+        .map(|_| Stage {
+            signal: StageSignal::Fixed(random.pick(&[Signal::TERM, Signal::INT, Signal::QUIT, Signal::USR2])),
+            target: random.pick(&[None, None, Some(Target::Leader), Some(Target::Group), Some(Target::All)]),
+            wait: Wait::For(ms(1) + random.up_to(ms(10_000))),
+        })
+        .collect();
+    if let (true, true, Some(last)) = (kinds.has(Has::OpenStages), random.one_in(3), stages.last_mut()) {
+        last.wait = Wait::Open;
+    }
+    GraceSchedule::new(stages).expect("a schedule")
+}
+
+fn received_grace(random: &mut Random) -> GraceSchedule {
+    let wait = Wait::For(ms(1) + random.up_to(ms(10_000)));
+    GraceSchedule::new(vec![Stage { signal: StageSignal::Received, target: None, wait }]).expect("a schedule")
+}
+
+fn random_behaviour(random: &mut Random, kinds: Kinds, depth: usize) -> Behaviour {
+    let slow = if kinds.has(Has::Slow) { random.up_to(ms(12_000)) } else { random.up_to(ms(20)) };
+    let mut behaviour = Behaviour::obeys(random.pick(&[Duration::ZERO, ms(10), slow, slow]));
+    let crash = [How::Exits(3), How::Crashes(Signal::from_number(11).expect("SEGV"))];
+    let how = random.pick(&[How::Exits(0), How::BySignal, How::Exits128, How::BySignal]);
+    behaviour =
+        behaviour.how(if kinds.has(Has::Crashes) && random.one_in(4) { random.pick(&crash) } else { how });
+    if kinds.has(Has::Stubborn) {
+        match random.below(4) {
+            0 => behaviour.reaction = Reaction::Ignores,
+            1 => behaviour = behaviour.ignoring(&[Signal::TERM]),
+            2 => behaviour.needs = random.within(2..=3) as u32,
+            _ => {}
+        }
+    }
+    if kinds.has(Has::EndsUnasked) && random.one_in(3) {
+        let by = |number| End::Signaled { number, core_dumped: false };
+        let end =
+            random.pick(&[End::Exited(0), End::Exited(0), End::Exited(3), End::Exited(143), by(15), by(11)]);
+        behaviour.unasked = Some((random.up_to(ms(8_000)), end));
+    }
+    behaviour.stopped = kinds.has(Has::Stopped) && random.one_in(3);
+    if kinds.has(Has::SlowTeardown) && random.one_in(3) {
+        behaviour.teardown = Some(random.up_to(ms(1_500)));
+    }
+    if kinds.has(Has::Unkillable) && random.one_in(5) {
+        behaviour.teardown = None;
+        behaviour.reaction = Reaction::Ignores;
+    }
+    behaviour.forbidden = kinds.has(Has::Forbidden) && random.one_in(8);
+    behaviour.reaps = !random.one_in(5);
+    if kinds.has(Has::Strays) && depth > 0 {
+        for _ in 0..random.pick(&[0, 0, 1, 1, 2]) {
+            let fork = random_fork(random, kinds, depth);
+            behaviour.forks.push(fork);
+        }
+        if kinds.has(Has::ForkStorms) && depth == 3 && random.one_in(4) {
+            behaviour.forks.push(storm(random, kinds));
+        }
+    }
+    behaviour
+}
+
+fn random_fork(random: &mut Random, kinds: Kinds, depth: usize) -> Fork {
+    let after = When::After(random.up_to(ms(9_000)));
+    let bonds = [Bond::SameGroup, Bond::OwnSession, Bond::Daemon, Bond::Hidden];
+    let most = if kinds.has(Has::HiddenStrays) { 4 } else { 3 };
+    let bond = bonds[random.below(most)];
+    let when = random.pick(&[When::After(Duration::ZERO), after, When::AtSignal, When::AtDeath]);
+    Fork { when, bond, child: random_behaviour(random, kinds, depth - 1) }
+}
+
+/// Each process forks another when it is asked to end, or ends: a storm of bounded length.
+fn storm(random: &mut Random, kinds: Kinds) -> Fork {
+    let when = random.pick(&[When::AtSignal, When::AtDeath]);
+    let bond = random.pick(&[Bond::Daemon, Bond::SameGroup, Bond::OwnSession]);
+    let calm = Kinds(kinds.0 & !(1 << Has::Strays as u64) & !(1 << Has::EndsUnasked as u64));
+    let mut child = random_behaviour(random, calm, 0);
+    for _ in 0..random.within(2..=12) {
+        let parent = random_behaviour(random, calm, 0).forking(when, bond, child);
+        child = parent;
+    }
+    Fork { when, bond, child }
+}

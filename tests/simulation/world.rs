@@ -1,0 +1,367 @@
+use std::collections::VecDeque;
+use std::fmt;
+use std::time::Duration;
+
+use curfew::supervisor::{
+    Command, End, Event, Notice, Pid, Recipients, Sender, ServiceId, Signal, StartFailure, Target, Timestamp,
+};
+
+use super::broken_core::Core;
+use super::checkers;
+use super::history::{Entry, History, What};
+use super::kernel::Kernel;
+use super::random::Random;
+use super::spec::{Input, Spec};
+
+/// More wake-ups than any run can need.
+const WAKE_UPS_MAX: usize = 200_000;
+/// More wake-ups than can be needed without time passing.
+const WAKE_UPS_AT_ONCE_MAX: usize = 5_000;
+
+/// The fake kernel, a virtual clock, and the core. It behaves as the runtime does: in each wake-up signals come
+/// before deaths, deaths before timers, and a census after all; time jumps to whatever comes next.
+pub(crate) struct World {
+    pub(crate) spec: Spec,
+    core: Core,
+    kernel: Kernel,
+    now: Timestamp,
+    random: Random,
+    inputs: VecDeque<(Timestamp, Input)>,
+    signals: Vec<(Signal, Sender)>,
+    /// When curfew will be scheduled, if something woke it.
+    wake_at: Option<Timestamp>,
+    /// How late it will be for this deadline.
+    deadline_lateness: Option<(Timestamp, Duration)>,
+    suspended_until: Timestamp,
+    census_wanted: bool,
+    refused: Vec<Pid>,
+    pub(crate) finished: bool,
+    pub(crate) history: History,
+    pub(crate) event_count: usize,
+    pub(crate) command_count: usize,
+}
+
+impl World {
+    pub(crate) fn new(spec: Spec) -> Self {
+        let settings = spec.settings();
+        let mut inputs: Vec<(Timestamp, Input)> =
+            spec.inputs.iter().map(|(at, input)| (Timestamp::new(*at), *input)).collect();
+        // Stable: what comes at the same time comes in the order it was written.
+        inputs.sort_by_key(|(at, _)| *at);
+        Self {
+            core: Core::new(settings.clone(), spec.fault),
+            kernel: Kernel::new(spec.mode, spec.services.len()),
+            now: Timestamp::ZERO,
+            random: Random::new(spec.seed),
+            inputs: inputs.into(),
+            signals: Vec::new(),
+            wake_at: None,
+            deadline_lateness: None,
+            suspended_until: Timestamp::ZERO,
+            census_wanted: false,
+            refused: Vec::new(),
+            finished: false,
+            history: History {
+                settings,
+                lateness: spec.lateness,
+                suspensions: Vec::new(),
+                entries: Vec::new(),
+                processes: Vec::new(),
+                over: Timestamp::ZERO,
+                armed: None,
+            },
+            event_count: 0,
+            command_count: 0,
+            spec,
+        }
+    }
+
+    /// Runs until the core finishes, or until nothing can ever happen any more.
+    #[track_caller]
+    pub(crate) fn run_to_the_end(&mut self) {
+        self.handle(Event::Begin);
+        self.count();
+        let (mut wake_ups, mut at_once) = (0, 0);
+        while !self.finished {
+            let wake_at = self.next_wake_up();
+            let happens_at = [self.kernel.next_happening(), self.inputs.front().map(|(at, _)| *at)];
+            match (happens_at.into_iter().flatten().min(), wake_at) {
+                (None, None) => break,
+                // What happens at the moment of a wake-up is seen by it.
+                (Some(at), wake_at) if wake_at.is_none_or(|wake_at| at <= wake_at) => self.let_happen(at),
+                (_, Some(at)) => {
+                    at_once = if at > self.now { 0 } else { at_once + 1 };
+                    wake_ups += 1;
+                    self.now = self.now.max(at);
+                    if wake_ups > WAKE_UPS_MAX || at_once > WAKE_UPS_AT_ONCE_MAX {
+                        self.close();
+                        panic!("curfew wakes up again and again\n{self}");
+                    }
+                    self.wake_up();
+                }
+                (Some(_), None) => unreachable!("taken above"),
+            }
+        }
+        self.close();
+    }
+
+    /// Has every checker look at what happened.
+    #[track_caller]
+    pub(crate) fn check(&self) {
+        let complaints = checkers::complaints(&self.history);
+        if !complaints.is_empty() {
+            let complaints: Vec<String> =
+                complaints.iter().map(|(checker, complaint)| format!("{checker}: {complaint}")).collect();
+            panic!("{}\n{self}", complaints.join("\n"));
+        }
+    }
+
+    /// The exit status.
+    #[track_caller]
+    pub(crate) fn status(&self) -> u8 {
+        match self.history.finish() {
+            Some((_, _, status)) => status,
+            None => panic!("it never came to an end\n{self}"),
+        }
+    }
+
+    /// When the run was over.
+    #[track_caller]
+    pub(crate) fn finished_at(&self) -> Duration {
+        assert!(self.finished, "it never came to an end\n{self}");
+        self.history.over.since_start()
+    }
+
+    /// Asserts every signal sent, in order, CONT aside: `12.000s api TERM → leader 102`, a line each.
+    #[track_caller]
+    pub(crate) fn sent(&self, expected: &str) -> &Self {
+        let expected: Vec<&str> = expected.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        let sent = self.history.signal_lines();
+        assert!(sent == expected, "expected\n{}\nbut sent\n{}\n{self}", expected.join("\n"), sent.join("\n"));
+        self
+    }
+
+    /// Asserts the exit status and when it came.
+    #[track_caller]
+    pub(crate) fn ends(&self, status: u8, at: Duration) -> &Self {
+        assert!(
+            (self.status(), self.finished_at()) == (status, at),
+            "expected {status} at {at:?}, got {} at {:?}\n{self}",
+            self.status(),
+            self.finished_at()
+        );
+        self
+    }
+
+    /// Whether anything told fits.
+    pub(crate) fn told(&self, fits: impl Fn(&Notice) -> bool) -> bool {
+        self.times_told(fits) > 0
+    }
+
+    /// How often something that fits was told.
+    pub(crate) fn times_told(&self, fits: impl Fn(&Notice) -> bool) -> usize {
+        self.history.notices().filter(|(_, _, notice)| fits(notice)).count()
+    }
+
+    /// When each service was started.
+    pub(crate) fn starts(&self) -> Vec<(Duration, String)> {
+        let start = |entry: &Entry| match &entry.what {
+            What::Command(Command::Start { service }, _) => {
+                Some((entry.at.since_start(), self.history.settings.name(*service).to_owned()))
+            }
+            _ => None,
+        };
+        self.history.entries.iter().filter_map(start).collect()
+    }
+
+    fn close(&mut self) {
+        self.history.over = self.now;
+        self.history.armed = self.core.next_deadline();
+        self.history.processes.clone_from(&self.kernel.processes);
+    }
+
+    fn next_wake_up(&mut self) -> Option<Timestamp> {
+        let deadline = self.core.next_deadline().map(|deadline| {
+            let lateness = match self.deadline_lateness {
+                Some((of, lateness)) if of == deadline => lateness,
+                _ => self.random.up_to(self.spec.lateness),
+            };
+            self.deadline_lateness = Some((deadline, lateness));
+            deadline + lateness
+        });
+        let wake_at = deadline.into_iter().chain(self.wake_at).min()?;
+        Some(wake_at.max(self.suspended_until).max(self.now))
+    }
+
+    fn let_happen(&mut self, at: Timestamp) {
+        self.now = self.now.max(at);
+        if self.kernel.next_happening() == Some(at) {
+            self.kernel.happen();
+        } else if let Some((_, input)) = self.inputs.pop_front() {
+            match input {
+                Input::Signal(signal, sender) => self.signals.push((signal, sender)),
+                Input::ToLeader(service, signal) => {
+                    if let Some(leader) = self.kernel.leader(ServiceId::new(service)) {
+                        self.kernel.deliver(leader, signal, self.now);
+                    }
+                }
+                Input::Suspend(time) => {
+                    self.suspended_until = self.suspended_until.max(self.now + time);
+                    self.history.suspensions.push((self.now, self.suspended_until));
+                }
+            }
+        }
+        if self.wake_at.is_none() && (self.kernel.has_news() || !self.signals.is_empty()) {
+            self.wake_at = Some(self.now + self.random.up_to(self.spec.lateness));
+        }
+    }
+
+    fn wake_up(&mut self) {
+        self.wake_at = None;
+        self.take_signals();
+        self.reap_all();
+        for (service, result) in std::mem::take(&mut self.kernel.exec_results) {
+            self.tell_exec_result(service, result);
+        }
+        self.handle(Event::TimePassed);
+        self.count();
+    }
+
+    fn take_signals(&mut self) {
+        for (signal, sender) in std::mem::take(&mut self.signals) {
+            self.handle(Event::SignalReceived { signal, sender });
+        }
+    }
+
+    fn reap_all(&mut self) {
+        for service in std::mem::take(&mut self.kernel.stopped_leaders) {
+            self.handle(Event::LeaderStopped { service });
+        }
+        while !self.kernel.reapable.is_empty() {
+            let which = if self.spec.shuffles { self.random.below(self.kernel.reapable.len()) } else { 0 };
+            let index = self.kernel.reapable[which];
+            match self.kernel.reap(index) {
+                (Some(service), end) => {
+                    // How far it came is told before its death.
+                    let results = std::mem::take(&mut self.kernel.exec_results);
+                    let (of_it, others) = results.into_iter().partition(|(of, _)| *of == service);
+                    self.kernel.exec_results = others;
+                    for (service, result) in of_it {
+                        self.tell_exec_result(service, result);
+                    }
+                    self.handle(Event::LeaderEnded { service, end });
+                    self.surplus(Event::LeaderEnded { service, end });
+                }
+                (None, end) => {
+                    self.handle(Event::StrayEnded { pid: Kernel::pid(index), end });
+                    self.surplus(Event::StrayEnded { pid: Kernel::pid(index), end });
+                }
+            }
+        }
+    }
+
+    fn tell_exec_result(&mut self, service: ServiceId, result: Result<(), StartFailure>) {
+        let event = match result {
+            Ok(()) => Event::Executed { service },
+            Err(failure) => Event::StartFailed { service, failure },
+        };
+        self.handle(event.clone());
+        if result.is_ok() {
+            self.surplus(event);
+        }
+    }
+
+    fn count(&mut self) {
+        while self.census_wanted && !self.finished {
+            // What dies at once is dead by now.
+            while self.kernel.next_happening().is_some_and(|at| at <= self.now) {
+                self.kernel.happen();
+            }
+            self.take_signals();
+            self.reap_all();
+            self.census_wanted = false;
+            let strays = self.kernel.census();
+            self.handle(Event::Census { strays });
+        }
+        if self.kernel.has_news() && self.wake_at.is_none() {
+            self.wake_at = Some(self.now);
+        }
+    }
+
+    /// Tells the core, and performs what it commands: one by one, as some are answered at once.
+    fn handle(&mut self, event: Event) {
+        self.feed(event);
+        while let Some(command) = self.core.next_command() {
+            self.perform(command);
+        }
+    }
+
+    fn feed(&mut self, event: Event) {
+        self.event_count += 1;
+        self.history.entries.push(Entry { at: self.now, what: What::Event(event.clone()) });
+        self.core.handle(event, self.now);
+    }
+
+    fn perform(&mut self, command: Command) {
+        self.command_count += 1;
+        let place = self.history.entries.len();
+        self.history.entries.push(Entry { at: self.now, what: What::Command(command.clone(), Vec::new()) });
+        match command {
+            Command::Start { service } => {
+                let behaviour = &self.spec.services[service.index()].behaviour;
+                match self.kernel.start(service, behaviour, self.now) {
+                    Ok(pid) => self.feed(Event::Forked { service, pid }),
+                    Err(failure) => self.feed(Event::StartFailed { service, failure }),
+                }
+            }
+            Command::Signal { service, recipients, signal } => {
+                let (hit, refused) = self.kernel.signal(service, recipients, signal, self.now);
+                self.history.entries[place].what =
+                    What::Command(Command::Signal { service, recipients, signal }, hit);
+                for pid in refused {
+                    if !self.refused.contains(&pid) {
+                        self.refused.push(pid);
+                        self.feed(Event::SignalRefused { service, pid, errno: 1 });
+                    }
+                }
+            }
+            Command::Resume { service } => {
+                self.kernel.signal(service, Recipients::Leader(Target::Group), Signal::CONT, self.now);
+            }
+            Command::TakeCensus => self.census_wanted = true,
+            // Whoever stopped us continues us before anything else happens.
+            Command::StopSelf | Command::Tell(_) => {}
+            Command::Finish { .. } => self.finished = true,
+        }
+    }
+
+    /// Tells the core something it knows or need not know: nothing may come of it but a look around.
+    fn surplus(&mut self, event: Event) {
+        if !self.spec.surplus || !self.random.one_in(4) {
+            return;
+        }
+        let before = self.core.next_deadline();
+        for event in [event, Event::StrayEnded { pid: Kernel::pid(1_000_000), end: End::Exited(0) }] {
+            self.feed(event.clone());
+            while let Some(command) = self.core.next_command() {
+                if command == Command::TakeCensus {
+                    self.perform(command);
+                } else {
+                    self.close();
+                    panic!("a surplus {event:?} led to {command:?}\n{self}");
+                }
+            }
+        }
+        if self.core.next_deadline() != before {
+            self.close();
+            panic!("a surplus event moved a timer\n{self}");
+        }
+    }
+}
+
+impl fmt::Display for World {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        writeln!(formatter, "{}", self.history.trace())?;
+        write!(formatter, "{:#?}", self.spec.inputs)
+    }
+}
