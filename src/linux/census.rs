@@ -28,6 +28,16 @@ pub(crate) struct Found {
     pub(crate) service: Option<ServiceId>,
 }
 
+/// What a census came to.
+#[derive(Debug)]
+pub(crate) enum Census {
+    /// These, and nobody else.
+    Complete(Vec<Found>),
+    /// Nobody was found, but somebody may be there, who was another process when we looked at the first. These children
+    /// we have, all of them dead. Reap, and look again.
+    Moving(Vec<Pid>),
+}
+
 /// The variable that names the run of curfew that started a process.
 pub(crate) const RUN_VARIABLE: &str = "CURFEW_RUN";
 /// The variable that names its service.
@@ -35,13 +45,10 @@ pub(crate) const SERVICE_VARIABLE: &str = "CURFEW_SERVICE";
 
 impl Family {
     /// Looks for every living descendant that is not under a living leader.
-    ///
-    /// `None`: nobody was found, but somebody may be there, who was another process when we looked at the first. Reap,
-    /// and look again.
-    pub(crate) fn census(&self) -> Option<Vec<Found>> {
+    pub(crate) fn census(&self) -> Census {
         // The kernel's word: no child, so nobody. This is the ordinary case, and needs no /proc.
         if look() == Children::None {
-            return Some(Vec::new());
+            return Census::Complete(Vec::new());
         }
         let me = std::process::id() as i32;
         let tree = FamilyTree::look();
@@ -51,8 +58,8 @@ impl Family {
             roots = self.orphans(&FamilyTree::scan(), me);
         }
         let (mut found, mut somebody_went) = (Vec::new(), false);
-        for root in roots {
-            let family = tree.descendants(vec![root]);
+        for root in &roots {
+            let family = tree.descendants(vec![*root]);
             // Its children became ours when it ended: after the list was made.
             somebody_went |= family.is_empty();
             let of_root = family.first().and_then(|process| self.service_of(process));
@@ -63,7 +70,11 @@ impl Family {
         }
         // The kernel has said that there is a child; without /proc we shall never see it.
         let missed = self.leaders.is_empty() && self.inherited.is_empty() && !tree.is_blind();
-        if found.is_empty() && (somebody_went || missed) { None } else { Some(found) }
+        if found.is_empty() && (somebody_went || missed) {
+            Census::Moving(roots)
+        } else {
+            Census::Complete(found)
+        }
     }
 
     fn orphans(&self, tree: &FamilyTree, me: i32) -> Vec<Pid> {

@@ -3,7 +3,7 @@ use std::os::fd::AsFd;
 
 use nix::errno::Errno;
 
-use super::census::{Family, Found, RUN_VARIABLE, SERVICE_VARIABLE};
+use super::census::{Census, Family, Found, RUN_VARIABLE, SERVICE_VARIABLE};
 use super::clock::Clock;
 use super::delivery::{to_child, to_group_of, to_process, to_tree_of};
 use super::exec_pipe::{ExecPipe, ExecResult};
@@ -222,15 +222,23 @@ impl<L: Listener> Runtime<L> {
 
     /// Takes the census if it is wanted: once, however many deaths asked for it.
     fn count(&mut self) {
-        let mut attempts = 0;
+        let (mut attempts, mut dead) = (0, None);
         while self.census_wanted && attempts < CENSUS_ATTEMPTS {
             // All deaths first: a census must not count who is dead. Signals before deaths, as always.
             self.take_signals();
             self.reap_all();
             attempts += 1;
-            // Else somebody is a new process every moment. Its next death wakes us, and we look again.
-            let Some(found) = self.family.census() else { continue };
-            (attempts, self.census_wanted, self.strays) = (0, false, found);
+            let found = match self.family.census() {
+                Census::Complete(found) => found,
+                // The same dead as before: somebody else traces them, and only that keeps us from reaping them.
+                Census::Moving(children) if dead.as_ref() == Some(&children) => Vec::new(),
+                // Somebody is a new process every moment. Its next death wakes us, and we look again.
+                Census::Moving(children) => {
+                    dead = Some(children);
+                    continue;
+                }
+            };
+            (attempts, dead, self.census_wanted, self.strays) = (0, None, false, found);
             let strays = self.strays.iter().map(|found| Stray {
                 pid: found.process.pid,
                 service: found.service,

@@ -111,7 +111,9 @@ impl Supervisor {
             }
             Event::TimePassed => self.on_time_passed(now),
         }
-        self.take_turns(now);
+        if !self.finished {
+            self.take_turns(now);
+        }
     }
 
     /// The next command to perform.

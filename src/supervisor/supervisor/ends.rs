@@ -3,13 +3,17 @@
 use super::super::service::{Leader, State};
 use super::super::timers::Timer;
 use super::super::{
-    Cause, End, EndMeaning, Failure, Kind, Mode, Notice, ServiceId, Signal, StageSignal, Timestamp, defaults,
+    Cause, End, EndMeaning, Failure, Kind, Mode, Notice, ServiceId, Signal, Timestamp, defaults,
 };
 use super::Supervisor;
 
 impl Supervisor {
     pub(super) fn on_leader_ended(&mut self, id: ServiceId, end: End, now: Timestamp) {
         let service = &mut self.services[id.index()];
+        // Told before.
+        if service.leader.is_none() || service.state == State::Held {
+            return;
+        }
         service.outcome.end = Some(end);
         let unasked = self.stop.is_none() && matches!(service.state, State::Starting | State::Up);
         let failed_to_start = service.outcome.start_failure.is_some();
@@ -134,7 +138,7 @@ impl Supervisor {
         };
         let in_schedule = || {
             let stages = self.settings.services[id.index()].grace.stages();
-            stages.iter().any(|stage| stage.signal == StageSignal::Fixed(signal))
+            stages.iter().any(|stage| self.resolve(stage.signal) == signal)
         };
         matches!(signal, Signal::TERM | Signal::INT | Signal::QUIT | Signal::HUP)
             || self.settings.stop_signals.contains(signal)

@@ -40,9 +40,9 @@ impl Supervisor {
                     self.reach(id);
                 }
             }
-            // A stop overtook the start.
-            (State::Stopping(_), _) => {}
-            (State::Starting | State::Waiting | State::Up | State::Held | State::Ended | State::Down, _) => {
+            // A stop overtook the start, or it was told before.
+            (State::Stopping(_) | State::Up | State::Held | State::Ended | State::Down, _) => {}
+            (State::Starting | State::Waiting, _) => {
                 debug_assert!(false, "{id:?} executed its command in state {:?}", service.state);
             }
         }
@@ -58,6 +58,20 @@ impl Supervisor {
             self.failed(id, Failure::Start(failure), now);
             self.down(id, now);
         }
+    }
+
+    /// A stop begins: what was decided to be started, but not yet performed, is not started.
+    pub(super) fn abandon_starts(&mut self) {
+        let services = &mut self.services;
+        let active = &mut self.active;
+        self.commands.retain(|command| match command {
+            Command::Start { service } => {
+                services[service.index()].state = State::Down;
+                *active -= 1;
+                false
+            }
+            _ => true,
+        });
     }
 
     /// `id` is ready, or a task is done, or it failed and that does not matter: what comes after it may start.

@@ -26,6 +26,7 @@ impl Supervisor {
         if self.stop.is_some() {
             return;
         }
+        self.abandon_starts();
         let levels = self.measure_paths(now);
         let budget = self.settings.deadline.map(|deadline| Budget::new(deadline, now, levels));
         let mut stop = Stop::new(cause, now, budget, self.settings.services.len());
