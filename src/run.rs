@@ -92,7 +92,8 @@ fn program(process: ProcessSettings, mode: Mode, surroundings: &Surroundings) ->
     };
     Program {
         command: process.command,
-        environment: process.environment,
+        shared_environment: process.shared_environment,
+        own_environment: process.own_environment,
         directory,
         parent_death: process.parent_death,
     }

@@ -1,5 +1,6 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use crate::supervisor::Signal;
 
@@ -10,10 +11,25 @@ pub struct ProcessSettings {
     pub command: Vec<OsString>,
     /// The working directory; absolute. `None`: the one that curfew was started in.
     pub directory: Option<PathBuf>,
-    /// The whole environment. It lacks only what is known at the start alone: `CURFEW_RUN` and `CURFEW_SERVICE`.
-    pub environment: Vec<(OsString, OsString)>,
+    /// The environment that all services share: there can be thousands of them, each with the same hundred variables.
+    pub shared_environment: Rc<[(OsString, OsString)]>,
+    /// What this one has besides, or instead. Only what is known at the start alone is in neither: `CURFEW_RUN` and
+    /// `CURFEW_SERVICE`.
+    pub own_environment: Vec<(OsString, OsString)>,
     /// The signal that the process gets when curfew dies. Default: none.
     ///
     /// Source: prctl(2), `PR_SET_PDEATHSIG`.
     pub parent_death: Option<Signal>,
+}
+
+#[cfg(test)]
+impl ProcessSettings {
+    /// The whole environment.
+    pub(crate) fn environment(&self) -> Vec<(OsString, OsString)> {
+        let mut whole = super::environment::Environment::default();
+        for (name, value) in self.shared_environment.iter().chain(&self.own_environment) {
+            whole.set(name, value);
+        }
+        whole.into_variables()
+    }
 }

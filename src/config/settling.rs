@@ -1,6 +1,7 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::Config;
@@ -287,13 +288,16 @@ impl<'a> Settling<'a> {
             }
         }
         common.set_all(&system.environment);
+        let is_told_deadline = common.contains(DEADLINE_VARIABLE);
+        let shared_environment: Rc<[(OsString, OsString)]> = common.into_variables().into();
         let directory = self.overrides.directory.clone().or_else(|| system.directory.clone());
         let mut processes = Vec::with_capacity(settings.len());
         for (service, settings) in system.services.iter().zip(settings) {
-            let mut environment = common.clone();
+            let mut environment = Environment::default();
             self.add_files(&mut environment, &mut files, &service.env_file);
             environment.set_all(&service.environment);
-            if !environment.contains(DEADLINE_VARIABLE)
+            if !is_told_deadline
+                && !environment.contains(DEADLINE_VARIABLE)
                 && let Some(length) = length_of_stop(settings, deadline)
             {
                 environment.set(DEADLINE_VARIABLE.as_ref(), format_duration(length).as_ref());
@@ -310,7 +314,8 @@ impl<'a> Settling<'a> {
             processes.push(ProcessSettings {
                 command,
                 directory: directory.map(|directory| self.surroundings.directory.join(directory)),
-                environment: environment.into_variables(),
+                shared_environment: Rc::clone(&shared_environment),
+                own_environment: environment.into_variables(),
                 parent_death: service.parent_death.flatten(),
             });
         }

@@ -114,8 +114,8 @@ fn one(arguments: &[&str]) -> Config {
 }
 
 fn variable<'a>(process: &'a ProcessSettings, name: &str) -> Option<&'a str> {
-    let found = process.environment.iter().find(|(known, _)| known == name);
-    found.map(|(_, value)| value.to_str().unwrap())
+    let own_first = process.own_environment.iter().chain(&*process.shared_environment);
+    own_first.into_iter().find(|(known, _)| *known == name).map(|(_, value)| value.to_str().unwrap())
 }
 
 const fn seconds(seconds: u64) -> Duration {
@@ -145,7 +145,7 @@ fn one_command_has_the_defaults_of_a_wrapper() {
     assert_eq!((&process.directory, process.parent_death), (&None, None));
     let expected =
         [("PATH", "/bin"), ("CURFEW_DEADLINE", "8s")].map(|(name, value)| (name.into(), value.into()));
-    assert_eq!(process.environment, expected);
+    assert_eq!(process.environment(), expected);
     assert_eq!((config.report, config.log, config.log_level), (None, LogFormat::Auto, LogLevel::Info));
 }
 
@@ -448,8 +448,8 @@ fn services_get_the_environment_without_what_was_meant_for_curfew() {
         .with("CURFEW_SERVICE", "outer")
         .with("CURFEW_LOGG", "json");
     let (config, warnings) = world.try_settle(&["--", "ls"]).unwrap();
-    let names: Vec<_> =
-        config.processes[0].environment.iter().map(|(name, _)| name.to_str().unwrap()).collect();
+    let environment = config.processes[0].environment();
+    let names: Vec<_> = environment.iter().map(|(name, _)| name.to_str().unwrap()).collect();
     assert_eq!(names, ["PATH", "CURFEW_SERVICE", "CURFEW_LOGG", "CURFEW_DEADLINE"]);
     let warning = Warning::UnknownVariable { name: "CURFEW_LOGG".into(), nearest: Some("CURFEW_LOG".into()) };
     assert_eq!(warnings, [warning]);
@@ -480,7 +480,8 @@ fn the_narrower_place_wins_among_variables() {
     assert_eq!(variable(&config.processes[0], "CURFEW_DEADLINE"), Some("1s"));
     assert_eq!(variable(&config.processes[1], "odd name"), Some(""));
     for process in &config.processes {
-        let mut names: Vec<&OsStr> = process.environment.iter().map(|(name, _)| name.as_os_str()).collect();
+        let environment = process.environment();
+        let mut names: Vec<&OsStr> = environment.iter().map(|(name, _)| name.as_os_str()).collect();
         names.sort_unstable();
         assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "each variable is there once: {names:?}");
     }

@@ -1,4 +1,4 @@
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::os::fd::AsFd;
 
 use nix::errno::Errno;
@@ -47,6 +47,8 @@ pub struct Runtime<L> {
     family: Family,
     leaders: Vec<Option<Pid>>,
     exec_pipes: HashMap<ServiceId, ExecPipe>,
+    /// The services whose pipes are open, in the order of their starts; some have been looked at since.
+    starting: VecDeque<ServiceId>,
     /// What the last census found.
     strays: Vec<Found>,
     /// Processes that we may not signal, each told once.
@@ -87,6 +89,7 @@ impl<L: Listener> Runtime<L> {
             family,
             leaders: vec![None; services],
             exec_pipes: HashMap::new(),
+            starting: VecDeque::new(),
             strays: Vec::new(),
             refused: HashSet::new(),
             census_wanted: false,
@@ -196,11 +199,16 @@ impl<L: Listener> Runtime<L> {
     }
 
     fn look_at_exec_pipe(&mut self, service: ServiceId) {
-        let Some(pipe) = self.exec_pipes.get(&service) else {
-            return;
-        };
+        if let Some(event) = self.progress_of(service) {
+            self.handle(event);
+        }
+    }
+
+    /// How far a start came, if that is new.
+    fn progress_of(&mut self, service: ServiceId) -> Option<Event> {
+        let pipe = self.exec_pipes.get(&service)?;
         let event = match pipe.look() {
-            ExecResult::Pending => return,
+            ExecResult::Pending => return None,
             ExecResult::Executed => Event::Executed { service },
             ExecResult::Failed(failure) => Event::StartFailed { service, failure },
         };
@@ -209,7 +217,19 @@ impl<L: Listener> Runtime<L> {
         if matches!(event, Event::Executed { .. }) && self.supervisor.settings().mode == Mode::OneCommand {
             self.start_up.let_go_of_streams();
         }
-        self.handle(event);
+        Some(event)
+    }
+
+    /// Each child inherits every open pipe, and closes it again: thousands of starts at once must not have thousands
+    /// of pipes open.
+    fn close_finished_exec_pipes(&mut self) {
+        while let Some(oldest) = self.starting.front().copied() {
+            if self.exec_pipes.contains_key(&oldest) {
+                let Some(event) = self.progress_of(oldest) else { return };
+                self.feed(event);
+            }
+            self.starting.pop_front();
+        }
     }
 
     /// Hands an event to the supervisor, and performs what it commands; a census is taken later, in [`Self::count`].
@@ -280,6 +300,7 @@ impl<L: Listener> Runtime<L> {
     }
 
     fn start(&mut self, service: ServiceId) {
+        self.close_finished_exec_pipes();
         let name = self.supervisor.settings().name(service).to_owned();
         let extra = [(RUN_VARIABLE, self.family.run.as_str()), (SERVICE_VARIABLE, name.as_str())];
         match spawn(&self.programs[service.index()], &extra, &self.start_up.context) {
@@ -291,6 +312,7 @@ impl<L: Listener> Runtime<L> {
                 match self.wait_set.add_read(&pipe, Ready::ExecPipe(service)) {
                     Ok(()) => {
                         self.exec_pipes.insert(service, pipe);
+                        self.starting.push_back(service);
                     }
                     // Unwatched, it counts as executed; a failure shows in its exit status.
                     Err(_) => self.feed(Event::Executed { service }),

@@ -2,6 +2,7 @@ use std::ffi::{CString, OsStr, OsString};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use nix::errno::Errno;
 use nix::libc;
@@ -15,8 +16,10 @@ use crate::supervisor::{Pid, Seat, Signal, StartFailure, StartStep};
 pub struct Program {
     /// The command and its arguments; never empty.
     pub command: Vec<OsString>,
-    /// The whole environment.
-    pub environment: Vec<(OsString, OsString)>,
+    /// The environment that all programs share.
+    pub shared_environment: Rc<[(OsString, OsString)]>,
+    /// What this one has besides, or instead.
+    pub own_environment: Vec<(OsString, OsString)>,
     /// The working directory; `None`: the one curfew has.
     pub directory: Option<PathBuf>,
     /// The signal it gets when curfew dies (prctl(2), PR_SET_PDEATHSIG).
@@ -122,7 +125,11 @@ impl Drop for BlockedSignals {
 }
 
 fn prepare(program: &Program, extra: &[(&str, &str)], context: &ChildContext) -> Option<Prepared> {
-    let path = program.environment.iter().find(|(name, _)| name == "PATH").map(|(_, path)| path.as_os_str());
+    let own = &program.own_environment;
+    let shared =
+        program.shared_environment.iter().filter(|(name, _)| !own.iter().any(|(instead, _)| name == instead));
+    let path =
+        own.iter().chain(shared.clone()).find(|(name, _)| name == "PATH").map(|(_, path)| path.as_os_str());
     let arguments: Option<Vec<CString>> =
         program.command.iter().map(|argument| CString::new(argument.as_bytes()).ok()).collect();
     let variable = |name: &OsStr, value: &OsStr| {
@@ -131,9 +138,8 @@ fn prepare(program: &Program, extra: &[(&str, &str)], context: &ChildContext) ->
         entry.extend_from_slice(value.as_bytes());
         CString::new(entry).ok()
     };
-    let environment: Option<Vec<CString>> = program
-        .environment
-        .iter()
+    let environment: Option<Vec<CString>> = shared
+        .chain(own)
         .filter(|(name, _)| !extra.iter().any(|(extra, _)| name == extra))
         .map(|(name, value)| variable(name, value))
         .chain(extra.iter().map(|(name, value)| variable(OsStr::new(name), OsStr::new(value))))

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::{Deadline, Timestamp, defaults};
+use super::{Deadline, GraceSchedule, Timestamp, defaults};
 
 /// The time a system stop may take, from its first cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +72,11 @@ impl Budget {
 }
 
 impl Path {
+    /// A whole schedule.
+    pub(crate) fn of(grace: &GraceSchedule) -> Self {
+        Self { bounded: grace.bounded(), open: u32::from(grace.is_open()), levels: 1 }
+    }
+
     /// This way, then `next`.
     pub(crate) const fn then(self, next: Self) -> Self {
         Self {
@@ -99,10 +104,10 @@ impl Share {
     /// The share where there is no deadline.
     pub(crate) const UNLIMITED: Self = Self { scale: Scale::FULL, ends: None };
 
-    /// The same share for waits of which the sum is `rest`, from now on: never past its end.
-    pub(crate) fn rescaled(self, now: Timestamp, rest: Duration) -> Self {
+    /// The same share for what is still to come, from now on: never past its end.
+    pub(crate) fn rescaled(self, now: Timestamp, rest: Path) -> Self {
         let Some(ends) = self.ends else { return self };
-        let left = ends.since(now);
+        let (left, rest) = (ends.since(now), rest.nominal());
         let scale = if rest <= left { Scale::FULL } else { Scale { part: left, whole: rest } };
         Self { scale, ends: self.ends }
     }
@@ -208,9 +213,13 @@ mod tests {
     #[test]
     fn a_share_never_grows_past_its_end() {
         let share = Share { scale: Scale::FULL, ends: Some(Timestamp::new(seconds(10))) };
-        assert_eq!(share.rescaled(Timestamp::new(seconds(4)), seconds(6)).scale, Scale::FULL);
-        assert_eq!(share.rescaled(Timestamp::new(seconds(4)), seconds(12)).scale.per_mille(), 500);
-        assert_eq!(Share::UNLIMITED.rescaled(Timestamp::ZERO, seconds(12)), Share::UNLIMITED);
+        let rescaled = |bounded, open| share.rescaled(Timestamp::new(seconds(4)), path(bounded, open, 1));
+        assert_eq!(rescaled(seconds(6), 0).scale, Scale::FULL);
+        assert_eq!(rescaled(seconds(12), 0).scale.per_mille(), 500);
+        // An open wait at the end counts as well.
+        assert_eq!(rescaled(seconds(11), 1).scale.per_mille(), 500);
+        let twelve = path(seconds(12), 0, 1);
+        assert_eq!(Share::UNLIMITED.rescaled(Timestamp::ZERO, twelve), Share::UNLIMITED);
     }
 
     #[test]

@@ -112,8 +112,7 @@ impl Service {
 
     /// What its stop still needs, if it began or went on at `now`.
     pub(crate) fn own_path(&self, settings: &ServiceSettings, now: Timestamp) -> Path {
-        let schedule =
-            Path { bounded: settings.grace.bounded(), open: u32::from(settings.grace.is_open()), levels: 1 };
+        let schedule = Path::of(&settings.grace);
         match self.state {
             State::Waiting | State::Down => Path::default(),
             State::Starting => schedule,

@@ -17,6 +17,8 @@ pub(crate) struct Stop {
     pub(crate) unsettled: usize,
     /// The time is up, and everything that is left was sent a last KILL.
     pub(crate) swept: bool,
+    /// After the next census whoever is left is a survivor.
+    pub(crate) time_is_up: bool,
     /// When the last stop signal came that counted.
     last_counted: Option<Timestamp>,
     last_quit: Option<Timestamp>,
@@ -43,6 +45,7 @@ impl Stop {
             received: Signal::TERM,
             unsettled,
             swept: false,
+            time_is_up: false,
             last_counted: None,
             last_quit: None,
         };

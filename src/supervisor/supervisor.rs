@@ -35,6 +35,8 @@ pub struct Supervisor {
     services: Vec<Service>,
     /// How many services are neither waiting nor down, `(stray)` aside.
     active: usize,
+    /// How many of these were killed, but are not gone: nobody waits for them.
+    lingering: usize,
     /// How many services still wait for their dependencies.
     waiting: usize,
     /// Services without a leader that are not proved empty.
@@ -78,6 +80,7 @@ impl Supervisor {
             stray_settings,
             services,
             active: 0,
+            lingering: 0,
             waiting,
             uncounted: BTreeSet::new(),
             census_asked: false,
@@ -160,10 +163,18 @@ impl Supervisor {
                 self.enter_stage(id, stage + 1, now);
             }
             (State::Stopping(Phase::Killed), _) => {
-                self.services[id.index()].state = State::Stopping(Phase::Lingering);
+                let service = &mut self.services[id.index()];
+                service.state = State::Stopping(Phase::Lingering);
+                if service.leader.is_some() {
+                    // What it left to us before is not under it, and was not killed with it.
+                    self.uncounted.insert(id);
+                    self.ask_census();
+                }
+                self.lingering += usize::from(id != self.settings.stray_id());
                 self.tell(Notice::ServiceLingers { service: id, waited });
                 if self.stop.is_none() {
                     self.reach(id);
+                    self.check_nothing_left(now);
                 } else if self.services[id.index()].turn_has_come {
                     self.settle(id);
                 }

@@ -353,6 +353,8 @@ fn inside_the_budget(history: &History) -> Complaint {
 /// What a service's stages look like so far.
 #[derive(Clone, Copy, Debug)]
 struct Progress {
+    /// Which entry it was.
+    index: usize,
     stage: usize,
     since: Timestamp,
     /// What must pass before the next stage. `None`: it is open.
@@ -362,38 +364,34 @@ struct Progress {
 
 fn whole_grace(history: &History) -> Complaint {
     let mut progress: BTreeMap<ServiceId, Progress> = BTreeMap::new();
-    let mut scales: BTreeMap<ServiceId, (Timestamp, Scale)> = BTreeMap::new();
-    let mut drains: BTreeMap<ServiceId, (Timestamp, Duration)> = BTreeMap::new();
+    // What was told last, and where.
+    let mut scales: BTreeMap<ServiceId, (usize, Scale)> = BTreeMap::new();
+    let mut drains: BTreeMap<ServiceId, (usize, Timestamp, Duration)> = BTreeMap::new();
     let mut hastened: Option<Timestamp> = None;
     for (index, at, notice) in history.notices() {
         match notice {
             Notice::StopEscalated { .. } => hastened = Some(at),
             Notice::BudgetShrunk { service, scale, .. } => {
-                scales.insert(*service, (at, *scale));
+                scales.insert(*service, (index, *scale));
                 if let Some(Progress { since, needs: Some(needs), .. }) = progress.get_mut(service) {
                     *needs = scale.of(needs.saturating_sub(at.since(*since)));
                     *since = at;
                 }
             }
             Notice::DrainBegun { service, wait } => {
-                let scale = scales
-                    .get(service)
-                    .filter(|(told, _)| *told == at)
-                    .map_or(Scale::FULL, |(_, scale)| *scale);
+                let scale = scales.get(service).map_or(Scale::FULL, |(_, scale)| *scale);
                 let full = scale.of(history.settings.services[service.index()].drain);
                 ensure!(*wait == full, "{} drains for {wait:?} instead of {full:?}", history.name(*service));
-                // The stages after it are shortened alike.
-                scales.insert(*service, (Timestamp::new(Duration::MAX), scale));
-                drains.insert(*service, (at, *wait));
+                drains.insert(*service, (index, at, *wait));
             }
             Notice::StageSent { service, stage, signal, recipients, wait, .. } => {
                 let name = history.name(*service);
                 let of_leader = matches!(recipients, Recipients::Leader(_));
                 let is_kill = *signal == Signal::KILL;
                 let wished = hastened == Some(at) || is_kill && history.kill_is_due(index, at);
-                if let Some((since, drain)) = drains.remove(service) {
-                    let gone = !of_leader;
-                    ensure!(wished || gone || at >= since + drain, "{name} did not drain to the end");
+                let drained = drains.remove(service);
+                if let Some((_, since, drain)) = drained {
+                    ensure!(wished || !of_leader || at >= since + drain, "{name} did not drain to the end");
                 }
                 let before = progress.get(service).copied();
                 // What its leader left behind begins anew.
@@ -421,13 +419,13 @@ fn whole_grace(history: &History) -> Complaint {
                         }
                     }
                 }
-                let scale = match scales.get(service) {
-                    Some((told, scale)) if *told >= at || !anew => *scale,
-                    _ => Scale::FULL,
-                };
-                if anew && scale.is_full() {
+                // What is told of a leader's waits is not told of its strays'.
+                let told_since = before.map(|before| before.index).or(drained.map(|(index, _, _)| index));
+                let is_old = |told: usize| anew && !of_leader && told_since.is_some_and(|since| told < since);
+                if scales.get(service).is_some_and(|(told, _)| is_old(*told)) {
                     scales.remove(service);
                 }
+                let scale = scales.get(service).map_or(Scale::FULL, |(_, scale)| *scale);
                 let needs = match stages.get(*stage) {
                     Some(Wait::For(wait)) => Some(scale.of(*wait)),
                     Some(Wait::Open) => None,
@@ -439,7 +437,12 @@ fn whole_grace(history: &History) -> Complaint {
                         "{name}: stage {stage} lasts {wait:?} instead of {needs:?}"
                     );
                 }
-                progress.insert(*service, Progress { stage: *stage, since: at, needs, of_leader });
+                progress.insert(*service, Progress { index, stage: *stage, since: at, needs, of_leader });
+            }
+            // What belongs to none may come to light again.
+            Notice::ServiceDown { service, .. } => {
+                progress.remove(service);
+                scales.remove(service);
             }
             _ => {}
         }
@@ -509,15 +512,16 @@ fn no_needless_shrinking(history: &History) -> Complaint {
     // Each stage may begin late.
     let stages: usize =
         history.settings.services.iter().map(|service| service.grace.stages().len() + 3).sum();
-    let needed = path + reserve * levels + history.lateness * stages as u32;
+    let late = history.lateness * stages as u32;
+    let needed = path + reserve * levels + late;
     if needed > stop_by.since(began) {
         return Ok(());
     }
     for (index, at, notice) in history.notices() {
-        let Notice::BudgetShrunk { service, .. } = notice else { continue };
+        let Notice::BudgetShrunk { service, from, to, .. } = notice else { continue };
         let its_strays = history.leader_end(*service).is_some_and(|(end, _, _)| end < index);
         ensure!(
-            its_strays || history.is_stray_service(*service),
+            its_strays || history.is_stray_service(*service) || *from - *to < late,
             "{} is shortened at {at}, but {needed:?} fit into {:?}",
             history.name(*service),
             stop_by.since(began)
@@ -641,14 +645,17 @@ fn no_signal_to_the_dead(history: &History) -> Complaint {
 
 fn continued(history: &History) -> Complaint {
     let forwarded = |index: usize| {
-        let next = history.entries.get(index + 1).map(|entry| &entry.what);
-        matches!(next, Some(What::Command(Command::Tell(Notice::SignalForwarded { .. }), _)))
+        // A refusal may be answered in between.
+        let next = history.entries[index + 1..].iter().find_map(|entry| match &entry.what {
+            What::Event(_) => None,
+            What::Command(command, _) => Some(command),
+        });
+        matches!(next, Some(Command::Tell(Notice::SignalForwarded { .. })))
     };
     for (index, at, service, recipients, signal, _) in history.signals() {
         if matches!(signal, Signal::KILL | Signal::CONT) || forwarded(index) {
             continue;
         }
-        // A refusal may be answered in between.
         let next = history.entries[index + 1..].iter().find_map(|entry| match &entry.what {
             What::Command(Command::Tell(_), _) | What::Event(_) => None,
             What::Command(command, _) => Some(command),
@@ -685,12 +692,13 @@ fn outcomes(history: &History) -> Outcomes {
         let leader = history.leader(id).expect("it ended");
         let is_task = history.settings.services[id.index()].kind == Kind::Task;
         let is_stop_death = history.is_stop_death(id, end);
-        // A death that was held back counts by when the hold ended.
-        let stop_began = history.entries.get(stop).map(|entry| entry.at);
-        let explained = is_stop_death && stop_began.is_some_and(|began| began <= at + HELD_DEATH) && {
-            let culprit = first_cause_seen(history).map(|(_, cause)| cause);
-            !matches!(culprit, Some(Cause::ServiceFailed { service, .. }) if service == id)
-        };
+        // A death that was held back is explained by a stop that comes before the hold is over.
+        let hold_ended = history.events().any(|(passed, now, event)| {
+            passed < stop && now >= at + HELD_DEATH && matches!(event, Event::TimePassed)
+        });
+        let cause = history.stop().map(|(_, _, cause)| cause);
+        let is_culprit = matches!(cause, Some(Cause::ServiceFailed { service, .. }) if service == id);
+        let explained = is_stop_death && !hold_ended && !is_culprit;
         let asked = index > stop || explained;
         if history.is_success(id, end) || !asked || history.start_failure(id).is_some() {
             continue;
@@ -731,7 +739,10 @@ fn outcomes(history: &History) -> Outcomes {
             && told_strays.contains(&pid)
             && addressed.contains(&pid);
     }
-    outcomes.perhaps_killed |= outcomes.killed;
+    // Its own parent reaped it, before the KILL or after: nobody can tell.
+    outcomes.perhaps_killed |= history.notices().any(|(_, _, notice)| {
+        matches!(notice, Notice::StrayEnded { end: None, signal: Some(Signal::KILL), .. })
+    });
     outcomes.escalated = history.notices().any(|(_, _, notice)| match notice {
         Notice::StageSent { stage, signal, .. } => *stage > 0 || *signal == Signal::KILL,
         _ => false,
@@ -920,14 +931,16 @@ enum Behaves {
 fn behaves(history: &History, id: ServiceId, leader: &Process) -> Behaves {
     let behaviour = &leader.behaviour;
     let stage = history.settings.services[id.index()].grace.stages().first();
-    let hears = stage.is_some_and(|stage| match stage.signal {
-        StageSignal::Fixed(signal) => !behaviour.ignores.contains(signal),
-        StageSignal::Received => behaviour.ignores == Behaviour::stubborn().ignores,
+    let hears = history.notices().any(|(_, _, notice)| match notice {
+        Notice::StageSent { service, stage: 0, signal, .. } => {
+            *service == id && !behaviour.ignores.contains(*signal)
+        }
+        _ => false,
     });
     let first = match stage.map(|stage| stage.wait) {
         Some(Wait::For(wait)) => wait,
-        Some(Wait::Open) => Duration::MAX,
-        None => return Behaves::Otherwise,
+        Some(Wait::Open) if history.settings.deadline.is_none() => Duration::MAX,
+        Some(Wait::Open) | None => return Behaves::Otherwise,
     };
     match behaviour.reaction {
         Reaction::Ends(after, how)
@@ -937,6 +950,7 @@ fn behaves(history: &History, id: ServiceId, leader: &Process) -> Behaves {
                 && behaviour.unasked.is_none()
                 && !behaviour.forbidden
                 && leader.asked <= 1
+                && !leader.is_disturbed
                 && behaviour.start != Start::Hangs =>
         {
             Behaves::Obediently(first, after)
@@ -1071,14 +1085,13 @@ fn comes_to_an_end(history: &History) -> Complaint {
         return Ok(());
     }
     ensure!(history.armed.is_none(), "it is still waiting for {:?}", history.armed);
+    // For ever is right only for an open stage outside a budget.
+    let open = history.notices().any(|(_, _, notice)| matches!(notice, Notice::StageSent { wait: None, .. }));
     if history.stop().is_none() {
         let runs = history.processes.iter().any(|process| process.is_leader && process.ended.is_none());
-        ensure!(runs, "nothing runs, but it goes on");
-        return Ok(());
+        ensure!(runs || open, "nothing runs, but it goes on");
+    } else {
+        ensure!(open && history.settings.deadline.is_none(), "it never ends");
     }
-    // For ever is right only for an open stage without a deadline.
-    let waits_for_ever = history.settings.deadline.is_none()
-        && history.notices().any(|(_, _, notice)| matches!(notice, Notice::StageSent { wait: None, .. }));
-    ensure!(waits_for_ever, "it never ends");
     Ok(())
 }

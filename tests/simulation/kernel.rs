@@ -84,7 +84,8 @@ impl Kernel {
                 self.exec_results.push((self.processes[index].service, Err(failure)));
                 self.die(index, End::Exited(if failure.not_found { 127 } else { 126 }), at);
             }
-            Happening::Forks(index, fork) if self.lives(index) => {
+            // What has taken a KILL runs no more, even if it cannot be torn down.
+            Happening::Forks(index, fork) if self.lives(index) && !self.processes[index].is_doomed => {
                 let fork = self.processes[index].behaviour.forks[fork].clone();
                 self.fork(index, &fork, at);
             }
@@ -311,6 +312,7 @@ impl Kernel {
             pending: Vec::new(),
             asked: 0,
             is_doomed: false,
+            is_disturbed: false,
             from_curfew: Vec::new(),
             born: now,
             ended: None,
@@ -365,7 +367,9 @@ impl Kernel {
     }
 
     fn die(&mut self, index: usize, end: End, now: Timestamp) {
-        self.fork_all(index, When::AtDeath, now);
+        if !self.processes[index].is_doomed {
+            self.fork_all(index, When::AtDeath, now);
+        }
         self.living.remove(&index);
         self.processes[index].ended = Some((now, end));
         for child in std::mem::take(&mut self.processes[index].children) {

@@ -175,6 +175,8 @@ pub(crate) struct Process {
     pub(crate) asked: u32,
     /// It has taken a KILL: nothing changes that any more.
     pub(crate) is_doomed: bool,
+    /// Somebody else than curfew has signalled it.
+    pub(crate) is_disturbed: bool,
     /// What curfew sent, and when.
     pub(crate) from_curfew: Vec<(Timestamp, Signal)>,
     pub(crate) born: Timestamp,

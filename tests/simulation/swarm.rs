@@ -172,7 +172,6 @@ fn smaller(spec: &Spec) -> Vec<Spec> {
         add(&|spec| spec.services[index].behaviour.unasked = None);
         add(&|spec| spec.services[index].behaviour.teardown = Some(Duration::ZERO));
         add(&|spec| spec.services[index].behaviour.start = Start::Executes(Duration::ZERO));
-        add(&|spec| spec.services[index].behaviour.reaction = Reaction::Ignores);
     }
     for index in (0..spec.inputs.len()).rev() {
         add(&|spec| {
@@ -268,6 +267,8 @@ fn generate(seed: u64) -> Spec {
     } else {
         Spec::many_of(services)
     };
+    // One command is the whole system.
+    spec.services[0].settings.essential |= one_command;
     if one_command && random.one_in(4) {
         spec.policy = ExitStatusPolicy::Mirror;
     }

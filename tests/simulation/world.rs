@@ -202,6 +202,7 @@ impl World {
                 Input::Signal(signal, sender) => self.signals.push((signal, sender)),
                 Input::ToLeader(service, signal) => {
                     if let Some(leader) = self.kernel.leader(ServiceId::new(service)) {
+                        self.kernel.processes[leader].is_disturbed = true;
                         self.kernel.deliver(leader, signal, self.now);
                     }
                 }

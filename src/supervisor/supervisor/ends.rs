@@ -1,6 +1,6 @@
 //! Ends of leaders, and what follows from them.
 
-use super::super::service::{Leader, State};
+use super::super::service::{Leader, Phase, State};
 use super::super::timers::Timer;
 use super::super::{
     Cause, End, EndMeaning, Failure, Kind, Mode, Notice, ServiceId, Signal, Timestamp, defaults,
@@ -43,9 +43,15 @@ impl Supervisor {
             EndMeaning::TaskDone | EndMeaning::Stopped | EndMeaning::Unasked | EndMeaning::Failed(_) => {}
         }
         let service = &mut self.services[id.index()];
-        if !matches!(service.state, State::Stopping(_)) {
-            service.state = State::Ended;
-            self.timers.clear(Timer::Wait(id));
+        match service.state {
+            State::Stopping(Phase::Killed | Phase::Lingering) => {}
+            // The census decides how it goes on. A wait that ran out meanwhile must not: what it left behind has heard
+            // nothing yet.
+            State::Stopping(Phase::Drain | Phase::Stage(_)) => self.timers.clear(Timer::Wait(id)),
+            State::Waiting | State::Starting | State::Up | State::Held | State::Ended | State::Down => {
+                service.state = State::Ended;
+                self.timers.clear(Timer::Wait(id));
+            }
         }
         // What could not even start has said so already.
         if self.services[id.index()].outcome.start_failure.is_none()
@@ -110,11 +116,13 @@ impl Supervisor {
         let is_stray = id == self.settings.stray_id();
         let service = &mut self.services[id.index()];
         let stopped_after = service.stopping_since.map(|since| now.since(since));
+        let lingered = service.state == State::Stopping(Phase::Lingering);
         service.state = State::Down;
         self.timers.clear(Timer::Wait(id));
         self.uncounted.remove(&id);
         if !is_stray {
             self.active -= 1;
+            self.lingering -= usize::from(lingered);
         }
         if stopped_after.is_some() || (self.stop.is_some() && !is_stray) {
             self.tell(Notice::ServiceDown { service: id, after: stopped_after });

@@ -68,20 +68,22 @@ impl Supervisor {
             return;
         };
         let ignored = |reason| Notice::SignalIgnored { signal: received, sender, reason };
+        let current = stop.level;
         match stop.repeat(received, sender, now) {
             Repeat::Duplicate => self.tell(ignored(IgnoredBecause::Duplicate)),
-            Repeat::Nothing => self.tell(ignored(IgnoredBecause::AlreadyStopping)),
-            Repeat::Hasten(level) => self.hasten(level, received, now),
+            Repeat::Hasten(level) if level >= current => self.hasten(level, received, now),
+            Repeat::Hasten(_) | Repeat::Nothing => self.tell(ignored(IgnoredBecause::AlreadyStopping)),
         }
     }
 
     /// Somebody wants the job to pause. The command is stopped with the signal that nobody can ignore: TSTP itself is
     /// discarded where no shell is left in the session. We follow when it has stopped.
     pub(super) fn suspend(&mut self, received: Signal) {
-        if self.stop.is_some() {
+        let service = ServiceId::new(0);
+        let runs = matches!(self.services[service.index()].state, State::Starting | State::Up);
+        if self.stop.is_some() || !runs {
             return;
         }
-        let service = ServiceId::new(0);
         self.suspending = true;
         self.commands.push_back(Command::Signal {
             service,

@@ -39,10 +39,9 @@ impl Supervisor {
         service.strays_stopping = true;
         match service.state {
             State::Stopping(_) => {
-                let rest = self.settings_of(id).grace.bounded();
-                let service = &mut self.services[id.index()];
-                let share = service.share.rescaled(now, rest);
-                self.grant(id, share, rest);
+                let rest = Path::of(&self.settings_of(id).grace);
+                let share = self.services[id.index()].share.rescaled(now, rest);
+                self.grant(id, share, rest.bounded);
             }
             _ => {
                 service.stopping_since = Some(now);
@@ -70,12 +69,17 @@ impl Supervisor {
         let own = service.own_path(self.settings_of(id), now);
         let share = budget.share(now, own, service.behind);
         self.grant(id, share, own.bounded);
-        // A wait that runs already shrinks like the others'.
-        if matches!(self.services[id.index()].state, State::Stopping(Phase::Drain | Phase::Stage(_)))
-            && let Some(at) = self.timers.get(Timer::Wait(id))
-        {
-            self.timers.set(Timer::Wait(id), now + share.scale.of(at.since(now)));
-        }
+        // A wait that runs already shrinks like the others', and an open one gets an end.
+        let at = self.timers.get(Timer::Wait(id));
+        let until = match (self.services[id.index()].state, at, share.ends) {
+            (State::Stopping(Phase::Drain | Phase::Stage(_)), Some(at), _) => {
+                now + share.scale.of(at.since(now))
+            }
+            (State::Stopping(Phase::Stage(_)), None, Some(ends)) => ends,
+            (State::Stopping(Phase::Killed), Some(at), _) => at.min(now + budget.reserve),
+            _ => return,
+        };
+        self.timers.set(Timer::Wait(id), until);
     }
 
     pub(super) fn grant(&mut self, id: ServiceId, share: Share, waits: Duration) {
@@ -111,6 +115,7 @@ impl Supervisor {
         self.tell(Notice::StageSent { service: id, stage: index, of, signal, recipients, wait });
         // For many programs a second signal means haste: what the terminal has sent is not sent again.
         let sent_by_terminal = index == 0
+            && matches!(recipients, Recipients::Leader(_))
             && self.stop.as_ref().is_some_and(|stop| match stop.cause {
                 Cause::Signal { signal: cause, sender } => cause == signal && self.reached_command(sender),
                 _ => false,
@@ -131,7 +136,6 @@ impl Supervisor {
         service.state = State::Stopping(Phase::Killed);
         service.stage_began = now;
         service.outcome.escalated = true;
-        service.outcome.killed |= !service.strays.is_empty();
         self.timers.set(Timer::Wait(id), now + reserve);
         let (stage, signal, wait) = (of - 1, Signal::KILL, Some(reserve));
         self.tell(Notice::StageSent { service: id, stage, of, signal, recipients, wait });

@@ -90,7 +90,7 @@ impl Supervisor {
     }
 
     pub(super) fn check_nothing_left(&mut self, now: Timestamp) {
-        if self.stop.is_none() && self.active == 0 && self.waiting == 0 {
+        if self.stop.is_none() && self.active == self.lingering && self.waiting == 0 {
             self.request_stop(Cause::NothingLeft, now);
         }
     }

@@ -38,10 +38,17 @@ impl Supervisor {
             let service = stray.service.filter(|service| self.services[service.index()].state != State::Down);
             found.entry(service.unwrap_or(stray_id)).or_default().push(stray);
         }
+        // A killed process that took its time may have left what belongs to none, after all of that was gone.
+        let of_none = &mut self.services[stray_id.index()];
+        if of_none.turn_has_come && of_none.state == State::Down && found.contains_key(&stray_id) {
+            of_none.state = State::Ended;
+            self.uncounted.insert(stray_id);
+        }
         for id in std::mem::take(&mut self.uncounted) {
             let strays = found.remove(&id).unwrap_or_default();
             let new = self.update_strays(id, strays);
-            if self.services[id.index()].strays.is_empty() {
+            let service = &self.services[id.index()];
+            if service.strays.is_empty() && service.leader.is_none() {
                 self.down(id, now);
             } else {
                 self.uncounted.insert(id);
@@ -59,6 +66,8 @@ impl Supervisor {
             if !self.services[id.index()].strays.contains(pid)
                 && let Some(stray) = self.strays.remove(pid)
             {
+                // Its own parent reaped it, and did not say how it ended.
+                self.services[id.index()].outcome.killed |= stray.signal == Some(Signal::KILL);
                 self.tell(Notice::StrayEnded { service: id, pid: *pid, end: None, signal: stray.signal });
             }
         }
@@ -73,7 +82,7 @@ impl Supervisor {
         new
     }
 
-    /// A service without a leader has strays.
+    /// A service without a leader, or with one that KILL does not end, has strays.
     pub(super) fn on_strays(&mut self, id: ServiceId, new: &[Pid], now: Timestamp) {
         let service = &mut self.services[id.index()];
         match service.state {
@@ -95,7 +104,6 @@ impl Supervisor {
                 }
             }
             State::Stopping(Phase::Killed | Phase::Lingering) => {
-                service.outcome.killed = true;
                 for pid in new {
                     self.send(id, Recipients::Stray(*pid), Signal::KILL);
                 }
@@ -114,14 +122,26 @@ impl Supervisor {
         }
         if self.active == 0 && strays.state == State::Down {
             self.finish(now);
-        } else if self.settings.deadline.is_none()
-            && self.timers.get(Timer::BudgetEnd).is_none()
-            && self
-                .services
-                .iter()
-                .all(|service| matches!(service.state, State::Down | State::Stopping(Phase::Lingering)))
-        {
-            // Without a deadline only this wait is bounded: what KILL does not end may never end.
+        } else if self.stop.as_ref().is_some_and(|stop| stop.time_is_up) {
+            // The last census is what the survivors are named from.
+            if !self.census_asked {
+                self.name_survivors();
+                self.finish(now);
+            }
+        } else if self.settings.deadline.is_none() {
+            self.bound_wait_for_the_killed(now);
+        }
+    }
+
+    /// Without a deadline only this wait is bounded: what KILL does not end may never end.
+    fn bound_wait_for_the_killed(&mut self, now: Timestamp) {
+        let all_killed = self
+            .services
+            .iter()
+            .all(|service| matches!(service.state, State::Down | State::Stopping(Phase::Lingering)));
+        if !all_killed {
+            self.timers.clear(Timer::BudgetEnd);
+        } else if self.timers.get(Timer::BudgetEnd).is_none() {
             self.timers.set(Timer::BudgetEnd, now + defaults::KILL_WAIT_WITHOUT_DEADLINE);
         }
     }

@@ -150,44 +150,47 @@ impl Supervisor {
         }
     }
 
-    /// The time is up.
+    /// The time is up: KILL for whatever has not had it, and a last look at who is there.
     pub(super) fn on_budget_end(&mut self, now: Timestamp) {
         let Some(stop) = &mut self.stop else { return };
         let sweep = stop.budget.map_or(Duration::ZERO, |budget| budget.sweep);
         let first = !std::mem::replace(&mut stop.swept, true);
         stop.level = Level::KillNow;
-        let left: Vec<ServiceId> = (0..self.services.len())
-            .map(ServiceId::new)
-            .filter(|id| self.services[id.index()].state != State::Down)
-            .collect();
         // Only a curfew that was not scheduled in time comes here with somebody unkilled, or uncounted.
-        if first && left.iter().any(|id| !self.services[id.index()].is_killed()) {
-            for id in left {
-                if matches!(
-                    self.services[id.index()].state,
-                    State::Starting | State::Up | State::Stopping(Phase::Drain | Phase::Stage(_))
-                ) {
+        let mut is_late = !self.services[self.settings.stray_id().index()].turn_has_come;
+        for index in 0..self.services.len() {
+            let id = ServiceId::new(index);
+            match self.services[index].state {
+                State::Waiting | State::Down => continue,
+                State::Starting | State::Up | State::Stopping(Phase::Drain | Phase::Stage(_)) => {
                     self.kill(id, now);
+                    is_late = true;
                 }
+                State::Held | State::Ended => is_late = true,
+                State::Stopping(Phase::Killed | Phase::Lingering) => {}
             }
-            self.ask_census();
-            self.timers.set(Timer::BudgetEnd, now + sweep);
-            return;
+            self.uncounted.insert(id);
         }
-        for id in left {
-            let service = &mut self.services[id.index()];
-            let pids: Vec<Pid> = service
-                .leader
-                .iter()
-                .map(|leader| leader.pid)
-                .chain(service.strays.iter().copied())
-                .collect();
+        self.stop_what_belongs_to_none();
+        self.ask_census();
+        if first && is_late {
+            self.timers.set(Timer::BudgetEnd, now + sweep);
+        } else if let Some(stop) = &mut self.stop {
+            stop.time_is_up = true;
+        }
+    }
+
+    /// Names whoever is left.
+    pub(super) fn name_survivors(&mut self) {
+        for index in 0..self.services.len() {
+            let service = &mut self.services[index];
+            let leader = service.leader.iter().map(|leader| leader.pid);
+            let pids: Vec<Pid> = leader.chain(service.strays.iter().copied()).collect();
             service.outcome.survived = !pids.is_empty();
             for pid in pids {
-                self.tell(Notice::Survivor { service: id, pid });
+                self.tell(Notice::Survivor { service: ServiceId::new(index), pid });
             }
         }
-        self.finish(now);
     }
 
     pub(super) fn finish(&mut self, now: Timestamp) {

@@ -1,6 +1,4 @@
-use curfew::supervisor::Signal;
-
-use crate::process::{Behaviour, How};
+use crate::process::Behaviour;
 use crate::spec::{Spec, ms, service};
 
 #[test]
