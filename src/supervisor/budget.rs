@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::{Deadline, GraceSchedule, Timestamp, defaults};
+use super::{Deadline, Timestamp, defaults};
 
 /// The time a system stop may take, from its first cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,10 +16,10 @@ pub(crate) struct Budget {
 /// What the services that are still to be stopped may need, one after another: the longest way through the order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Path {
-    /// The waits that are written down.
-    pub(crate) bounded: Duration,
+    /// The sum of its waits; an open one counts for [`defaults::OPEN_WAIT_NOMINAL`].
+    length: Duration,
     /// How many waits are open.
-    pub(crate) open: u32,
+    open: u32,
     /// How many services stand in the way, each with its reserve.
     pub(crate) levels: u32,
 }
@@ -57,7 +57,7 @@ impl Budget {
         let remaining = self.stop_by.since(now);
         let reserved = self.reserve.saturating_mul(own.levels + behind.levels);
         let free = remaining.saturating_sub(reserved);
-        let path = own.nominal().saturating_add(behind.nominal());
+        let path = own.length.saturating_add(behind.length);
         let scale = if path <= free { Scale::FULL } else { Scale { part: free, whole: path } };
         // What the path does not need is shared among the open waits on it.
         let spare = free.saturating_sub(path);
@@ -65,22 +65,29 @@ impl Budget {
             0 => Duration::ZERO,
             open => spare / open * behind.open,
         };
-        let kept_behind = scale.of(behind.nominal()).saturating_add(spare_behind);
+        let kept_behind = scale.of(behind.length).saturating_add(spare_behind);
         let ends = now + free.saturating_sub(kept_behind);
         Share { scale, ends: Some(ends) }
     }
 }
 
 impl Path {
-    /// A whole schedule.
-    pub(crate) fn of(grace: &GraceSchedule) -> Self {
-        Self { bounded: grace.bounded(), open: u32::from(grace.is_open()), levels: 1 }
+    /// The way of one service, with waits of which the sum is `bounded`, and perhaps an open one.
+    pub(crate) fn of_service(bounded: Duration, is_open: bool) -> Self {
+        let open = u32::from(is_open);
+        let length = bounded.saturating_add(defaults::OPEN_WAIT_NOMINAL * open);
+        Self { length, open, levels: 1 }
+    }
+
+    /// So many levels without a wait.
+    pub(crate) fn of_levels(levels: u32) -> Self {
+        Self { levels, ..Self::default() }
     }
 
     /// This way, then `next`.
     pub(crate) const fn then(self, next: Self) -> Self {
         Self {
-            bounded: self.bounded.saturating_add(next.bounded),
+            length: self.length.saturating_add(next.length),
             open: self.open + next.open,
             levels: self.levels + next.levels,
         }
@@ -89,14 +96,15 @@ impl Path {
     /// The longer of two ways in every respect: safe, though no single way may be that long.
     pub(crate) fn longest(self, other: Self) -> Self {
         Self {
-            bounded: self.bounded.max(other.bounded),
+            length: self.length.max(other.length),
             open: self.open.max(other.open),
             levels: self.levels.max(other.levels),
         }
     }
 
-    const fn nominal(self) -> Duration {
-        self.bounded.saturating_add(defaults::OPEN_WAIT_NOMINAL.saturating_mul(self.open))
+    /// The waits that are written down.
+    pub(crate) fn bounded(self) -> Duration {
+        self.length.saturating_sub(defaults::OPEN_WAIT_NOMINAL * self.open)
     }
 }
 
@@ -107,7 +115,7 @@ impl Share {
     /// The same share for what is still to come, from now on: never past its end.
     pub(crate) fn rescaled(self, now: Timestamp, rest: Path) -> Self {
         let Some(ends) = self.ends else { return self };
-        let (left, rest) = (ends.since(now), rest.nominal());
+        let (left, rest) = (ends.since(now), rest.length);
         let scale = if rest <= left { Scale::FULL } else { Scale { part: left, whole: rest } };
         Self { scale, ends: self.ends }
     }
@@ -156,7 +164,7 @@ mod tests {
     }
 
     fn path(bounded: Duration, open: u32, levels: u32) -> Path {
-        Path { bounded, open, levels }
+        Path { length: bounded + defaults::OPEN_WAIT_NOMINAL * open, open, levels }
     }
 
     #[test]
@@ -227,7 +235,9 @@ mod tests {
         let first = path(seconds(3), 1, 1);
         let second = path(seconds(5), 0, 2);
         assert_eq!(first.then(second), path(seconds(8), 1, 3));
-        assert_eq!(first.longest(second), path(seconds(5), 1, 2));
+        assert_eq!(first.longest(second), Path { length: seconds(5), open: 1, levels: 2 });
+        assert_eq!(Path::of_service(seconds(3), true), first);
+        assert_eq!((first.bounded(), second.bounded()), (seconds(3), seconds(5)));
     }
 
     #[test]

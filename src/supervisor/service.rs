@@ -110,27 +110,34 @@ impl Service {
         matches!(self.state, State::Stopping(Phase::Killed | Phase::Lingering))
     }
 
+    /// Whether its leader ended in the middle of its stop: the census, asked for, tells how it goes on.
+    pub(crate) const fn awaits_census(&self) -> bool {
+        matches!(self.state, State::Stopping(Phase::Drain | Phase::Stage(_)))
+            && self.leader.is_none()
+            && !self.strays_stopping
+    }
+
     /// What its stop still needs, if it began or went on at `now`.
     pub(crate) fn own_path(&self, settings: &ServiceSettings, now: Timestamp) -> Path {
-        let schedule = Path::of(&settings.grace);
+        let (bounded, is_open) = (settings.grace.bounded(), settings.grace.is_open());
         match self.state {
             State::Waiting | State::Down => Path::default(),
-            State::Starting => schedule,
-            State::Up => Path { bounded: schedule.bounded.saturating_add(settings.drain), ..schedule },
+            State::Starting => Path::of_service(bounded, is_open),
+            State::Up => Path::of_service(bounded.saturating_add(settings.drain), is_open),
             // It will be down at once, or its strays share what there is.
-            State::Held | State::Ended => Path { levels: 1, ..Path::default() },
+            State::Held | State::Ended => Path::of_levels(1),
             State::Stopping(Phase::Drain) => {
                 let rest = settings.drain.saturating_sub(now.since(self.stage_began));
-                Path { bounded: schedule.bounded.saturating_add(rest), ..schedule }
+                Path::of_service(bounded.saturating_add(rest), is_open)
             }
             State::Stopping(Phase::Stage(stage)) => {
                 let mut waits = settings.grace.stages()[stage.min(settings.grace.stages().len())..]
                     .iter()
                     .map(|stage| stage.wait.bounded());
                 let rest = waits.next().unwrap_or_default().saturating_sub(now.since(self.stage_began));
-                Path { bounded: waits.fold(rest, Duration::saturating_add), ..schedule }
+                Path::of_service(waits.fold(rest, Duration::saturating_add), is_open)
             }
-            State::Stopping(Phase::Killed | Phase::Lingering) => Path { levels: 1, ..Path::default() },
+            State::Stopping(Phase::Killed | Phase::Lingering) => Path::of_levels(1),
         }
     }
 }

@@ -15,10 +15,12 @@ pub(crate) struct Stop {
     pub(crate) received: Signal,
     /// How many services are not settled.
     pub(crate) unsettled: usize,
-    /// The time is up, and everything that is left was sent a last KILL.
-    pub(crate) swept: bool,
-    /// After the next census whoever is left is a survivor.
+    /// The time is up: the next census is the last look.
     pub(crate) time_is_up: bool,
+    /// Then somebody was there who had not been sent KILL.
+    pub(crate) killed_late: bool,
+    /// What was killed late was waited for.
+    pub(crate) swept: bool,
     /// When the last stop signal came that counted.
     last_counted: Option<Timestamp>,
     last_quit: Option<Timestamp>,
@@ -44,8 +46,9 @@ impl Stop {
             level: Level::Stop,
             received: Signal::TERM,
             unsettled,
-            swept: false,
             time_is_up: false,
+            killed_late: false,
+            swept: false,
             last_counted: None,
             last_quit: None,
         };
@@ -84,6 +87,11 @@ impl Stop {
             }
             _ => Repeat::Nothing,
         }
+    }
+
+    /// The wait after a KILL that comes when the time is up.
+    pub(crate) fn sweep(&self) -> Duration {
+        self.budget.map_or(defaults::KILL_RESERVE_MAX, |budget| budget.sweep)
     }
 
     /// The wait after KILL until what waits for a service waits no longer.

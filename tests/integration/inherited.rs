@@ -54,6 +54,18 @@ fn curfew_sees_how_its_children_end_when_it_was_started_with_chld_ignored_or_blo
     }
 }
 
+/// While the others are forked, the first has long ended.
+#[test]
+fn an_end_before_curfew_has_its_handlers_is_seen_when_chld_was_ignored() {
+    let mut config = "service.first.command = [\"sh\", \"-c\", \"exit 3\"]\n".to_owned();
+    for index in 0..60 {
+        config.push_str(&format!("service.s{index}.command = [\"sleep\", \"1000\"]\n"));
+    }
+    let finished = with(Curfew::run([]), libc::SIGCHLD, false).config(&config).finish();
+    finished.assert_status(3);
+    assert_eq!(finished.report()["cause"]["service"], "first");
+}
+
 #[test]
 fn curfew_works_when_every_signal_was_blocked_and_ignored() {
     let curfew = with_signals_blocked_and_ignored(Curfew::run([]));

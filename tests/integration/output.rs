@@ -10,7 +10,7 @@ use std::time::Duration;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc::{SIGTERM, SIGUSR1};
 
-use crate::support::{Curfew, curfew_binary, is_installed, now, skip};
+use crate::support::{Curfew, Lines, curfew_binary, is_installed, now, skip};
 
 #[test]
 fn the_three_lines_to_watch_for_come_in_order() {
@@ -240,7 +240,9 @@ fn a_command_that_closes_its_output_early_ends_the_pipe() {
         .command(["sh", "-c", "echo a; exec >/dev/null; exec sleep 1000"])
         .start();
     // It comes to its end though curfew and the command live.
-    assert_eq!(io::read_to_string(read).unwrap(), "a\n");
+    let lines = Lines::read(Some(read));
+    assert!(lines.wait_for_end(now().plus(Duration::from_secs(30))), "the pipe has come to its end");
+    assert_eq!(lines.so_far(), ["a"]);
     curfew.signal(SIGTERM);
     curfew.finish().assert_status(0);
 }

@@ -81,6 +81,8 @@ fn a_stop_signal_that_came_before_there_was_a_handler_counts() {
     for signal in [SIGTERM, SIGINT] {
         for curfew in [
             Curfew::run([]).command(["sleep", "1000"]),
+            // Its child has not yet made the group that the signal is for.
+            Curfew::run(["--signal-target", "group"]).command(["sleep", "1000"]),
             Curfew::run([]).config("service.a.command = [\"sleep\", \"1000\"]"),
         ] {
             let finished = pending(curfew, signal).finish();

@@ -222,10 +222,15 @@ impl Curfew {
         command.stdin(stdin.unwrap_or_else(Stdio::null));
         command.stdout(stdout.unwrap_or_else(Stdio::piped));
         command.stderr(stderr.unwrap_or_else(Stdio::piped));
-        // Nor are the descriptors that it was given: those of a terminal's session, or of a job server.
+        // Nor are the terminal that it runs at, and the descriptors that it was given: those of a job server, say. Should
+        // somebody end this test with Ctrl-C, curfew is told to stop as well.
         let hermetic: Box<dyn FnMut() -> io::Result<()> + Send + Sync> = Box::new(|| {
-            // SAFETY: a system call that takes integers. A kernel without it leaves things as they were.
-            unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+            // SAFETY: system calls that take integers. Where one does not work, things are as they were.
+            unsafe {
+                libc::setsid();
+                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM);
+                libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC);
+            }
             Ok(())
         });
         for action in std::iter::once(hermetic).chain(self.before_exec) {

@@ -56,6 +56,7 @@ macro_rules! ensure {
 // Figures of the design.
 const HELD_DEATH: Duration = Duration::from_millis(100);
 const RESERVE_MAX: Duration = Duration::from_millis(500);
+const KILLED_MAX: Duration = Duration::from_secs(10);
 const REPORT_MAX: Duration = Duration::from_millis(100);
 const OPEN_NOMINAL: Duration = Duration::from_secs(1);
 
@@ -110,7 +111,12 @@ impl History {
     fn kill_is_due(&self, index: usize, at: Timestamp) -> bool {
         // A person's wish is told just before it is done.
         let wished = self.kill_now().is_some_and(|(wished, since)| wished <= index || since == at);
-        wished || self.stop_by().is_some_and(|stop_by| at >= stop_by)
+        // Without a deadline, the wait for what KILL does not end is bounded all the same.
+        let waited = self.settings.deadline.is_none()
+            && self.notices().any(|(_, since, notice)| {
+                matches!(notice, Notice::ServiceLingers { .. }) && at >= since + KILLED_MAX
+            });
+        wished || waited || self.stop_by().is_some_and(|stop_by| at >= stop_by)
     }
 
     /// When the service's process executed its command.
@@ -292,11 +298,13 @@ fn first_cause_seen(history: &History) -> Option<(usize, Cause)> {
                 }
             }
             Event::TimePassed => {
+                // Of those that died in one wake-up, the first in the configuration.
                 let due = held
                     .iter()
-                    .find(|(since, service, _)| {
+                    .filter(|(since, service, _)| {
                         at >= *since + HELD_DEATH && settings.services[service.index()].essential
                     })
+                    .min_by_key(|(since, service, _)| (*since, *service))
                     .copied();
                 if let Some((_, service, end)) = due {
                     return Some((index, failed(service, Failure::Ended(end))));
@@ -489,8 +497,10 @@ fn asked_before_killed(history: &History) -> Complaint {
             // By whatever name it was addressed: a descendant of a leader may have heard it with the leader.
             let asked =
                 process.from_curfew.iter().any(|(_, signal)| !matches!(*signal, Signal::KILL | Signal::CONT));
+            let killed_before =
+                process.from_curfew.iter().any(|(sent, signal)| *signal == Signal::KILL && *sent < at);
             ensure!(
-                asked || !addressed,
+                asked || killed_before || !addressed,
                 "{} {pid} is killed at {at} and was never asked",
                 history.name(service)
             );
@@ -501,9 +511,13 @@ fn asked_before_killed(history: &History) -> Complaint {
 
 fn no_needless_shrinking(history: &History) -> Complaint {
     let (Some((stop, began, _)), Some(stop_by)) = (history.stop(), history.stop_by()) else { return Ok(()) };
-    let strays_at_stop = history
-        .notices()
-        .any(|(index, _, notice)| index < stop && matches!(notice, Notice::StrayFound { .. }));
+    // What a leader left behind that had ended before, nobody could know of when the stop began.
+    let strays_at_stop = history.notices().any(|(index, _, notice)| match notice {
+        Notice::StrayFound { service, .. } => {
+            index < stop || history.leader_end(*service).is_some_and(|(ended, _, _)| ended < stop)
+        }
+        _ => false,
+    });
     if !history.is_prompt() || strays_at_stop {
         return Ok(());
     }
@@ -693,11 +707,19 @@ fn outcomes(history: &History) -> Outcomes {
         let is_task = history.settings.services[id.index()].kind == Kind::Task;
         let is_stop_death = history.is_stop_death(id, end);
         // A death that was held back is explained by a stop that comes before the hold is over.
+        let culprit = match history.stop() {
+            Some((_, _, Cause::ServiceFailed { service, .. })) => Some(service),
+            _ => None,
+        };
+        let culprits_end =
+            culprit.and_then(|culprit| history.leader_end(culprit).map(|(_, at, _)| (at, culprit)));
         let hold_ended = history.events().any(|(passed, now, event)| {
-            passed < stop && now >= at + HELD_DEATH && matches!(event, Event::TimePassed)
+            // Of two that end in one wake-up, the first in the configuration is the culprit.
+            let before =
+                passed < stop || passed == stop && culprits_end.is_some_and(|culprit| (at, id) < culprit);
+            before && now >= at + HELD_DEATH && matches!(event, Event::TimePassed)
         });
-        let cause = history.stop().map(|(_, _, cause)| cause);
-        let is_culprit = matches!(cause, Some(Cause::ServiceFailed { service, .. }) if service == id);
+        let is_culprit = culprit == Some(id);
         let explained = is_stop_death && !hold_ended && !is_culprit;
         let asked = index > stop || explained;
         if history.is_success(id, end) || !asked || history.start_failure(id).is_some() {

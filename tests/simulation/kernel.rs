@@ -354,9 +354,9 @@ impl Kernel {
             let parent = &self.processes[parent];
             (parent.service, parent.is_hidden, parent.group)
         };
-        let ties = matches!(fork.bond, Bond::SameGroup | Bond::OwnSession);
+        let ties = matches!(fork.bond, Bond::SameGroup | Bond::OwnSession | Bond::Anonymous);
         let child = self.add(fork.child.clone(), service, ties.then_some(parent), now);
-        self.processes[child].is_hidden = hidden || fork.bond == Bond::Hidden;
+        self.processes[child].is_hidden = hidden || matches!(fork.bond, Bond::Hidden | Bond::Anonymous);
         if fork.bond == Bond::SameGroup {
             self.processes[child].group = group;
         }

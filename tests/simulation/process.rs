@@ -88,6 +88,8 @@ pub(crate) enum Bond {
     SameGroup,
     /// A child in a session of its own.
     OwnSession,
+    /// A child in a session of its own, and nothing but its parent tells whose it is.
+    Anonymous,
     /// Forked twice: a child of curfew, which can tell whose it was.
     Daemon,
     /// Forked twice, and nothing tells whose it was.

@@ -1,3 +1,10 @@
 //! Hand-written scenarios, with exact times. Every checker is on in each.
 
+mod budget;
+mod exit_status;
 mod grace;
+mod order;
+mod signals;
+mod starting;
+mod strays;
+mod the_end;

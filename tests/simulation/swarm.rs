@@ -450,8 +450,8 @@ fn random_behaviour(random: &mut Random, kinds: Kinds, depth: usize) -> Behaviou
 
 fn random_fork(random: &mut Random, kinds: Kinds, depth: usize) -> Fork {
     let after = When::After(random.up_to(ms(9_000)));
-    let bonds = [Bond::SameGroup, Bond::OwnSession, Bond::Daemon, Bond::Hidden];
-    let most = if kinds.has(Has::HiddenStrays) { 4 } else { 3 };
+    let bonds = [Bond::SameGroup, Bond::OwnSession, Bond::Daemon, Bond::Hidden, Bond::Anonymous];
+    let most = if kinds.has(Has::HiddenStrays) { 5 } else { 3 };
     let bond = bonds[random.below(most)];
     let when = random.pick(&[When::After(Duration::ZERO), after, When::AtSignal, When::AtDeath]);
     Fork { when, bond, child: random_behaviour(random, kinds, depth - 1) }

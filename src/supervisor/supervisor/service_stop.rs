@@ -39,9 +39,10 @@ impl Supervisor {
         service.strays_stopping = true;
         match service.state {
             State::Stopping(_) => {
-                let rest = Path::of(&self.settings_of(id).grace);
+                let grace = &self.settings_of(id).grace;
+                let rest = Path::of_service(grace.bounded(), grace.is_open());
                 let share = self.services[id.index()].share.rescaled(now, rest);
-                self.grant(id, share, rest.bounded);
+                self.grant(id, share, rest.bounded());
             }
             _ => {
                 service.stopping_since = Some(now);
@@ -68,7 +69,7 @@ impl Supervisor {
         let service = &self.services[id.index()];
         let own = service.own_path(self.settings_of(id), now);
         let share = budget.share(now, own, service.behind);
-        self.grant(id, share, own.bounded);
+        self.grant(id, share, own.bounded());
         // A wait that runs already shrinks like the others', and an open one gets an end.
         let at = self.timers.get(Timer::Wait(id));
         let until = match (self.services[id.index()].state, at, share.ends) {
@@ -174,6 +175,9 @@ impl Supervisor {
                     stray.signal = Some(signal);
                 }
             }
+        }
+        if let Some(stop) = &mut self.stop {
+            stop.killed_late |= stop.time_is_up && signal == Signal::KILL;
         }
         self.commands.push_back(Command::Signal { service: id, recipients, signal });
     }

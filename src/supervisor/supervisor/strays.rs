@@ -120,15 +120,12 @@ impl Supervisor {
         if self.stop.is_none() || !strays.turn_has_come {
             return;
         }
+        let [time_is_up, swept] = self.stop.as_ref().map_or([false; 2], |stop| [stop.time_is_up, stop.swept]);
         if self.active == 0 && strays.state == State::Down {
             self.finish(now);
-        } else if self.stop.as_ref().is_some_and(|stop| stop.time_is_up) {
-            // The last census is what the survivors are named from.
-            if !self.census_asked {
-                self.name_survivors();
-                self.finish(now);
-            }
-        } else if self.settings.deadline.is_none() {
+        } else if time_is_up && !self.census_asked {
+            self.conclude_time_up(now);
+        } else if self.settings.deadline.is_none() && !time_is_up && !swept {
             self.bound_wait_for_the_killed(now);
         }
     }

@@ -1,7 +1,5 @@
 //! Stopping the whole system, inside its budget.
 
-use std::time::Duration;
-
 use super::super::budget::{Budget, Path};
 use super::super::service::{Phase, State};
 use super::super::stop::Stop;
@@ -61,8 +59,7 @@ impl Supervisor {
     /// Notes for each service what is to be stopped after it, and returns the levels of the whole order.
     pub(super) fn measure_paths(&mut self, now: Timestamp) -> u32 {
         // Processes that belong to no service come last, if there are any: a level is kept for them.
-        let levels = u32::from(self.settings.mode == Mode::ManyServices);
-        let end = Path { levels, ..Path::default() };
+        let end = Path::of_levels(u32::from(self.settings.mode == Mode::ManyServices));
         let mut longest = end;
         for position in 0..self.settings.order.start_order().len() {
             let id = self.settings.order.start_order()[position];
@@ -134,6 +131,9 @@ impl Supervisor {
         self.tell(Notice::StopEscalated { signal, level });
         for index in 0..self.services.len() {
             let id = ServiceId::new(index);
+            if self.services[index].awaits_census() {
+                continue;
+            }
             match (level, self.services[index].state) {
                 (
                     Level::KillNow,
@@ -151,32 +151,41 @@ impl Supervisor {
     }
 
     /// The time is up: KILL for whatever has not had it, and a last look at who is there.
+    ///
+    /// Somebody is left without a KILL only if curfew was not scheduled in time, or if a process that we cannot kill
+    /// goes on making others.
     pub(super) fn on_budget_end(&mut self, now: Timestamp) {
         let Some(stop) = &mut self.stop else { return };
-        let sweep = stop.budget.map_or(Duration::ZERO, |budget| budget.sweep);
-        let first = !std::mem::replace(&mut stop.swept, true);
         stop.level = Level::KillNow;
-        // Only a curfew that was not scheduled in time comes here with somebody unkilled, or uncounted.
-        let mut is_late = !self.services[self.settings.stray_id().index()].turn_has_come;
+        stop.time_is_up = true;
         for index in 0..self.services.len() {
             let id = ServiceId::new(index);
             match self.services[index].state {
                 State::Waiting | State::Down => continue,
-                State::Starting | State::Up | State::Stopping(Phase::Drain | Phase::Stage(_)) => {
+                State::Starting | State::Up | State::Stopping(Phase::Drain | Phase::Stage(_))
+                    if !self.services[index].awaits_census() =>
+                {
                     self.kill(id, now);
-                    is_late = true;
                 }
-                State::Held | State::Ended => is_late = true,
-                State::Stopping(Phase::Killed | Phase::Lingering) => {}
+                _ => {}
             }
             self.uncounted.insert(id);
         }
         self.stop_what_belongs_to_none();
         self.ask_census();
-        if first && is_late {
+    }
+
+    /// The last look was taken.
+    pub(super) fn conclude_time_up(&mut self, now: Timestamp) {
+        let Some(stop) = &mut self.stop else { return };
+        if stop.killed_late && !stop.swept {
+            stop.swept = true;
+            stop.time_is_up = false;
+            let sweep = stop.sweep();
             self.timers.set(Timer::BudgetEnd, now + sweep);
-        } else if let Some(stop) = &mut self.stop {
-            stop.time_is_up = true;
+        } else {
+            self.name_survivors();
+            self.finish(now);
         }
     }
 

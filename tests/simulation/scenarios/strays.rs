@@ -1,0 +1,208 @@
+use curfew::supervisor::{End, Notice};
+
+use crate::process::{Behaviour, Bond, When};
+use crate::spec::{Spec, grace, ms, service};
+use crate::world::World;
+
+fn leaving(when: When, bond: Bond, stray: Behaviour) -> Behaviour {
+    Behaviour::obeys(ms(100)).forking(when, bond, stray)
+}
+
+const AT_ONCE: When = When::After(std::time::Duration::ZERO);
+
+fn survivors(world: &World) -> Vec<i32> {
+    let told = world.history.notices().filter_map(|(_, _, notice)| match notice {
+        Notice::Survivor { pid, .. } => Some(pid.number()),
+        _ => None,
+    });
+    told.collect()
+}
+
+#[test]
+fn strays_begin_the_schedule_for_themselves_when_their_leader_ends_first() {
+    let api = service("api").grace("TERM 3s, INT 2s").that(leaving(
+        AT_ONCE,
+        Bond::OwnSession,
+        Behaviour::stubborn(),
+    ));
+    Spec::many([api]).term(ms(1000)).run().ends(80, ms(6100)).sent(
+        "1.000s api TERM → leader 100
+         1.100s api TERM → strays 101
+         4.100s api INT → strays 101
+         6.100s api KILL → strays 101",
+    );
+}
+
+#[test]
+fn a_wait_ends_when_the_last_stray_is_gone() {
+    let api = service("api").that(leaving(AT_ONCE, Bond::SameGroup, Behaviour::obeys(ms(700))));
+    Spec::many([api]).term(ms(0)).run().ends(0, ms(800));
+}
+
+#[test]
+fn a_stray_forked_while_strays_are_stopped_joins_their_stage() {
+    let late = Behaviour::obeys(ms(50));
+    let stray = Behaviour::obeys(ms(400)).forking(When::AtDeath, Bond::Daemon, late);
+    let api = service("api").that(leaving(AT_ONCE, Bond::OwnSession, stray));
+    Spec::many([api]).term(ms(0)).run().ends(0, ms(550)).sent(
+        "0.000s api TERM → leader 100
+         0.100s api TERM → strays 101
+         0.500s api TERM → stray 102",
+    );
+}
+
+#[test]
+fn strays_found_after_kill_are_killed() {
+    let child = Behaviour::stubborn();
+    let api =
+        service("api").grace("TERM 1s").that(Behaviour::stubborn().forking(AT_ONCE, Bond::Daemon, child));
+    // KILL goes to the leader and what descends from it; the daemon does not any more.
+    Spec::many([api]).term(ms(0)).run().ends(80, ms(1000)).sent(
+        "0.000s api TERM → leader 100
+         1.000s api KILL → all 100
+         1.000s api KILL → stray 101",
+    );
+}
+
+#[test]
+fn what_belongs_to_no_service_is_stopped_last() {
+    let db = service("db").that(Behaviour::obeys(ms(300)));
+    let api = service("api").after([0]).that(leaving(AT_ONCE, Bond::Hidden, Behaviour::obeys(ms(50))));
+    let mut spec = Spec::many([db, api]).term(ms(1000));
+    spec.stray_grace = Some(grace("INT 2s"));
+    spec.run().ends(0, ms(1450)).sent(
+        "1.000s api TERM → leader 101
+         1.100s db TERM → leader 100
+         1.400s (stray) INT → strays 102",
+    );
+}
+
+#[test]
+fn with_one_command_everything_belongs_to_it() {
+    let app = service("app").that(leaving(AT_ONCE, Bond::Hidden, Behaviour::obeys(ms(50))));
+    Spec::one(app).term(ms(0)).run().ends(0, ms(150)).sent(
+        "0.000s app TERM → leader 100
+         0.100s app TERM → strays 101",
+    );
+}
+
+#[test]
+fn a_fork_storm_is_followed_to_its_end() {
+    let mut storm = Behaviour::obeys(ms(10));
+    for _ in 0..30 {
+        storm = Behaviour::obeys(ms(10)).forking(When::AtDeath, Bond::Daemon, storm);
+    }
+    let api = service("api").that(leaving(AT_ONCE, Bond::Daemon, storm));
+    // A hundred milliseconds for the leader, ten for each of thirty-one strays.
+    Spec::many([api]).term(ms(0)).run().ends(0, ms(410));
+}
+
+#[test]
+fn a_stubborn_fork_storm_is_killed() {
+    let mut storm = Behaviour::stubborn();
+    for _ in 0..10 {
+        storm = Behaviour::stubborn().forking(When::AtSignal, Bond::OwnSession, storm);
+    }
+    let api = service("api").grace("TERM 1s").that(leaving(AT_ONCE, Bond::Daemon, storm));
+    let world = Spec::many([api]).deadline(ms(20_000), ms(1000)).term(ms(0)).run();
+    assert_eq!(world.status(), 80);
+    assert!(world.history.processes.iter().all(|process| process.ended.is_some()));
+}
+
+#[test]
+fn strays_of_a_service_that_ended_unasked_are_stopped_while_the_rest_runs_on() {
+    let extra = service("extra").not_essential().grace("TERM 1s").that(
+        Behaviour::ends(ms(500), End::Exited(0)).forking(AT_ONCE, Bond::OwnSession, Behaviour::stubborn()),
+    );
+    let world = Spec::many([extra, service("api")]).term(ms(9000)).run();
+    world.ends(80, ms(9000)).sent(
+        "0.500s extra TERM → strays 102
+         1.500s extra KILL → strays 102
+         9.000s api TERM → leader 101",
+    );
+}
+
+#[test]
+fn what_a_slowly_dying_leader_leaves_to_nobody_is_waited_for_too() {
+    // When the leader is given up nothing is left that belongs to none; when it dies at last, its child does.
+    let child = Behaviour::stubborn().torn_down_in(ms(4000));
+    let leader = Behaviour::stubborn().torn_down_in(ms(2000)).forking(AT_ONCE, Bond::Anonymous, child);
+    let api = service("api").grace("TERM 1s").that(leader);
+    let world = Spec::many([api]).deadline(ms(20_000), ms(1000)).term(ms(0)).run();
+    world.ends(80, ms(5000)).sent(
+        "0.000s api TERM → leader 100
+         1.000s api KILL → all 100 101
+         3.000s (stray) TERM → strays 101",
+    );
+}
+
+#[test]
+fn a_daemon_of_a_leader_that_cannot_be_killed_is_killed() {
+    let api = service("api").grace("TERM 1s").that(Behaviour::unkillable().forking(
+        AT_ONCE,
+        Bond::Daemon,
+        Behaviour::stubborn(),
+    ));
+    let world = Spec::many([api]).deadline(ms(10_000), ms(1000)).term(ms(0)).run();
+    // 450 ms after KILL the leader is given up, and what is its, but not under it, comes to light.
+    world.ends(81, ms(8900)).sent(
+        "0.000s api TERM → leader 100
+         1.000s api KILL → all 100
+         1.450s api KILL → stray 101",
+    );
+    assert_eq!(survivors(&world), [100]);
+}
+
+#[test]
+fn survivors_are_named_from_a_last_look() {
+    // The parent may not be signalled, and reaps its child after KILL: nobody tells us.
+    let child = Behaviour::stubborn().torn_down_in(ms(200));
+    let parent =
+        Behaviour { forbidden: true, ..Behaviour::stubborn() }.forking(AT_ONCE, Bond::OwnSession, child);
+    let api = service("api").grace("TERM 1s").that(leaving(AT_ONCE, Bond::Daemon, parent));
+    let world = Spec::many([api]).deadline(ms(10_000), ms(1000)).term(ms(0)).run();
+    assert_eq!(world.status(), 81);
+    assert_eq!(survivors(&world), [101]);
+}
+
+#[test]
+fn a_zombie_of_a_careless_parent_is_reaped_after_the_parent() {
+    let child = Behaviour::obeys(ms(10));
+    let parent =
+        Behaviour { reaps: false, ..Behaviour::obeys(ms(500)) }.forking(AT_ONCE, Bond::SameGroup, child);
+    let mut api = service("api").that(parent);
+    api.settings.grace = grace("TERM@group 8s");
+    let world = Spec::many([api]).term(ms(1000)).run();
+    world.ends(0, ms(1500)).sent("1.000s api TERM → group 100 101");
+}
+
+#[test]
+fn a_process_that_we_may_not_signal_and_that_goes_on_forking_does_not_keep_us_for_ever() {
+    let mut forker = Behaviour::stubborn();
+    for _ in 0..20 {
+        forker = Behaviour { forbidden: true, ..Behaviour::stubborn() }.forking(
+            When::After(ms(900)),
+            Bond::Hidden,
+            forker,
+        );
+    }
+    let api = service("api").grace("TERM 1s").that(leaving(AT_ONCE, Bond::Daemon, forker));
+    let mut spec = Spec::many([api]).term(ms(0));
+    spec.stray_grace = Some(grace("TERM 1s"));
+    let world = spec.run();
+    assert_eq!(world.status(), 81);
+    assert!(world.finished_at() < ms(60_000), "{:?}", world.finished_at());
+}
+#[test]
+fn zz_debug() {
+    let child = Behaviour::stubborn().torn_down_in(ms(200));
+    let parent = Behaviour { forbidden: true, ..Behaviour::stubborn() }.forking(AT_ONCE, Bond::OwnSession, child);
+    let api = service("api").grace("TERM 1s").that(leaving(AT_ONCE, Bond::Daemon, parent));
+    let world = Spec::many([api]).deadline(ms(10_000), ms(1000)).term(ms(0)).run();
+    println!("{world}");
+    let stray = Behaviour { unasked: Some((ms(1000), End::Exited(0))), ..Behaviour::stubborn() };
+    let api =
+        service("api").grace("TERM 1s").that(Behaviour::obeys(ms(0)).forking(When::AtSignal, Bond::Daemon, stray));
+    let world = Spec::many([api]).term(ms(0)).run();
+    println!("{world}");
+}
