@@ -21,7 +21,7 @@ pub enum Error {
 }
 
 /// Bad usage (`EX_USAGE` of sysexits.h).
-const STATUS_USAGE: u8 = 64;
+pub(crate) const STATUS_USAGE: u8 = 64;
 /// Bad configuration (`EX_CONFIG` of sysexits.h).
 const STATUS_CONFIG: u8 = 78;
 

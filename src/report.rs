@@ -47,6 +47,8 @@ struct Entry {
     stages: Vec<Stage>,
     strays: BTreeMap<Pid, StrayEntry>,
     survivors: Vec<Pid>,
+    /// Why it did not stop: what was found each time a wait ran out.
+    blame: Vec<Value>,
 }
 
 struct Stage {
@@ -177,6 +179,14 @@ impl ReportBuilder {
             | Notice::ServiceLingers { .. }
             | Notice::AllStopped { .. } => {}
         }
+    }
+
+    /// Takes in why a service did not stop.
+    pub fn add_blame(&mut self, service: ServiceId, sentence: &str, whole: &Value) {
+        let stage = self.services[service.index()].stages.last().map(|stage| stage.number);
+        self.services[service.index()]
+            .blame
+            .push(json!({"stage": stage, "sentence": sentence, "found": whole}));
     }
 
     /// Takes in an event of the log.
@@ -311,6 +321,7 @@ impl Entry {
             stages: Vec::new(),
             strays: BTreeMap::new(),
             survivors: Vec::new(),
+            blame: Vec::new(),
         }
     }
 
@@ -332,6 +343,7 @@ impl Entry {
             "granted_per_mille": self.scale.map_or(1000, Scale::per_mille),
             "stages": stages,
             "strays": strays,
+            "blame": self.blame,
         })
     }
 

@@ -6,12 +6,14 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::linux::Listener;
 use crate::linux::clock::time_of_day;
-use crate::linux::write_report;
+use crate::linux::{MayWait, write_report};
 use crate::log::{Collector, Level, LineFormat, Narrator};
 use crate::report::ReportBuilder;
-use crate::supervisor::{Notice, Timestamp};
+use crate::supervisor::{Notice, ServiceId, Timestamp, defaults};
 
 /// Turns notices into log lines and, at the end, into the report.
 pub struct Reporter {
@@ -40,8 +42,18 @@ impl Listener for Reporter {
     }
 
     fn hear(&mut self, notice: &Notice) {
+        if let Notice::StopComplete { after, budget: Some(budget), .. } = notice {
+            // What the stop did not need.
+            let left = budget.saturating_sub(*after).min(defaults::REPORT_TIME_WITHOUT_DEADLINE);
+            self.report_time = self.report_time.max(left);
+        }
         self.builder.hear(notice, |cause| self.narrator.cause(cause), self.now);
         self.narrator.tell(notice);
+    }
+
+    fn blame(&mut self, service: ServiceId, sentence: &str, whole: Value) {
+        self.builder.add_blame(service, sentence, &whole);
+        self.narrator.blame(service, sentence);
     }
 
     fn take_lines(&mut self) -> Vec<Vec<u8>> {
@@ -75,7 +87,7 @@ impl Listener for Reporter {
 }
 
 /// A path that ends in `/` is a folder that keeps every report: each gets a name with its time, in the order of time.
-fn in_history(path: PathBuf, name: &str) -> PathBuf {
+pub(crate) fn in_history(path: PathBuf, name: &str) -> PathBuf {
     if !path.as_os_str().as_bytes().ends_with(b"/") {
         return path;
     }
@@ -95,12 +107,12 @@ pub fn write_within(path: PathBuf, content: Vec<u8>, time: Duration) -> Result<(
     let work = move || {
         let (path, content) = &*shared;
         // Nobody listens any more when the time was over.
-        let _ = sender.send(write_report(path, content));
+        let _ = sender.send(write_report(path, content, MayWait::Yes));
     };
     if thread::Builder::new().name("report".into()).spawn(work).is_err() {
         // No more processes are allowed. A report that may come late is better than none.
         let (path, content) = &*report;
-        return write_report(path, content).map_err(|error| error.to_string());
+        return write_report(path, content, MayWait::No).map_err(|error| error.to_string());
     }
     match receiver.recv_timeout(time) {
         Ok(Ok(())) => Ok(()),

@@ -1,17 +1,17 @@
 //! From the command line to the exit status.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::arguments::{Arguments, Request, RunArguments, Task, variable};
 use crate::config::{Config, LogFormat, LogLevel, ProcessSettings, Surroundings};
-use crate::error::Error;
+use crate::error::{Error, STATUS_USAGE};
 use crate::linux::clock::{Clock, time_of_day};
 use crate::linux::{Program, block_all_signals, is_written_to_journal, write_plainly};
 use crate::log::{Collector, Level, LineFormat};
 use crate::report::not_started;
-use crate::reporter::write_within;
+use crate::reporter::{in_history, write_within};
 use crate::supervise::{Plan, supervise};
 use crate::supervisor::{Mode, defaults};
 
@@ -50,6 +50,14 @@ fn run_services(arguments: &RunArguments, clock: Clock, collector: Collector) ->
             for warning in warnings {
                 tracing::warn!(event = "environment.unknown", "{warning}");
             }
+            if let Some(report) = config.report.as_deref().filter(|report| is_own_stream(report)) {
+                let path = report.display();
+                let text = format!(
+                    "curfew: --report: {path} is a stream that belongs to the services; name a file\n"
+                );
+                write_plainly(text.as_bytes());
+                return STATUS_USAGE;
+            }
             supervise(plan(config, &surroundings), clock, collector)
         }
         Err(error) => {
@@ -58,6 +66,15 @@ fn run_services(arguments: &RunArguments, clock: Clock, collector: Collector) ->
             error.exit_status()
         }
     }
+}
+
+/// A path that leads to one of curfew's own streams: once a service has it, a report there would be lost, or destroy
+/// what the service wrote.
+fn is_own_stream(path: &Path) -> bool {
+    let streams = ["/dev/stdin", "/dev/stdout", "/dev/stderr"];
+    let folders = ["/dev/fd", "/proc/self/fd"];
+    streams.iter().any(|stream| path == Path::new(stream))
+        || folders.iter().any(|folder| path.starts_with(folder))
 }
 
 fn plan(config: Config, surroundings: &Surroundings) -> Plan {
@@ -116,7 +133,7 @@ fn report_error(arguments: &RunArguments, surroundings: &Surroundings, error: &E
     let name = arguments.options.name.as_deref().unwrap_or("curfew");
     let errors: Vec<String> = error.to_string().lines().map(str::to_owned).collect();
     let report = not_started(name, &errors, error.exit_status(), time_of_day());
-    let path = surroundings.directory.join(path);
+    let path = in_history(surroundings.directory.join(path), name);
     let content = format!("{report:#}\n").into_bytes();
     if let Err(reason) = write_within(path.clone(), content, defaults::REPORT_TIME_WITHOUT_DEADLINE) {
         write_plainly(

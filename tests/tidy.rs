@@ -16,6 +16,8 @@ struct Line<'a> {
     number: usize,
     code: &'a str,
     whole: &'a str,
+    /// The comments and attributes right above it.
+    above: &'a str,
 }
 
 impl Line<'_> {
@@ -76,7 +78,14 @@ fn check_core(line: &Line) -> Option<Finding> {
     if module_of(line.file) != Some("supervisor") {
         return None;
     }
-    let word = NOT_IN_THE_CORE.iter().find(|word| line.code.contains(**word))?;
+    let word = NOT_IN_THE_CORE.iter().copied().find(|word| line.code.contains(word)).or_else(|| {
+        // `use std::{fs, time::Duration}` says it in another way.
+        let grouped = line.code.trim_start().strip_prefix("use std::{")?;
+        let mut names = grouped.split(|character: char| !character.is_alphanumeric() && character != '_');
+        names.find_map(|name| {
+            NOT_IN_THE_CORE.iter().copied().find(|word| word.strip_prefix("std::") == Some(name))
+        })
+    })?;
     Some(line.finding(format!("the core may not use `{word}`: make it an event, a command or a setting")))
 }
 
@@ -100,10 +109,32 @@ fn check_reaping(line: &Line) -> Option<Finding> {
         .then(|| line.finding("only src/linux/reap.rs reaps: another place would take deaths away from it"))
 }
 
+fn check_clocks(line: &Line) -> Option<Finding> {
+    let reads = ["Instant::now(", "SystemTime::now(", "CLOCK_MONOTONIC", "CLOCK_REALTIME"]
+        .iter()
+        .any(|call| line.code.contains(call));
+    (reads && line.file.starts_with("src/") && line.file != "src/linux/clock.rs")
+        .then(|| line.finding("only src/linux/clock.rs reads a clock: take the time from it, and pass it on"))
+}
+
+fn check_sleep(line: &Line) -> Option<Finding> {
+    (line.code.contains("thread::sleep") && line.file.starts_with("src/"))
+        .then(|| line.finding("nothing here may block: wait for an event or a deadline"))
+}
+
+/// A line above that says `tidy:` and why allows one: a limit of the system, which is no policy.
 fn check_durations(line: &Line) -> Option<Finding> {
-    (module_of(line.file) == Some("linux") && line.code.contains("Duration::from_")).then(|| {
+    let allowed = line.above.contains("tidy:");
+    (module_of(line.file) == Some("linux") && line.code.contains("Duration::from_") && !allowed).then(|| {
         line.finding("no durations in the Linux layer: put it into src/supervisor/defaults.rs, or pass it in")
     })
+}
+
+fn check_unsafe_reason(line: &Line) -> Option<Finding> {
+    let is_unsafe = ["unsafe {", "unsafe fn", "unsafe impl"].iter().any(|word| line.code.contains(word));
+    let is_explained = ["SAFETY:", "# Safety"].iter().any(|word| line.above.contains(word));
+    (is_unsafe && line.file.starts_with("src/") && !is_explained)
+        .then(|| line.finding("say above it, in a comment with `SAFETY:`, why this is sound"))
 }
 
 fn check_unsafe_place(line: &Line) -> Option<Finding> {
@@ -125,12 +156,19 @@ fn check_paths(line: &Line) -> Option<Finding> {
     Some(line.finding(format!("`{word}` is a folder of one machine: use a relative or a temporary one")))
 }
 
+fn ends_a_statement(code: &str) -> bool {
+    code.trim().is_empty() || code.trim_end().ends_with([';', '{', '}'])
+}
+
 fn findings_of(file: &str, text: &str) -> Vec<Finding> {
-    let rules: [fn(&Line) -> Option<Finding>; 7] = [
+    let rules: [fn(&Line) -> Option<Finding>; 10] = [
         check_core,
         check_direction,
         check_reaping,
+        check_clocks,
+        check_sleep,
         check_durations,
+        check_unsafe_reason,
         check_unsafe_place,
         check_leftovers,
         check_paths,
@@ -139,11 +177,19 @@ fn findings_of(file: &str, text: &str) -> Vec<Finding> {
     let is_rust = file.ends_with(".rs");
     // Unit tests stand at the end of a file, and may use what they like.
     let mut is_test = file.ends_with("/tests.rs");
+    let mut above = String::new();
     for (index, whole) in text.lines().enumerate() {
         is_test |= whole.trim_start().starts_with("#[cfg(test)]");
         let code = if is_rust && !is_test { whole.split("//").next().unwrap_or_default() } else { "" };
-        let line = Line { file, number: index + 1, code, whole };
+        let line = Line { file, number: index + 1, code, whole, above: &above };
         findings.extend(rules.iter().filter_map(|rule| rule(&line)));
+        // A reason stands right above what it explains, or above the statement that it is part of.
+        let trimmed = whole.trim_start();
+        if !["//", "#["].iter().any(|start| trimmed.starts_with(start)) && ends_a_statement(code) {
+            above.clear();
+        }
+        above.push_str(whole);
+        above.push('\n');
     }
     let limit = if file == "src/main.rs" { MAIN_LINES_MAX } else { LINES_MAX };
     let count = text.lines().count();
@@ -208,6 +254,11 @@ fn each_rule_still_bites() {
     };
     bites("src/supervisor/x.rs", "use std::time::Instant;", "core may not");
     bites("src/supervisor/x.rs", "    nix::unistd::getpid()", "core may not");
+    bites("src/supervisor/x.rs", "use std::{collections::BTreeMap, fs};", "`std::fs`");
+    bites("src/linux/x.rs", "let now = Instant::now();", "reads a clock");
+    bites("src/run.rs", "thread::sleep(time)", "may block");
+    bites("src/linux/x.rs", "unsafe { call() }", "SAFETY:");
+    bites("src/linux/x.rs", "// SAFETY: of another.\nunsafe { one() };\nunsafe { two() };", "SAFETY:");
     bites("src/supervisor/x.rs", "use crate::linux::Runtime;", "one way");
     bites("src/linux/x.rs", "use crate::config::Config;", "one way");
     bites("src/config.rs", "use crate::linux::Runtime;", "one way");
@@ -222,6 +273,12 @@ fn each_rule_still_bites() {
     let fine = |file: &str, text: &str| assert_eq!(findings_of(file, text), []);
     fine("src/supervisor/x.rs", "use super::Signal; // std::fs is not used");
     fine("src/linux/x.rs", "use crate::supervisor::Signal;");
+    fine("src/supervisor/x.rs", "use std::{collections::BTreeMap, time::Duration};");
     fine("src/linux/reap.rs", "libc::waitid(1)");
+    fine("src/linux/clock.rs", "Instant::now()");
+    fine("src/linux/x.rs", "// tidy: what the kernel rounds to.\nDuration::from_millis(4)");
+    fine("src/linux/x.rs", "// SAFETY: two integers.\nunsafe { kill(1, 2) }");
+    fine("src/linux/x.rs", "/// # Safety\n/// Only in the child.\nunsafe fn run() {");
+    fine("src/linux/x.rs", "// SAFETY: two integers.\nmatch result(\n    unsafe { kill(1, 2) }");
     fine("src/linux/x.rs", "#[cfg(test)]\nuse crate::config::Config;");
 }

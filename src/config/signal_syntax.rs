@@ -59,8 +59,20 @@ pub(crate) fn parse_stop_signal(text: &str) -> Result<Signal, SyntaxError> {
             "take another signal",
         ));
     }
+    if NEVER_HEARD.contains(&signal.number()) {
+        return Err(SyntaxError::whole(
+            text,
+            format!(
+                "{signal} reports a fault of curfew's own, or is ignored by it, so it would never stop anything"
+            ),
+            "take another signal",
+        ));
+    }
     Ok(signal)
 }
+
+/// ILL, BUS, FPE, SEGV, PIPE, TTIN, TTOU and XFSZ.
+const NEVER_HEARD: [i32; 8] = [4, 7, 8, 11, 13, 21, 22, 25];
 
 /// Reads the signals that are passed on: a list, `all`, or `none`.
 ///

@@ -13,6 +13,8 @@ pub(crate) struct Family {
     /// while anybody is in the session.
     pub(crate) sessions: HashMap<i32, ServiceId>,
     pub(crate) inherited: HashSet<Pid>,
+    /// Processes of curfew's own, which look at others.
+    pub(crate) helpers: HashSet<Pid>,
     /// The services by name, to read the cookie.
     pub(crate) names: HashMap<String, ServiceId>,
     /// Names this run in the environment of its processes.
@@ -33,9 +35,13 @@ pub(crate) struct Found {
 pub(crate) enum Census {
     /// These, and nobody else.
     Complete(Vec<Found>),
-    /// Nobody was found, but somebody may be there, who was another process when we looked at the first. These children
-    /// we have, all of them dead. Reap, and look again.
-    Moving(Vec<Pid>),
+    /// These, and perhaps others: somebody ended while we looked, and may have left children, or was missed altogether.
+    /// Reap, so that it is known how they ended, and look again.
+    Moving {
+        found: Vec<Found>,
+        /// Our children that were dead, or gone, when we looked at them.
+        dead: Vec<Pid>,
+    },
 }
 
 /// The variable that names the run of curfew that started a process.
@@ -53,15 +59,17 @@ impl Family {
         let me = std::process::id() as i32;
         let tree = FamilyTree::look();
         let mut roots = self.orphans(&tree, me);
-        if roots.is_empty() && self.leaders.is_empty() && self.inherited.is_empty() {
+        if roots.is_empty() && self.only_strays_are_left() {
             // There is a child, but the list did not name it: such a list can miss one while others end.
             roots = self.orphans(&FamilyTree::scan(), me);
         }
-        let (mut found, mut somebody_went) = (Vec::new(), false);
-        for root in &roots {
-            let family = tree.descendants(vec![*root]);
-            // Its children became ours when it ended: after the list was made.
-            somebody_went |= family.is_empty();
+        let (mut found, mut dead) = (Vec::new(), Vec::new());
+        for root in roots {
+            let family = tree.descendants(vec![root]);
+            if family.is_empty() {
+                // Its children became ours when it ended: after the list was made.
+                dead.push(root);
+            }
             let of_root = family.first().and_then(|process| self.service_of(process));
             for process in family {
                 let service = self.service_of(&process).or(of_root).or(self.fallback);
@@ -69,17 +77,20 @@ impl Family {
             }
         }
         // The kernel has said that there is a child; without /proc we shall never see it.
-        let missed = self.leaders.is_empty() && self.inherited.is_empty() && !tree.is_blind();
-        if found.is_empty() && (somebody_went || missed) {
-            Census::Moving(roots)
-        } else {
-            Census::Complete(found)
-        }
+        let missed = found.is_empty() && self.only_strays_are_left() && !tree.is_blind();
+        if missed || !dead.is_empty() { Census::Moving { found, dead } } else { Census::Complete(found) }
+    }
+
+    /// Whether every child that we have is a stray.
+    fn only_strays_are_left(&self) -> bool {
+        self.leaders.is_empty() && self.inherited.is_empty() && self.helpers.is_empty()
     }
 
     fn orphans(&self, tree: &FamilyTree, me: i32) -> Vec<Pid> {
         let mut orphans = tree.children(me);
-        orphans.retain(|pid| !self.leaders.contains_key(pid) && !self.inherited.contains(pid));
+        orphans.retain(|pid| {
+            !self.leaders.contains_key(pid) && !self.inherited.contains(pid) && !self.helpers.contains(pid)
+        });
         orphans
     }
 

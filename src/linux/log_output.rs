@@ -76,6 +76,10 @@ impl LogOutput {
         }
         self.queued += line.len();
         self.lines.push_back(line);
+        // What can be written now need not be dropped.
+        if self.queued > self.capacity / 2 {
+            self.flush();
+        }
         // A line that is half written is not torn.
         let keep = usize::from(self.written > 0);
         while self.queued > self.capacity && self.lines.len() > keep + 1 {

@@ -1,9 +1,11 @@
 //! The thin layer over Linux: it performs and observes. No policy, no durations of its own.
 
+mod blame;
 mod census;
 pub mod clock;
 mod delivery;
 mod exec_pipe;
+mod inquiries;
 mod log_output;
 mod pidfd;
 mod proc_file_system;
@@ -18,7 +20,7 @@ mod terminal;
 mod wait_set;
 
 pub use log_output::{is_written_to_journal, write_plainly};
-pub use report_file::write_report;
+pub use report_file::{MayWait, write_report};
 pub use runtime::{Listener, Runtime};
 pub use signal_mask::block_all_signals;
 pub use spawn::Program;

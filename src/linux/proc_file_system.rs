@@ -55,6 +55,12 @@ pub(crate) enum FamilyTree {
 impl FamilyTree {
     /// The cheapest way that works here.
     pub(crate) fn look() -> Self {
+        // A /proc of another pid namespace shows other processes under our numbers: it is no /proc for us.
+        if fs::read_link("/proc/self")
+            .is_ok_and(|me| me.as_os_str() != std::process::id().to_string().as_str())
+        {
+            return Self::Scanned(HashMap::new());
+        }
         if fs::exists("/proc/thread-self/children").unwrap_or(false) { Self::Listed } else { Self::scan() }
     }
 

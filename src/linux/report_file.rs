@@ -14,16 +14,25 @@ use nix::libc;
 ///
 /// # Errors
 /// What the system says.
-pub fn write_report(path: &Path, content: &[u8]) -> io::Result<()> {
+pub fn write_report(path: &Path, content: &[u8], may_wait: MayWait) -> io::Result<()> {
     // A link is followed, so that it stays one.
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     if fs::metadata(&path).is_ok_and(|metadata| !metadata.is_file()) {
-        return write_in_place(&path, content);
+        return write_in_place(&path, content, may_wait);
     }
     match replace(&path, content) {
-        Err(error) if path.exists() && cannot_be_replaced(&error) => write_in_place(&path, content),
+        Err(error) if path.exists() && cannot_be_replaced(&error) => write_in_place(&path, content, may_wait),
         result => result,
     }
+}
+
+/// Whether writing may wait for somebody who reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MayWait {
+    /// Somebody else watches the time.
+    Yes,
+    /// The loop itself writes.
+    No,
 }
 
 fn cannot_be_replaced(error: &io::Error) -> bool {
@@ -46,12 +55,14 @@ fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
     file.write_all(content)
 }
 
-fn write_in_place(path: &Path, content: &[u8]) -> io::Result<()> {
+fn write_in_place(path: &Path, content: &[u8], may_wait: MayWait) -> io::Result<()> {
     // A pipe without a reader is an error, not a wait; and no terminal becomes ours.
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
     let mut file: File = OpenOptions::new().write(true).truncate(true).custom_flags(flags).open(path)?;
     // A pipe with a reader gets all of it, which can take a while. The description is ours alone.
-    fcntl(&file, FcntlArg::F_SETFL(OFlag::empty()))?;
+    if may_wait == MayWait::Yes {
+        fcntl(&file, FcntlArg::F_SETFL(OFlag::empty()))?;
+    }
     file.write_all(content)
 }
 
@@ -85,8 +96,8 @@ mod tests {
     fn a_report_replaces_the_last_one_and_leaves_nothing_else() {
         let directory = Directory::new("replace");
         let path = directory.0.join("stop.json");
-        write_report(&path, b"a long first report").unwrap();
-        write_report(&path, b"second").unwrap();
+        write_report(&path, b"a long first report", MayWait::Yes).unwrap();
+        write_report(&path, b"second", MayWait::Yes).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"second");
         assert_eq!(fs::read_dir(&directory.0).unwrap().count(), 1);
     }
@@ -97,15 +108,15 @@ mod tests {
         let [target, link] = ["target", "link"].map(|name| directory.0.join(name));
         fs::write(&target, "old").unwrap();
         std::os::unix::fs::symlink(&target, &link).unwrap();
-        write_report(&link, b"new").unwrap();
+        write_report(&link, b"new", MayWait::Yes).unwrap();
         assert_eq!(fs::read(&target).unwrap(), b"new");
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
     }
 
     #[test]
     fn what_is_no_file_is_written_in_place() {
-        write_report(Path::new("/dev/null"), b"x").unwrap();
+        write_report(Path::new("/dev/null"), b"x", MayWait::Yes).unwrap();
         assert!(!fs::metadata("/dev/null").unwrap().is_file());
-        assert!(write_report(Path::new("/nonexistent/stop.json"), b"x").is_err());
+        assert!(write_report(Path::new("/nonexistent/stop.json"), b"x", MayWait::Yes).is_err());
     }
 }

@@ -1,5 +1,6 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use nix::errno::Errno;
 
@@ -7,6 +8,7 @@ use super::census::{Census, Family, Found, RUN_VARIABLE, SERVICE_VARIABLE};
 use super::clock::Clock;
 use super::delivery::{to_child, to_group_of, to_process, to_tree_of};
 use super::exec_pipe::{ExecPipe, ExecResult};
+use super::inquiries::Inquiries;
 use super::log_output::LogOutput;
 use super::proc_file_system::FamilyTree;
 use super::reap::{Children, look, reap};
@@ -29,6 +31,8 @@ pub trait Listener {
     fn hear(&mut self, notice: &Notice);
     /// Takes the lines to write to the log.
     fn take_lines(&mut self) -> Vec<Vec<u8>>;
+    /// Something was found out about a service that does not stop: in words, and the whole.
+    fn blame(&mut self, service: ServiceId, sentence: &str, whole: serde_json::Value);
     /// The run is over: write the report, without taking long. Returns the last lines of the log.
     fn finish(&mut self, status: u8) -> Vec<Vec<u8>>;
 }
@@ -51,9 +55,12 @@ pub struct Runtime<L> {
     starting: VecDeque<ServiceId>,
     /// What the last census found.
     strays: Vec<Found>,
+    inquiries: Inquiries,
     /// Processes that we may not signal, each told once.
     refused: HashSet<Pid>,
     census_wanted: bool,
+    /// There was more to reap or to count than one wake-up may take: signals and deadlines come in between.
+    work_is_left: bool,
     status: Option<u8>,
 }
 
@@ -91,8 +98,10 @@ impl<L: Listener> Runtime<L> {
             exec_pipes: HashMap::new(),
             starting: VecDeque::new(),
             strays: Vec::new(),
+            inquiries: Inquiries::default(),
             refused: HashSet::new(),
             census_wanted: false,
+            work_is_left: false,
             status: None,
         })
     }
@@ -102,18 +111,29 @@ impl<L: Listener> Runtime<L> {
     /// # Errors
     /// No descriptors for the signals. Whatever was started by then is not stopped: call [`Self::kill_everything`].
     pub fn run(&mut self) -> nix::Result<u8> {
-        // The first processes are forked before there is any handler: every signal is blocked until then, and waits.
+        // Thousands of starts take a while, and a stop that comes meanwhile must be seen.
+        if self.supervisor.settings().mode == Mode::ManyServices {
+            self.open_signals()?;
+        }
         self.handle(Event::Begin);
         // Whoever unmounts the directory we were started in must not be held up by us.
         let _ = std::env::set_current_dir("/");
-        self.open_signals()?;
+        // One command is forked before there is any handler, which saves it the time: every signal is blocked until
+        // then, and waits.
+        if self.signals.is_none() {
+            self.open_signals()?;
+        }
         self.count();
         loop {
             if let Some(status) = self.status {
                 return Ok(status);
             }
             self.write_log();
-            let time = self.supervisor.next_deadline().map(|deadline| deadline.since(self.clock.now()));
+            let deadline = self.supervisor.next_deadline();
+            let time = match deadline {
+                _ if self.work_is_left => Some(Duration::ZERO),
+                deadline => deadline.map(|deadline| deadline.since(self.clock.now())),
+            };
             let ready = self.wait_set.wait(time);
             self.take_in(&ready);
         }
@@ -123,15 +143,26 @@ impl<L: Listener> Runtime<L> {
     pub fn kill_everything(&mut self) {
         let me = std::process::id() as i32;
         let end = self.clock.now() + defaults::LAST_RESORT;
+        // Those that we know need no list, for which there may be no descriptor left.
+        for leader in self.family.leaders.keys() {
+            // ESRCH: gone meanwhile. EPERM: out of our reach.
+            let _ = to_group_of(*leader, Signal::KILL);
+        }
         loop {
-            while matches!(reap(), Children::Ended(..) | Children::Stopped(_)) {}
+            loop {
+                match reap() {
+                    Children::Ended(pid, _) => drop(self.family.leaders.remove(&pid)),
+                    Children::Stopped(_) => {}
+                    Children::None | Children::Living => break,
+                }
+            }
             if look() == Children::None || self.clock.now() >= end {
                 return;
             }
             let tree = FamilyTree::look();
             let mut roots = tree.children(me);
             roots.retain(|pid| !self.family.inherited.contains(pid));
-            if roots.is_empty() {
+            if roots.is_empty() && self.family.leaders.is_empty() {
                 return;
             }
             for process in tree.descendants(roots) {
@@ -154,6 +185,7 @@ impl<L: Listener> Runtime<L> {
 
     /// Turns what happened into events: signals before deaths, both before the time.
     fn take_in(&mut self, ready: &[Ready]) {
+        self.work_is_left = false;
         self.take_signals();
         self.reap_all();
         for ready in ready {
@@ -175,7 +207,7 @@ impl<L: Listener> Runtime<L> {
     }
 
     fn reap_all(&mut self) {
-        loop {
+        for _ in 0..DEATHS_AT_ONCE {
             let (pid, end) = match reap() {
                 Children::None | Children::Living => return,
                 Children::Ended(pid, end) => (pid, end),
@@ -191,11 +223,13 @@ impl<L: Listener> Runtime<L> {
                 self.look_at_exec_pipe(service);
                 self.exec_pipes.remove(&service);
                 self.leaders[service.index()] = None;
+                self.inquiries.drop_helper(service);
                 self.handle(Event::LeaderEnded { service, end });
-            } else if !self.family.inherited.remove(&pid) {
+            } else if !self.family.inherited.remove(&pid) && !self.family.helpers.remove(&pid) {
                 self.handle(Event::StrayEnded { pid, end });
             }
         }
+        self.work_is_left = true;
     }
 
     fn look_at_exec_pipe(&mut self, service: ServiceId) {
@@ -242,7 +276,7 @@ impl<L: Listener> Runtime<L> {
 
     /// Takes the census if it is wanted: once, however many deaths asked for it.
     fn count(&mut self) {
-        let (mut attempts, mut dead) = (0, None);
+        let (mut attempts, mut dead_before) = (0, Vec::new());
         while self.census_wanted && attempts < CENSUS_ATTEMPTS {
             // All deaths first: a census must not count who is dead. Signals before deaths, as always.
             self.take_signals();
@@ -251,14 +285,16 @@ impl<L: Listener> Runtime<L> {
             let found = match self.family.census() {
                 Census::Complete(found) => found,
                 // The same dead as before: somebody else traces them, and only that keeps us from reaping them.
-                Census::Moving(children) if dead.as_ref() == Some(&children) => Vec::new(),
+                Census::Moving { found, dead } if !dead.is_empty() && dead == dead_before => found,
+                // Many come and go. Those that were found can be told to stop; their ends bring us back here.
+                Census::Moving { found, .. } if !found.is_empty() && attempts >= ATTEMPTS_IN_A_CROWD => found,
                 // Somebody is a new process every moment. Its next death wakes us, and we look again.
-                Census::Moving(children) => {
-                    dead = Some(children);
+                Census::Moving { dead, .. } => {
+                    dead_before = dead;
                     continue;
                 }
             };
-            (attempts, dead, self.census_wanted, self.strays) = (0, None, false, found);
+            (self.census_wanted, self.strays) = (false, found);
             let strays = self.strays.iter().map(|found| Stray {
                 pid: found.process.pid,
                 service: found.service,
@@ -267,6 +303,7 @@ impl<L: Listener> Runtime<L> {
             let strays = strays.collect();
             self.handle(Event::Census { strays });
         }
+        self.work_is_left |= self.census_wanted;
     }
 
     fn feed(&mut self, event: Event) {
@@ -284,10 +321,26 @@ impl<L: Listener> Runtime<L> {
                 self.write_log();
                 stop_self();
             }
+            Command::Measure { service } => {
+                if let Some(leader) = self.leader(service) {
+                    self.inquiries.measure(service, leader, self.clock.now());
+                }
+            }
+            Command::Look { service } => {
+                if let Some(leader) = self.leader(service) {
+                    self.family.helpers.extend(self.inquiries.look(service, leader, &self.clock));
+                }
+            }
+            Command::Blame { service } => {
+                if let Some(blame) = self.inquiries.conclude(service) {
+                    self.listener.blame(service, &blame.sentence(), blame.report_value());
+                }
+            }
             Command::TakeCensus => self.census_wanted = true,
             Command::Tell(notice) => self.listener.hear(&notice),
             Command::Finish { status } => {
                 self.give_terminal_back();
+                self.inquiries.end_all();
                 // The lines so far are out before the disk is touched.
                 self.write_log();
                 for line in self.listener.finish(status) {
@@ -320,10 +373,19 @@ impl<L: Listener> Runtime<L> {
             }
             Err(failure) => self.feed(Event::StartFailed { service, failure }),
         }
+        // A start that was asked for may be abandoned before the next one.
+        let received = self.signals.as_mut().map(SignalInbox::take).unwrap_or_default();
+        for (signal, sender) in received.into_iter().filter(|(signal, _)| *signal != Signal::CHLD) {
+            self.feed(Event::SignalReceived { signal, sender });
+        }
+    }
+
+    fn leader(&self, service: ServiceId) -> Option<Pid> {
+        self.leaders.get(service.index()).copied().flatten()
     }
 
     fn signal(&mut self, service: ServiceId, recipients: Recipients, signal: Signal) {
-        let leader = self.leaders.get(service.index()).copied().flatten();
+        let leader = self.leader(service);
         let refused: Vec<(Pid, Errno)> = match (recipients, leader) {
             (Recipients::Leader(Target::Leader), Some(leader)) => outcome(leader, to_child(leader, signal)),
             (Recipients::Leader(Target::Group), Some(leader)) => outcome(leader, to_group_of(leader, signal)),
@@ -400,8 +462,13 @@ impl<L: Listener> Runtime<L> {
     }
 }
 
+/// How many deaths are taken in before signals and deadlines have their turn again.
+const DEATHS_AT_ONCE: u32 = 512;
+
 /// How often a census is begun anew in one wake-up, if what there is to count comes and goes too fast.
 const CENSUS_ATTEMPTS: u32 = 20;
+/// The same, once somebody was found.
+const ATTEMPTS_IN_A_CROWD: u32 = 3;
 
 /// ESRCH is no refusal: it is gone, which is what was wanted.
 fn outcome(pid: Pid, result: nix::Result<()>) -> Vec<(Pid, Errno)> {

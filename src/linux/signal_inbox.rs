@@ -56,20 +56,14 @@ impl AsFd for SignalInbox {
 fn is_fault(signal: Signal) -> bool {
     matches!(
         signal.number(),
-        libc::SIGKILL
-            | libc::SIGSTOP
-            | libc::SIGILL
-            | libc::SIGFPE
-            | libc::SIGSEGV
-            | libc::SIGBUS
-            | libc::SIGTRAP
-            | libc::SIGSYS
+        libc::SIGKILL | libc::SIGSTOP | libc::SIGILL | libc::SIGFPE | libc::SIGSEGV | libc::SIGBUS
     )
 }
 
-/// A write to a pipe without a reader, or to a terminal from the background, is an error we look at, or none at all.
+/// A write to a pipe without a reader, to a terminal from the background, or past the limit of a file's size, is an
+/// error we look at, or none at all. It is ours, and nobody else's: such a signal is not forwarded.
 fn is_ignored_by_us(signal: Signal) -> bool {
-    matches!(signal, Signal::PIPE | Signal::TTIN | Signal::TTOU)
+    matches!(signal, Signal::PIPE | Signal::TTIN | Signal::TTOU) || signal.number() == libc::SIGXFSZ
 }
 
 fn sender(information: &libc::siginfo_t) -> Sender {

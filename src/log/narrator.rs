@@ -202,6 +202,11 @@ impl Narrator {
         }
     }
 
+    /// Says why a service does not stop.
+    pub fn blame(&self, service: ServiceId, sentence: &str) {
+        tracing::warn!(event = "service.blamed", service = self.name(service), "{sentence}");
+    }
+
     fn service_ended(
         &self,
         service: ServiceId,

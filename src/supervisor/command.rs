@@ -25,6 +25,21 @@ pub enum Command {
     },
     /// Stop ourselves, as Ctrl-Z stops the command: the shell that waits for us takes the terminal back.
     StopSelf,
+    /// A service begins to stop: note how much CPU its leader has used so far, to tell later whether it is busy.
+    Measure {
+        /// The service.
+        service: ServiceId,
+    },
+    /// The wait of a stage is nearly over: find out what the leader does, without taking long.
+    Look {
+        /// The service.
+        service: ServiceId,
+    },
+    /// The wait ran out: say what was found.
+    Blame {
+        /// The service.
+        service: ServiceId,
+    },
     /// Look for strays. Answered by [`Event::Census`](super::Event::Census).
     TakeCensus,
     /// Say what was decided: a line of the log and of the report.

@@ -51,6 +51,16 @@ pub const LAST_LOG_LINES: u16 = 20;
 /// How long everything is killed, again and again, after a bug in curfew itself.
 pub const LAST_RESORT: Duration = Duration::from_secs(2);
 
+/// How long before the end of a stage's wait curfew looks at what a service does; at most a quarter of the wait. After
+/// the next signal it may be too late: what is killed can no longer be looked at.
+pub const LOOK_AHEAD: Duration = Duration::from_millis(200);
+
+/// How long curfew itself may look. A helper process looks at the rest, and may take until the wait is over.
+pub const QUICK_LOOK: Duration = Duration::from_millis(20);
+
+/// How many helpers look at the same time; of other services only a quick look is taken.
+pub const HELPERS_MAX: usize = 8;
+
 /// The margin kept free before a deadline: 5 %, at least one second, at most a quarter of the deadline.
 pub fn margin(deadline: Duration) -> Duration {
     (deadline / 20).max(Duration::from_secs(1)).min(deadline / 4)

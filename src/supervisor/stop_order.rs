@@ -109,5 +109,8 @@ mod tests {
         let Cycle(cycle) = StopOrder::new(&after(&[&[1], &[2], &[1], &[]])).unwrap_err();
         assert_eq!(indices(&cycle), [1, 2]);
         assert_eq!(StopOrder::new(&after(&[&[0]])).unwrap_err(), Cycle(vec![ServiceId::new(0)]));
+        // Nor what has its place already.
+        let Cycle(cycle) = StopOrder::new(&after(&[&[], &[0, 2], &[0, 1]])).unwrap_err();
+        assert_eq!(indices(&cycle), [1, 2]);
     }
 }

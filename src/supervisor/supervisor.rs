@@ -146,6 +146,7 @@ impl Supervisor {
         while let Some(timer) = self.timers.take_expired(now) {
             match timer {
                 Timer::Wait(id) => self.on_wait_over(id, now),
+                Timer::Look(id) => self.commands.push_back(Command::Look { service: id }),
                 Timer::BudgetEnd => self.on_budget_end(now),
             }
         }
@@ -160,6 +161,9 @@ impl Supervisor {
             (State::Stopping(Phase::Stage(stage)), _) => {
                 let signal = self.resolve(self.settings_of(id).grace.stages()[stage].signal);
                 self.tell(Notice::StageExpired { service: id, stage, signal, waited });
+                if self.services[id.index()].leader.is_some() {
+                    self.commands.push_back(Command::Blame { service: id });
+                }
                 self.enter_stage(id, stage + 1, now);
             }
             (State::Stopping(Phase::Killed), _) => {

@@ -7,6 +7,8 @@ use super::{ServiceId, Timestamp};
 pub(crate) enum Timer {
     /// A service's current wait is over: of its hold, its drain, a stage, or the wait after KILL. Its state says which.
     Wait(ServiceId),
+    /// A stage's wait is nearly over.
+    Look(ServiceId),
     /// The time for stopping is over.
     BudgetEnd,
 }

@@ -234,6 +234,8 @@ fn what_may_not_be_signalled_is_a_survivor_that_is_named_and_81() {
         as_somebody(curfew, user, 1000).command([program.to_str().unwrap(), "becomes-root"]).start();
     let survivor = curfew.wait_for_pid("ready");
     curfew.signal(SIGTERM);
+    // The survivor holds the log open: it has no end to wait for.
+    curfew.wait_for_event("stop.complete");
     let finished = curfew.end();
     let left = carriers(curfew.token());
     // Ours to kill, since nobody else can.

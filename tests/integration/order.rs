@@ -5,7 +5,16 @@ use std::time::Duration;
 
 use nix::libc::SIGTERM;
 
-use crate::support::{Curfew, carriers, now};
+use crate::support::{Curfew, Finished, carriers, now};
+
+/// The one was gone before the other was told to stop; or it was killed, and on a busy machine not torn down in the time
+/// that is set aside for that.
+#[track_caller]
+fn assert_gone_before(finished: &Finished, first: &str, second: &str) {
+    let lingers = finished.events("service.lingers").iter().any(|event| event["service"] == first);
+    let gone = if lingers { finished.sent_at(first, 1) } else { finished.down_at(first) };
+    assert!(gone <= finished.sent_at(second, 0), "{first}, {second}{finished}");
+}
 
 #[test]
 fn services_stop_in_reverse_order_each_when_the_one_after_it_is_gone() {
@@ -67,7 +76,7 @@ fn two_services_one_after_the_other_are_down_before_a_deadline_of_three_seconds(
     curfew.signal(SIGTERM);
     let finished = curfew.finish();
     assert!(now().since(since) < Duration::from_secs(3));
-    assert!(finished.down_at("b") <= finished.sent_at("a", 0));
+    assert_gone_before(&finished, "b", "a");
     assert!(!finished.events("budget.shrunk").is_empty());
 }
 
@@ -142,7 +151,7 @@ fn ten_services_in_a_chain_are_down_before_a_short_deadline() {
         assert_eq!(finished.stages(&format!("s{index}")), ["TERM", "KILL"], "each had its chance{finished}");
     }
     for index in 1..10 {
-        assert!(finished.down_at(&format!("s{index}")) <= finished.sent_at(&format!("s{}", index - 1), 0));
+        assert_gone_before(&finished, &format!("s{index}"), &format!("s{}", index - 1));
     }
 }
 

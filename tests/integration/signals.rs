@@ -32,12 +32,12 @@ fn got_by_command(finished: &Finished) -> Vec<String> {
         .collect()
 }
 
-/// Every signal that a handler can be made for and that means nothing else to curfew: the faults of a program, CHLD,
-/// PIPE, ABRT, what stops, and job control aside.
+/// Every signal that a handler can be made for and that means nothing else to curfew: the faults of a program, what is
+/// curfew's own (CHLD, PIPE, XFSZ), ABRT, what stops, and job control aside.
 fn forwarded() -> impl Iterator<Item = i32> {
-    const OTHERS: [&str; 19] = [
-        "ILL", "TRAP", "BUS", "FPE", "SEGV", "SYS", "KILL", "STOP", "CHLD", "PIPE", "ABRT", "TERM", "INT",
-        "PWR", "RTMIN+3", "TSTP", "TTIN", "TTOU", "CONT",
+    const OTHERS: [&str; 18] = [
+        "ILL", "BUS", "FPE", "SEGV", "KILL", "STOP", "CHLD", "PIPE", "XFSZ", "ABRT", "TERM", "INT", "PWR",
+        "RTMIN+3", "TSTP", "TTIN", "TTOU", "CONT",
     ];
     (1..=31).chain(34..=64).filter(|number| !OTHERS.contains(&name(*number).as_str()))
 }

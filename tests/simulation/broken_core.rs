@@ -10,6 +10,8 @@ pub(crate) struct Core {
     supervisor: Supervisor,
     fault: Option<Fault>,
     altered: VecDeque<Command>,
+    /// Deaths that it has not heard of yet.
+    unheard: Vec<Event>,
     finished: bool,
 }
 
@@ -56,11 +58,19 @@ pub(crate) enum Fault {
     HearsDeathsLate,
     /// The first stage is left out.
     SkipsTheFirstSignal,
+    /// The end is never said.
+    NeverFinishes,
 }
 
 impl Core {
     pub(crate) fn new(settings: Settings, fault: Option<Fault>) -> Self {
-        Self { supervisor: Supervisor::new(settings), fault, altered: VecDeque::new(), finished: false }
+        Self {
+            supervisor: Supervisor::new(settings),
+            fault,
+            altered: VecDeque::new(),
+            unheard: Vec::new(),
+            finished: false,
+        }
     }
 
     pub(crate) fn handle(&mut self, event: Event, now: Timestamp) {
@@ -72,6 +82,14 @@ impl Core {
                 | Event::Executed { service }
                 | Event::LeaderEnded { service, .. },
             ) if service.index() == 1 => return,
+            (Some(Fault::HearsDeathsLate), Event::LeaderEnded { .. }) => return self.unheard.push(event),
+            (Some(Fault::HearsDeathsLate), Event::TimePassed)
+                if self.supervisor.next_deadline() <= Some(now) =>
+            {
+                for death in std::mem::take(&mut self.unheard) {
+                    self.supervisor.handle(death, now);
+                }
+            }
             (Some(Fault::StartsTwice), Event::Forked { pid, .. }) if pid.number() > 100 => return,
             _ => {}
         }
@@ -81,9 +99,7 @@ impl Core {
     pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
         let deadline = self.supervisor.next_deadline();
         match self.fault {
-            Some(Fault::WakesLate | Fault::HearsDeathsLate) => {
-                deadline.map(|at| at + Duration::from_secs(60))
-            }
+            Some(Fault::WakesLate) => deadline.map(|at| at + Duration::from_secs(60)),
             Some(Fault::LeavesATimer) if self.finished => Some(Timestamp::ZERO),
             _ => deadline,
         }
@@ -123,7 +139,7 @@ impl Core {
                 Command::Finish { status } | Command::Tell(Notice::StopComplete { status, .. }),
             ) => *status += 1,
             (Fault::WrongVerdict, Command::Tell(Notice::StopComplete { verdict, .. })) => {
-                *verdict = Verdict::Clean
+                *verdict = Verdict::Clean;
             }
             (Fault::SignalsTheDead, Command::Tell(Notice::ServiceEnded { service, .. })) => {
                 let (service, recipients) = (*service, Recipients::Leader(Target::Leader));
@@ -148,6 +164,7 @@ impl Core {
             (Fault::NamesTheDead, Command::Tell(Notice::ServiceEnded { service, pid, .. })) => {
                 behind = Some(Command::Tell(Notice::Survivor { service: *service, pid: *pid }));
             }
+            (Fault::NeverFinishes, Command::Finish { .. }) => return,
             (Fault::IsSilent, Command::Tell(Notice::StageSent { .. })) => return,
             (Fault::ShrinksForNothing, Command::Tell(Notice::StageSent { service, .. })) => {
                 let scale = curfew::supervisor::Scale::FULL;

@@ -11,7 +11,7 @@ use curfew::supervisor::{
 
 use super::history::{History, What};
 use super::kernel::Kernel;
-use super::process::{Behaviour, How, Process, Reaction, Start};
+use super::process::{How, Process, Reaction, Start};
 
 type Complaint = Result<(), String>;
 type Checker = (&'static str, fn(&History) -> Complaint);
@@ -121,27 +121,19 @@ impl History {
 
     /// When the service's process executed its command.
     fn executed(&self, id: ServiceId) -> Option<usize> {
-        self.events().find_map(|(index, _, event)| match event {
-            Event::Executed { service } if *service == id => Some(index),
-            _ => None,
-        })
+        self.milestones[id.index()].executed
     }
 
     fn start_failure(&self, id: ServiceId) -> Option<(usize, StartFailure)> {
-        self.events().find_map(|(index, _, event)| match event {
-            Event::StartFailed { service, failure } if *service == id => Some((index, *failure)),
-            _ => None,
-        })
+        self.milestones[id.index()].start_failure
     }
 
     fn started(&self, id: ServiceId) -> Option<usize> {
-        self.entries.iter().position(
-            |entry| matches!(&entry.what, What::Command(Command::Start { service }, _) if *service == id),
-        )
+        self.milestones[id.index()].started
     }
 
     fn leader(&self, id: ServiceId) -> Option<&Process> {
-        self.processes.iter().find(|process| process.is_leader && process.service == id)
+        self.milestones[id.index()].leader.map(|index| &self.processes[index])
     }
 
     fn is_success(&self, id: ServiceId, end: End) -> bool {
@@ -195,9 +187,7 @@ impl History {
     fn path_at_stop(&self) -> Option<(Duration, u32)> {
         let (stop, _, _) = self.stop()?;
         let is_left = |id: ServiceId| {
-            let down = self.notices().any(|(index, _, notice)| {
-                index < stop && matches!(notice, Notice::ServiceDown { service, .. } if *service == id)
-            });
+            let down = self.milestones[id.index()].down.is_some_and(|index| index < stop);
             self.started(id).is_some_and(|index| index < stop) && !down
         };
         let has_leader = |id: ServiceId| {
@@ -703,6 +693,9 @@ fn outcomes(history: &History) -> Outcomes {
     let mut outcomes = Outcomes::default();
     for id in history.ids() {
         let Some((index, at, end)) = history.leader_end(id) else { continue };
+        if history.is_success(id, end) || history.start_failure(id).is_some() {
+            continue;
+        }
         let leader = history.leader(id).expect("it ended");
         let is_task = history.settings.services[id.index()].kind == Kind::Task;
         let is_stop_death = history.is_stop_death(id, end);
@@ -722,7 +715,7 @@ fn outcomes(history: &History) -> Outcomes {
         let is_culprit = culprit == Some(id);
         let explained = is_stop_death && !hold_ended && !is_culprit;
         let asked = index > stop || explained;
-        if history.is_success(id, end) || !asked || history.start_failure(id).is_some() {
+        if !asked {
             continue;
         }
         if leader.was_killed() {
@@ -838,9 +831,7 @@ fn verdict(history: &History) -> Complaint {
     let outcomes = outcomes(history);
     let expected = if outcomes.survivors {
         Verdict::Survivors
-    } else if outcomes.killed {
-        Verdict::Killed
-    } else if outcomes.perhaps_killed && told == Verdict::Killed {
+    } else if outcomes.killed || outcomes.perhaps_killed && told == Verdict::Killed {
         Verdict::Killed
     } else if outcomes.interrupted.is_some() {
         Verdict::Interrupted
@@ -953,12 +944,8 @@ enum Behaves {
 fn behaves(history: &History, id: ServiceId, leader: &Process) -> Behaves {
     let behaviour = &leader.behaviour;
     let stage = history.settings.services[id.index()].grace.stages().first();
-    let hears = history.notices().any(|(_, _, notice)| match notice {
-        Notice::StageSent { service, stage: 0, signal, .. } => {
-            *service == id && !behaviour.ignores.contains(*signal)
-        }
-        _ => false,
-    });
+    let first_signal = history.milestones[id.index()].first_signal;
+    let hears = first_signal.is_some_and(|signal| !behaviour.ignores.contains(signal));
     let first = match stage.map(|stage| stage.wait) {
         Some(Wait::For(wait)) => wait,
         Some(Wait::Open) if history.settings.deadline.is_none() => Duration::MAX,
@@ -1074,16 +1061,12 @@ fn told_truly(history: &History) -> Complaint {
 fn ends_are_told(history: &History) -> Complaint {
     for id in history.ids() {
         let Some((_, at, end)) = history.leader_end(id) else { continue };
-        let mut told = history.notices().filter_map(|(_, told_at, notice)| match notice {
-            Notice::ServiceEnded { service, end, .. } if *service == id => Some((told_at, *end)),
-            _ => None,
-        });
         let name = history.name(id);
         if history.start_failure(id).is_some() {
             continue;
         }
-        match (told.next(), told.next()) {
-            (Some((told_at, told_end)), None) => {
+        match *history.milestones[id.index()].ends_told {
+            [(told_at, told_end)] => {
                 ensure!(told_end == end, "{name} ended with {end}, not {told_end}");
                 let held = HELD_DEATH + history.lateness;
                 let resumed = history.suspensions.iter().any(|(_, until)| told_at == *until);
@@ -1092,11 +1075,11 @@ fn ends_are_told(history: &History) -> Complaint {
                     "{name} ended at {at}, but it is told at {told_at}"
                 );
             }
-            (None, _) => {
+            [] => {
                 let held = history.finish().is_none() && history.over.since(at) <= HELD_DEATH;
                 ensure!(held, "{name} ended at {at}, but it is not told");
             }
-            (Some(_), Some(_)) => return Err(format!("{name} is told to have ended twice")),
+            [..] => return Err(format!("{name} is told to have ended twice")),
         }
     }
     Ok(())

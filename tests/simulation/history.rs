@@ -2,7 +2,8 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use curfew::supervisor::{
-    Cause, Command, End, Event, Notice, Pid, Recipients, ServiceId, Settings, Signal, Target, Timestamp,
+    Cause, Command, End, Event, Notice, Pid, Recipients, ServiceId, Settings, Signal, StartFailure, Target,
+    Timestamp,
 };
 
 use super::kernel::Kernel;
@@ -17,12 +18,30 @@ pub(crate) struct History {
     /// When curfew was stopped (SIGSTOP), and until when.
     pub(crate) suspensions: Vec<(Timestamp, Timestamp)>,
     pub(crate) entries: Vec<Entry>,
+    /// What is looked up often, by service.
+    pub(crate) milestones: Vec<Milestones>,
     /// Every process that ever was; filled in at the end.
     pub(crate) processes: Vec<Process>,
     /// When the run was over or had nothing more to wait for.
     pub(crate) over: Timestamp,
     /// What the core still wanted to be woken for.
     pub(crate) armed: Option<Timestamp>,
+}
+
+/// Where in the history the first of its kind stands, for one service.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Milestones {
+    pub(crate) started: Option<usize>,
+    pub(crate) executed: Option<usize>,
+    pub(crate) start_failure: Option<(usize, StartFailure)>,
+    pub(crate) leader_end: Option<(usize, Timestamp, End)>,
+    pub(crate) down: Option<usize>,
+    /// Each time its end was told, and how.
+    pub(crate) ends_told: Vec<(Timestamp, End)>,
+    /// The signal of its first stage, as it was first told.
+    pub(crate) first_signal: Option<Signal>,
+    /// The index of its leader among the processes.
+    pub(crate) leader: Option<usize>,
 }
 
 /// Something that happened.
@@ -88,10 +107,41 @@ impl History {
 
     /// How the leader of a service ended, as it was told.
     pub(crate) fn leader_end(&self, id: ServiceId) -> Option<(usize, Timestamp, End)> {
-        self.events().find_map(|(index, at, event)| match event {
-            Event::LeaderEnded { service, end } if *service == id => Some((index, at, *end)),
-            _ => None,
-        })
+        self.milestones[id.index()].leader_end
+    }
+
+    /// Notes what is looked up often.
+    pub(crate) fn note_milestones(&mut self) {
+        self.milestones = vec![Milestones::default(); self.settings.services.len() + 1];
+        for (index, Entry { at, what }) in self.entries.iter().enumerate() {
+            match what {
+                What::Command(Command::Start { service }, _) => {
+                    self.milestones[service.index()].started.get_or_insert(index);
+                }
+                What::Command(Command::Tell(Notice::ServiceDown { service, .. }), _) => {
+                    self.milestones[service.index()].down.get_or_insert(index);
+                }
+                What::Command(Command::Tell(Notice::ServiceEnded { service, end, .. }), _) => {
+                    self.milestones[service.index()].ends_told.push((*at, *end));
+                }
+                What::Command(Command::Tell(Notice::StageSent { service, stage: 0, signal, .. }), _) => {
+                    self.milestones[service.index()].first_signal.get_or_insert(*signal);
+                }
+                What::Event(Event::Executed { service }) => {
+                    self.milestones[service.index()].executed.get_or_insert(index);
+                }
+                What::Event(Event::StartFailed { service, failure }) => {
+                    self.milestones[service.index()].start_failure.get_or_insert((index, *failure));
+                }
+                What::Event(Event::LeaderEnded { service, end }) => {
+                    self.milestones[service.index()].leader_end.get_or_insert((index, *at, *end));
+                }
+                What::Event(_) | What::Command(..) => {}
+            }
+        }
+        for (index, process) in self.processes.iter().enumerate().filter(|(_, process)| process.is_leader) {
+            self.milestones[process.service.index()].leader.get_or_insert(index);
+        }
     }
 
     pub(crate) fn process(&self, pid: Pid) -> &Process {
@@ -142,6 +192,9 @@ impl History {
             }
             Command::Resume { service } => format!("{} resume", self.settings.name(*service)),
             Command::StopSelf => "stop self".to_owned(),
+            Command::Measure { service } => format!("{} measure", self.settings.name(*service)),
+            Command::Look { service } => format!("{} look", self.settings.name(*service)),
+            Command::Blame { service } => format!("{} blame", self.settings.name(*service)),
             Command::TakeCensus => "census".to_owned(),
             Command::Tell(notice) => format!("tell {notice:?}"),
             Command::Finish { status } => format!("finish {status}"),

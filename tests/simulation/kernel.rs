@@ -63,10 +63,6 @@ impl Kernel {
         (pid.number() - FIRST_PID) as usize
     }
 
-    pub(crate) fn living(&self) -> impl Iterator<Item = usize> {
-        self.living.iter().copied()
-    }
-
     pub(crate) fn next_happening(&self) -> Option<Timestamp> {
         self.happenings.first_key_value().map(|((at, _), _)| *at)
     }
@@ -116,7 +112,7 @@ impl Kernel {
         if start == Start::ForkRefused {
             return Err(StartFailure { step: StartStep::Fork, errno: 11, not_found: false });
         }
-        let index = self.add(behaviour.clone(), service, None, now);
+        let index = self.add(behaviour.clone(), service, None);
         self.processes[index].is_leader = true;
         self.leaders[service.index()] = Some(index);
         match start {
@@ -231,6 +227,18 @@ impl Kernel {
         }
     }
 
+    /// A signal from the terminal, to a whole group.
+    pub(crate) fn deliver_to_group(&mut self, service: ServiceId, signal: Signal, now: Timestamp) {
+        let Some(leader) = self.leader(service) else { return };
+        let living: Vec<usize> = self.living.iter().copied().collect();
+        for index in living {
+            if self.processes[index].group == leader {
+                self.processes[index].is_disturbed = true;
+                self.deliver(index, signal, now);
+            }
+        }
+    }
+
     /// Reaps a dead child of curfew. Returns the service it led, if any, and how it ended.
     pub(crate) fn reap(&mut self, index: usize) -> (Option<ServiceId>, End) {
         self.reapable.retain(|other| *other != index);
@@ -290,13 +298,7 @@ impl Kernel {
         self.happenings.insert((at, self.happening_count), happening);
     }
 
-    fn add(
-        &mut self,
-        behaviour: Behaviour,
-        service: ServiceId,
-        parent: Option<usize>,
-        now: Timestamp,
-    ) -> usize {
+    fn add(&mut self, behaviour: Behaviour, service: ServiceId, parent: Option<usize>) -> usize {
         let index = self.processes.len();
         let is_stopped = behaviour.stopped;
         self.processes.push(Process {
@@ -314,7 +316,6 @@ impl Kernel {
             is_doomed: false,
             is_disturbed: false,
             from_curfew: Vec::new(),
-            born: now,
             ended: None,
         });
         self.living.insert(index);
@@ -355,7 +356,7 @@ impl Kernel {
             (parent.service, parent.is_hidden, parent.group)
         };
         let ties = matches!(fork.bond, Bond::SameGroup | Bond::OwnSession | Bond::Anonymous);
-        let child = self.add(fork.child.clone(), service, ties.then_some(parent), now);
+        let child = self.add(fork.child.clone(), service, ties.then_some(parent));
         self.processes[child].is_hidden = hidden || matches!(fork.bond, Bond::Hidden | Bond::Anonymous);
         if fork.bond == Bond::SameGroup {
             self.processes[child].group = group;

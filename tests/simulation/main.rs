@@ -3,6 +3,8 @@
 
 mod broken_core;
 mod checkers;
+mod checkers_bite;
+mod exhaustive;
 mod history;
 mod kernel;
 mod process;

@@ -181,7 +181,6 @@ pub(crate) struct Process {
     pub(crate) is_disturbed: bool,
     /// What curfew sent, and when.
     pub(crate) from_curfew: Vec<(Timestamp, Signal)>,
-    pub(crate) born: Timestamp,
     pub(crate) ended: Option<(Timestamp, End)>,
 }
 

@@ -40,10 +40,4 @@ impl Random {
     pub(crate) const fn up_to(&mut self, most: Duration) -> Duration {
         Duration::from_micros(self.next() % (most.as_micros() as u64 + 1))
     }
-
-    pub(crate) fn shuffle<T>(&mut self, list: &mut [T]) {
-        for position in (1..list.len()).rev() {
-            list.swap(position, self.below(position + 1));
-        }
-    }
 }

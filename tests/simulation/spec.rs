@@ -220,9 +220,6 @@ impl Spec {
     /// Runs to the end, with every checker on.
     #[track_caller]
     pub(crate) fn run(self) -> World {
-        let mut world = World::new(self);
-        world.run_to_the_end();
-        world.check();
-        world
+        World::try_run(self).unwrap_or_else(|failure| panic!("{failure}"))
     }
 }

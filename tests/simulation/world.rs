@@ -1,9 +1,11 @@
 use std::collections::VecDeque;
 use std::fmt;
+use std::panic::{self, AssertUnwindSafe};
 use std::time::Duration;
 
 use curfew::supervisor::{
-    Command, End, Event, Notice, Pid, Recipients, Sender, ServiceId, Signal, StartFailure, Target, Timestamp,
+    Command, End, Event, Notice, Pid, Recipients, Seat, Sender, ServiceId, Signal, StartFailure, Target,
+    Timestamp,
 };
 
 use super::broken_core::Core;
@@ -66,6 +68,7 @@ impl World {
                 lateness: spec.lateness,
                 suspensions: Vec::new(),
                 entries: Vec::new(),
+                milestones: Vec::new(),
                 processes: Vec::new(),
                 over: Timestamp::ZERO,
                 armed: None,
@@ -103,6 +106,22 @@ impl World {
             }
         }
         self.close();
+    }
+
+    /// Runs to the end with every checker on; a failure comes with all that happened.
+    pub(crate) fn try_run(spec: Spec) -> Result<Self, String> {
+        let mut world = Self::new(spec);
+        let result = panic::catch_unwind(AssertUnwindSafe(|| {
+            world.run_to_the_end();
+            world.check();
+        }));
+        let Err(panic) = result else { return Ok(world) };
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        let text = text.unwrap_or_else(|| "a panic without words".to_owned());
+        // A panic of the core itself knows nothing of the world.
+        let trace = world.to_string();
+        Err(if text.ends_with(&trace) { text } else { format!("{text}\n{trace}") })
     }
 
     /// Has every checker look at what happened.
@@ -178,6 +197,7 @@ impl World {
         self.history.over = self.now;
         self.history.armed = self.core.next_deadline();
         self.history.processes.clone_from(&self.kernel.processes);
+        self.history.note_milestones();
     }
 
     fn next_wake_up(&mut self) -> Option<Timestamp> {
@@ -199,7 +219,12 @@ impl World {
             self.kernel.happen();
         } else if let Some((_, input)) = self.inputs.pop_front() {
             match input {
-                Input::Signal(signal, sender) => self.signals.push((signal, sender)),
+                Input::Signal(signal, sender) => {
+                    self.signals.push((signal, sender));
+                    if self.spec.seat == Seat::SharedGroup && sender == Sender::Terminal {
+                        self.kernel.deliver_to_group(ServiceId::new(0), signal, self.now);
+                    }
+                }
                 Input::ToLeader(service, signal) => {
                     if let Some(leader) = self.kernel.leader(ServiceId::new(service)) {
                         self.kernel.processes[leader].is_disturbed = true;
@@ -293,7 +318,7 @@ impl World {
     fn handle(&mut self, event: Event) {
         self.feed(event);
         while let Some(command) = self.core.next_command() {
-            self.perform(command);
+            self.perform(&command);
         }
     }
 
@@ -303,11 +328,11 @@ impl World {
         self.core.handle(event, self.now);
     }
 
-    fn perform(&mut self, command: Command) {
+    fn perform(&mut self, command: &Command) {
         self.command_count += 1;
         let place = self.history.entries.len();
         self.history.entries.push(Entry { at: self.now, what: What::Command(command.clone(), Vec::new()) });
-        match command {
+        match *command {
             Command::Start { service } => {
                 let behaviour = &self.spec.services[service.index()].behaviour;
                 match self.kernel.start(service, behaviour, self.now) {
@@ -330,9 +355,11 @@ impl World {
                 self.kernel.signal(service, Recipients::Leader(Target::Group), Signal::CONT, self.now);
             }
             Command::TakeCensus => self.census_wanted = true,
-            // Whoever stopped us continues us before anything else happens.
-            Command::StopSelf | Command::Tell(_) => {}
             Command::Finish { .. } => self.finished = true,
+            // Whoever stopped us continues us before anything else happens.
+            Command::StopSelf => {}
+            // What is told or looked at changes no process.
+            Command::Tell(_) | Command::Measure { .. } | Command::Look { .. } | Command::Blame { .. } => {}
         }
     }
 
@@ -346,7 +373,7 @@ impl World {
             self.feed(event.clone());
             while let Some(command) = self.core.next_command() {
                 if command == Command::TakeCensus {
-                    self.perform(command);
+                    self.perform(&command);
                 } else {
                     self.close();
                     panic!("a surplus {event:?} led to {command:?}\n{self}");
@@ -363,6 +390,6 @@ impl World {
 impl fmt::Display for World {
     fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
         writeln!(formatter, "{}", self.history.trace())?;
-        write!(formatter, "{:#?}", self.spec.inputs)
+        write!(formatter, "seed {}, inputs {:?}", self.spec.seed, self.spec.inputs)
     }
 }

@@ -31,6 +31,7 @@ impl Supervisor {
         let meaning = self.meaning(id, end, unasked);
         let service = &mut self.services[id.index()];
         let leader = service.leader.take();
+        self.timers.clear(Timer::Look(id));
         match meaning {
             EndMeaning::Killed => {
                 service.outcome.killed = true;

@@ -16,6 +16,7 @@ impl Supervisor {
     /// Its turn has come.
     pub(super) fn begin_stop(&mut self, id: ServiceId, now: Timestamp) {
         let was_up = self.services[id.index()].state == State::Up;
+        self.commands.push_back(Command::Measure { service: id });
         self.services[id.index()].stopping_since = Some(now);
         self.fit_to_budget(id, now);
         let drain = self.services[id.index()].share.scale.of(self.settings_of(id).drain);
@@ -112,6 +113,10 @@ impl Supervisor {
             Some(wait) => self.timers.set(Timer::Wait(id), now + wait),
             None => self.timers.clear(Timer::Wait(id)),
         }
+        if let (Some(wait), Some(_)) = (wait, self.services[id.index()].leader) {
+            let ahead = defaults::LOOK_AHEAD.min(wait / 4);
+            self.timers.set(Timer::Look(id), now + (wait - ahead));
+        }
         let recipients = self.recipients(id, target);
         self.tell(Notice::StageSent { service: id, stage: index, of, signal, recipients, wait });
         // For many programs a second signal means haste: what the terminal has sent is not sent again.
@@ -137,6 +142,7 @@ impl Supervisor {
         service.state = State::Stopping(Phase::Killed);
         service.stage_began = now;
         service.outcome.escalated = true;
+        self.timers.clear(Timer::Look(id));
         self.timers.set(Timer::Wait(id), now + reserve);
         let (stage, signal, wait) = (of - 1, Signal::KILL, Some(reserve));
         self.tell(Notice::StageSent { service: id, stage, of, signal, recipients, wait });

@@ -167,7 +167,7 @@ impl Supervisor {
                 {
                     self.kill(id, now);
                 }
-                _ => {}
+                State::Starting | State::Up | State::Held | State::Ended | State::Stopping(_) => {}
             }
             self.uncounted.insert(id);
         }

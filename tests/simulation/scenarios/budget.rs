@@ -171,12 +171,12 @@ fn a_service_killed_just_before_the_stop_is_waited_for_as_long_as_its_level_allo
         ),
     );
     let db = service("db").grace("TERM 5s").that(Behaviour::obeys(ms(100)));
-    let world = Spec::many([db, gone]).deadline(ms(2000), ms(500)).term(ms(2000)).run();
+    let world = Spec::many([db, gone]).deadline(ms(2000), ms(500)).term(ms(2010)).run();
     // KILL was at 2 s; each of three levels keeps 50 ms.
     world.sent(
         "1.000s gone TERM → strays 102
          2.000s gone KILL → strays 102
-         2.050s db TERM → leader 100",
+         2.060s db TERM → leader 100",
     );
 }
 

@@ -160,16 +160,16 @@ fn a_stray_that_had_to_be_killed_is_80_as_well() {
 }
 
 #[test]
-fn a_stray_that_was_dead_already_when_its_kill_came_was_not_killed() {
-    // It ends at the same moment, and is not reaped yet.
-    let stray = Behaviour { unasked: Some((ms(1000), End::Exited(0))), ..Behaviour::stubborn() };
-    let api = service("api").grace("TERM 1s").that(Behaviour::obeys(ms(0)).forking(
-        When::AtSignal,
-        Bond::Daemon,
-        stray,
-    ));
-    let world = Spec::many([api]).term(ms(0)).run();
-    world.ends(0, ms(1000));
+fn a_stray_that_kill_could_not_reach_and_that_ended_by_itself_was_not_killed() {
+    let stray = Behaviour { forbidden: true, ..Behaviour::ends(ms(1200), End::Exited(0)) };
+    let leader = Behaviour::obeys(ms(0)).forking(When::AtSignal, Bond::Daemon, stray);
+    let world = Spec::many([service("api").grace("TERM 1s").that(leader)]).term(ms(1000)).run();
+    world.ends(0, ms(2200)).sent(
+        "1.000s api TERM → leader 100
+         1.000s api TERM → strays nobody
+         2.000s api KILL → strays nobody",
+    );
+    assert_eq!(verdict(&world), Verdict::Escalated);
 }
 
 #[test]
@@ -241,7 +241,7 @@ fn every_row_that_is_true_at_once_gives_way_to_the_one_above() {
     let culprit = service("culprit").that(Behaviour::ends(ms(500), End::Exited(9)));
     let status =
         |services| Spec::many_of(services).deadline(ms(20_000), ms(1000)).term(ms(1000)).run().status();
-    let all = vec![survivor, culprit, bad, job, stubborn];
+    let all = [survivor, culprit, bad, job, stubborn];
     assert_eq!(status(all[..].to_vec()), 81);
     assert_eq!(status(all[1..].to_vec()), 9);
     assert_eq!(status(all[2..].to_vec()), 3);

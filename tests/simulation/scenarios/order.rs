@@ -113,10 +113,10 @@ fn the_work_of_a_stop_is_linear_in_the_number_of_services() {
         (world.event_count as u64, world.command_count as u64)
     };
     let (events, commands) = work(1000);
-    // Per service: three events to start, and its death with what surrounds it; started, ready, the stage, two signals, ended, a
-    // census and down.
+    // Per service: three events to start, and its death with what surrounds it; started, ready, a measurement, the stage,
+    // two signals, ended, a census and down.
     assert!(events <= 7 * 1000, "{events} events");
-    assert!(commands <= 9 * 1000 + 10, "{commands} commands");
+    assert!(commands <= 10 * 1000 + 10, "{commands} commands");
     let (events_of_half, commands_of_half) = work(500);
     assert!(events.abs_diff(2 * events_of_half) < 20, "{events} events, and {events_of_half} for half");
     assert!(commands.abs_diff(2 * commands_of_half) < 20, "{commands}, and {commands_of_half} for half");

@@ -1,7 +1,7 @@
 use curfew::supervisor::{Cause, IgnoredBecause, Level, Notice, Seat, Signal};
 
 use crate::process::{Behaviour, Bond, How, When};
-use crate::spec::{Input, ServiceSpec, Spec, ms, service};
+use crate::spec::{ServiceSpec, Spec, ms, service};
 use crate::world::World;
 
 fn stubborn(name: &str) -> ServiceSpec {
@@ -227,7 +227,7 @@ fn what_the_terminal_has_sent_to_the_group_is_not_sent_again_but_to_strays() {
         Bond::OwnSession,
         Behaviour::obeys(ms(100)),
     ));
-    let mut spec = Spec::one(app).key(ms(1000), Signal::INT).at(ms(1000), Input::ToLeader(0, Signal::INT));
+    let mut spec = Spec::one(app).key(ms(1000), Signal::INT);
     spec.seat = Seat::SharedGroup;
     spec.run().ends(0, ms(1300)).sent("1.200s app INT → strays 101");
 }

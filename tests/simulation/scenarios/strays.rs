@@ -1,7 +1,9 @@
-use curfew::supervisor::{End, Notice};
+use curfew::supervisor::{
+    Command, End, Event, Notice, Pid, Sender, ServiceId, Signal, Stray, Supervisor, Timestamp,
+};
 
 use crate::process::{Behaviour, Bond, When};
-use crate::spec::{Spec, grace, ms, service};
+use crate::spec::{Input, SOMEBODY, Spec, grace, ms, service};
 use crate::world::World;
 
 fn leaving(when: When, bond: Bond, stray: Behaviour) -> Behaviour {
@@ -156,7 +158,7 @@ fn a_daemon_of_a_leader_that_cannot_be_killed_is_killed() {
 #[test]
 fn survivors_are_named_from_a_last_look() {
     // The parent may not be signalled, and reaps its child after KILL: nobody tells us.
-    let child = Behaviour::stubborn().torn_down_in(ms(200));
+    let child = Behaviour::stubborn().torn_down_in(ms(3000));
     let parent =
         Behaviour { forbidden: true, ..Behaviour::stubborn() }.forking(AT_ONCE, Bond::OwnSession, child);
     let api = service("api").grace("TERM 1s").that(leaving(AT_ONCE, Bond::Daemon, parent));
@@ -193,16 +195,54 @@ fn a_process_that_we_may_not_signal_and_that_goes_on_forking_does_not_keep_us_fo
     assert_eq!(world.status(), 81);
     assert!(world.finished_at() < ms(60_000), "{:?}", world.finished_at());
 }
+
 #[test]
-fn zz_debug() {
-    let child = Behaviour::stubborn().torn_down_in(ms(200));
-    let parent = Behaviour { forbidden: true, ..Behaviour::stubborn() }.forking(AT_ONCE, Bond::OwnSession, child);
-    let api = service("api").grace("TERM 1s").that(leaving(AT_ONCE, Bond::Daemon, parent));
-    let world = Spec::many([api]).deadline(ms(10_000), ms(1000)).term(ms(0)).run();
-    println!("{world}");
-    let stray = Behaviour { unasked: Some((ms(1000), End::Exited(0))), ..Behaviour::stubborn() };
-    let api =
-        service("api").grace("TERM 1s").that(Behaviour::obeys(ms(0)).forking(When::AtSignal, Bond::Daemon, stray));
-    let world = Spec::many([api]).term(ms(0)).run();
-    println!("{world}");
+fn an_int_moves_strays_to_their_next_stage_and_abort_kills_them() {
+    let api = || {
+        let stray = Behaviour::stubborn();
+        let grace = "TERM 8s, INT 8s, QUIT 8s";
+        service("api").grace(grace).that(leaving(AT_ONCE, Bond::OwnSession, stray))
+    };
+    let spec = Spec::many([api()]).term(ms(1000)).key(ms(2000), Signal::INT).key(ms(3000), Signal::INT);
+    spec.signal(ms(3500), Signal::ABRT).run().ends(80, ms(3500)).sent(
+        "1.000s api TERM → leader 100
+         1.100s api TERM → strays 101
+         2.000s api INT → strays 101
+         3.000s api QUIT → strays 101
+         3.500s api KILL → strays 101",
+    );
+}
+
+#[test]
+fn haste_between_a_leaders_death_and_the_census_does_not_skip_what_its_strays_never_heard() {
+    let spec = Spec::many([service("api").grace("TERM 8s, INT 8s")]);
+    let mut core = Supervisor::new(spec.settings());
+    let (api, stray) = (ServiceId::new(0), Pid::new(101).unwrap());
+    let at = |milliseconds| Timestamp::new(ms(milliseconds));
+    core.handle(Event::Begin, at(0));
+    assert_eq!(core.next_command(), Some(Command::Start { service: api }));
+    core.handle(Event::Forked { service: api, pid: Pid::new(100).unwrap() }, at(0));
+    core.handle(Event::Executed { service: api }, at(0));
+    core.handle(Event::SignalReceived { signal: Signal::TERM, sender: SOMEBODY }, at(0));
+    core.handle(Event::LeaderEnded { service: api, end: End::Exited(0) }, at(1000));
+    core.handle(Event::SignalReceived { signal: Signal::INT, sender: Sender::Terminal }, at(1000));
+    while core.next_command().is_some() {}
+    let strays = vec![Stray { pid: stray, service: Some(api), name: "worker".to_owned() }];
+    core.handle(Event::Census { strays }, at(1000));
+    let sent: Vec<Signal> = std::iter::from_fn(|| core.next_command())
+        .filter_map(|command| match command {
+            Command::Signal { signal, .. } => Some(signal),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(sent, [Signal::TERM, Signal::CONT]);
+}
+
+#[test]
+fn strays_of_a_leader_that_died_while_curfew_slept_are_counted_before_they_are_killed() {
+    let leader = Behaviour { unasked: Some((ms(6000), End::Exited(0))), ..Behaviour::stubborn() };
+    let api = service("api").that(leader.forking(AT_ONCE, Bond::Daemon, Behaviour::obeys(ms(0))));
+    let spec = Spec::many([api]).deadline(ms(10_000), ms(1000)).term(ms(1000));
+    let world = spec.at(ms(2000), Input::Suspend(ms(60_000))).run();
+    world.ends(80, ms(62_000)).sent("1.000s api TERM → leader 100\n62.000s api KILL → strays 101");
 }

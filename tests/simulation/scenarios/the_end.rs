@@ -3,7 +3,7 @@ use curfew::supervisor::{
 };
 
 use crate::process::{Behaviour, Bond, When};
-use crate::spec::{Input, SOMEBODY, Spec, ms, service};
+use crate::spec::{SOMEBODY, Spec, ms, service};
 
 /// Every surplus event that there is.
 fn surplus_events() -> Vec<Event> {
@@ -47,11 +47,10 @@ fn after_the_end_nothing_is_armed_and_nothing_happens() {
 }
 
 #[test]
-fn nothing_is_commanded_behind_the_finish_of_a_curfew_that_came_too_late() {
-    let db = service("db").that(Behaviour::unkillable());
-    let api = service("api").after([0]).that(Behaviour::unkillable());
-    let spec = Spec::many([db, api]).deadline(ms(10_000), ms(1000)).term(ms(0));
-    let world = spec.at(ms(100), Input::Suspend(ms(100_000))).run();
+fn nothing_is_commanded_behind_the_finish_when_the_last_wait_ends_with_the_budget() {
+    let app = service("app").grace("TERM 60s").that(Behaviour::unkillable());
+    let world = Spec::one(app).deadline(ms(10_000), ms(1000)).term(ms(1000)).run();
+    world.ends(81, ms(9900));
     let last = world.history.entries.last().map(|entry| format!("{:?}", entry.what));
     assert!(last.is_some_and(|last| last.contains("Finish")), "{world}");
 }
@@ -67,6 +66,13 @@ fn an_old_timer_changes_nothing() {
     core.handle(Event::Executed { service }, Timestamp::ZERO);
     core.handle(Event::SignalReceived { signal: Signal::TERM, sender: SOMEBODY }, Timestamp::ZERO);
     while core.next_command().is_some() {}
+    assert_eq!(
+        core.next_deadline(),
+        Some(Timestamp::new(ms(1800))),
+        "a look at what it does, before it is too late"
+    );
+    core.handle(Event::TimePassed, Timestamp::new(ms(1800)));
+    assert_eq!(core.next_command(), Some(Command::Look { service }));
     let deadline = core.next_deadline();
     assert_eq!(deadline, Some(Timestamp::new(ms(2000))));
     for _ in 0..10 {
