@@ -376,7 +376,8 @@ impl Running {
         if !processes::wait_for_end(self.pid, self.end_of_watch()) {
             self.fail("the end of curfew");
         }
-        let took = now().since(self.since);
+        let ended = now();
+        let took = ended.since(self.since);
         let mut child = self.child.take().expect("curfew is waited for once");
         let status = child.wait().expect("curfew is our child");
         let left = carriers(&self.token);
@@ -399,6 +400,7 @@ impl Running {
             left,
             streams_ended,
             took,
+            ended,
         }
     }
 

@@ -5,6 +5,8 @@ use std::process::ExitStatus;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use super::time::Moment;
+
 use serde_json::Value;
 
 /// What a run of curfew left behind.
@@ -24,6 +26,8 @@ pub(crate) struct Finished {
     pub(crate) streams_ended: bool,
     /// From the start of curfew to its end.
     pub(crate) took: Duration,
+    /// When it ended: before all that is looked at afterwards.
+    pub(crate) ended: Moment,
 }
 
 impl Finished {
