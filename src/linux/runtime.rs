@@ -347,8 +347,23 @@ impl<L: Listener> Runtime<L> {
                     self.log.push(line);
                 }
                 self.log.flush_within(defaults::LAST_LOG_LINES);
+                self.see_helpers_off();
                 self.status = Some(status);
             }
+        }
+    }
+
+    /// Nobody outlives us, our own helpers included. They are killed already; one that hangs in /proc is not waited for.
+    fn see_helpers_off(&mut self) {
+        let end = self.clock.now() + Duration::from_millis(defaults::LAST_LOG_LINES.into());
+        loop {
+            self.take_signals();
+            self.reap_all();
+            if self.family.helpers.is_empty() || self.clock.now() >= end {
+                return;
+            }
+            // The end of one of them is a signal.
+            self.wait_set.wait(Some(end.since(self.clock.now())));
         }
     }
 

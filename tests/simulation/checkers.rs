@@ -1015,6 +1015,16 @@ fn told_truly(history: &History) -> Complaint {
                     history.name(*service)
                 );
             }
+            Command::Tell(Notice::DependencyFailed { service }) => {
+                let settings = &history.settings.services[service.index()];
+                let awaited = !history.settings.order.dependents(*service).is_empty();
+                let was_up = settings.kind == Kind::Service && history.executed(*service).is_some();
+                ensure!(
+                    !settings.essential && awaited && !was_up && stop_requests == 0,
+                    "{} is told to have failed as a dependency at {at}",
+                    settings.name
+                );
+            }
             Command::Tell(Notice::StrayFound { pid, .. }) => {
                 ensure!(strays.insert(*pid), "stray {pid} is found twice");
             }

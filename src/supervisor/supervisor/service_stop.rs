@@ -35,7 +35,6 @@ impl Supervisor {
 
     /// Its leader is gone, but not what it left behind: that begins the schedule for itself, inside its share.
     pub(super) fn stop_strays(&mut self, id: ServiceId, now: Timestamp) {
-        let is_stray = id == self.settings.stray_id();
         let service = &mut self.services[id.index()];
         service.strays_stopping = true;
         match service.state {
@@ -47,9 +46,6 @@ impl Supervisor {
             }
             _ => {
                 service.stopping_since = Some(now);
-                if is_stray {
-                    service.behind = Path::default();
-                }
                 service.state = State::Stopping(Phase::Stage(0));
                 service.stage_began = now;
                 self.fit_to_budget(id, now);

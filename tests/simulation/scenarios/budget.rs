@@ -122,6 +122,25 @@ fn strays_get_a_schedule_of_their_own_inside_the_share_of_their_service() {
 }
 
 #[test]
+fn strays_of_the_culprit_leave_its_dependencies_their_part_of_the_time() {
+    let culprit = Behaviour::ends(ms(1000), curfew::supervisor::End::Exited(3));
+    let api = service("api").after([0]).that(culprit.forking(
+        When::After(ms(0)),
+        Bond::OwnSession,
+        Behaviour::stubborn(),
+    ));
+    let db = service("db").that(Behaviour::stubborn());
+    let world = Spec::many([db, api]).deadline(ms(10_000), ms(1000)).run();
+    // 8 s for waits of 16 s; then 4.3 s, as what `api` kept for its KILL was not needed.
+    world.ends(3, ms(9300)).sent(
+        "1.000s api TERM → strays 102
+         5.000s api KILL → strays 102
+         5.000s db TERM → leader 100
+         9.300s db KILL → all 100",
+    );
+}
+
+#[test]
 fn strays_that_stop_already_when_the_stop_comes_keep_their_stage_and_what_is_left_shrinks() {
     let stray = Behaviour::stubborn();
     let gone = service("gone").not_essential().grace("TERM 20s, INT 10s").that(

@@ -1,7 +1,8 @@
-use curfew::supervisor::{Cause, IgnoredBecause, Level, Notice, Seat, Signal};
+use curfew::supervisor::{Cause, Command, IgnoredBecause, Level, Notice, Seat, Signal};
 
+use crate::history::What;
 use crate::process::{Behaviour, Bond, How, When};
-use crate::spec::{ServiceSpec, Spec, ms, service};
+use crate::spec::{Input, ServiceSpec, Spec, ms, service};
 use crate::world::World;
 
 fn stubborn(name: &str) -> ServiceSpec {
@@ -187,8 +188,11 @@ fn a_signal_mapped_to_none_is_dropped_wholly() {
 #[test]
 fn signals_are_forwarded_to_the_services_that_list_them() {
     let spec = Spec::many([service("api").forwards(Signal::USR1), service("web")]);
-    let world = spec.signal(ms(1000), Signal::USR1).signal(ms(2000), Signal::USR2).run();
+    let world = spec.signal(ms(1000), Signal::USR1).run();
     world.sent("1.000s api USR1 → leader 100");
+    assert_eq!(ignored(&world), []);
+    let world = Spec::many([service("api").forwards(Signal::USR1)]).signal(ms(1000), Signal::USR2).run();
+    world.sent("");
     assert_eq!(ignored(&world), [IgnoredBecause::NotForwarded]);
 }
 
@@ -211,6 +215,32 @@ fn one_command_pauses_and_goes_on_as_in_a_shell() {
     world.ends(0, ms(3000)).sent("1.000s app STOP → group 100\n3.000s app TERM → leader 100");
     assert!(world.history.trace().contains("stop self"));
     assert!(world.history.trace().contains("app resume"));
+}
+
+#[test]
+fn curfew_stops_with_its_command_only_where_a_shell_waits_for_both() {
+    let stops = |seat, spec: Spec| {
+        let world = Spec { seat, ..spec }.run();
+        world
+            .history
+            .entries
+            .iter()
+            .filter(|entry| matches!(entry.what, What::Command(Command::StopSelf, _)))
+            .count()
+    };
+    let stopped = |spec: Spec| spec.at(ms(1000), Input::ToLeader(0, Signal::STOP));
+    let one = || Spec::one(service("app"));
+    assert_eq!(stops(Seat::OwnGroup, stopped(one())), 1);
+    assert_eq!(stops(Seat::SharedGroup, stopped(one())), 1);
+    // Without a shell nobody would continue us, unless somebody asked us to pause.
+    assert_eq!(stops(Seat::NoTerminal, stopped(one())), 0);
+    assert_eq!(stops(Seat::NoTerminal, one().signal(ms(1000), Signal::TSTP)), 1);
+    let continued = one().signal(ms(1000), Signal::TSTP).signal(ms(2000), Signal::CONT);
+    assert_eq!(stops(Seat::NoTerminal, continued.at(ms(3000), Input::ToLeader(0, Signal::STOP))), 1);
+    // In a stop it is only slow; and many services are no job of a shell.
+    let stubborn = Spec::one(service("app").that(Behaviour::stubborn())).term(ms(500));
+    assert_eq!(stops(Seat::OwnGroup, stopped(stubborn)), 0);
+    assert_eq!(stops(Seat::OwnGroup, stopped(Spec::many([service("api")]))), 0);
 }
 
 #[test]

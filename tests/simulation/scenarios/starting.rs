@@ -182,3 +182,41 @@ fn a_command_that_cannot_be_executed_stops_everything_after_its_process_is_gone(
         );
     }
 }
+
+#[test]
+fn a_service_that_fails_after_it_was_up_is_no_failed_dependency() {
+    let db = service("db").not_essential().that(Behaviour::ends(ms(500), End::Exited(3)));
+    let world = Spec::many([db, service("api").after([0])]).term(ms(1000)).run();
+    world.ends(0, ms(1000));
+    assert!(!world.told(|notice| matches!(notice, Notice::DependencyFailed { .. })));
+}
+
+#[test]
+fn what_lingered_and_is_gone_at_last_is_not_counted_any_more() {
+    let slow = Behaviour::stubborn().torn_down_in(ms(3000));
+    let stray = Behaviour::ends(ms(500), End::Exited(0)).forking(When::After(ms(0)), Bond::OwnSession, slow);
+    let job = task("job").grace("TERM 1s").that(stray);
+    let world = Spec::many([job, done_in("other", 9000)]).run();
+    // The stray is given up at 2 s, and gone at 4.5 s.
+    world.ends(80, ms(9000));
+    assert!(world.told(|notice| matches!(notice, Notice::ServiceLingers { .. })));
+}
+
+#[test]
+fn that_a_service_is_down_is_told_in_a_stop_only_and_once() {
+    let extra = service("extra").not_essential().that(Behaviour::ends(ms(500), End::Exited(0)));
+    let culprit = service("culprit").that(Behaviour::ends(ms(1000), End::Exited(3)));
+    let api = service("api").that(Behaviour::obeys(ms(300)));
+    let world = Spec::many([extra, culprit, api]).run();
+    world.ends(3, ms(1300));
+    let down: Vec<_> = world
+        .history
+        .notices()
+        .filter_map(|(_, _, notice)| match notice {
+            Notice::ServiceDown { service, after } => Some((service.index(), *after)),
+            _ => None,
+        })
+        .collect();
+    // The culprit never had to be stopped; and nothing belonged to none.
+    assert_eq!(down, [(1, None), (2, Some(ms(300)))]);
+}
