@@ -142,6 +142,13 @@ mod tests {
     }
 
     #[test]
+    fn every_name_that_is_proposed_is_a_signal() {
+        assert_eq!(Signal::names().count(), 33);
+        assert!(Signal::names().all(|name| Signal::parse(name).is_some()));
+        assert_eq!(format!("{:?}", Signal::TERM), "TERM");
+    }
+
+    #[test]
     fn what_is_no_signal_is_refused() {
         for text in [
             "",

@@ -70,3 +70,15 @@ impl StartFailure {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_step_has_words_of_its_own() {
+        let words: std::collections::BTreeSet<String> = StartStep::ALL.map(|step| step.to_string()).into();
+        assert_eq!(words.len(), StartStep::ALL.len());
+        assert_eq!(StartStep::Directory.to_string(), "changing to its directory");
+    }
+}

@@ -244,5 +244,9 @@ mod tests {
         assert_eq!(verdict(&[escalated, interrupted]), Verdict::Interrupted);
         assert_eq!(verdict(&[killed, interrupted]), Verdict::Killed);
         assert_eq!(verdict(&[CLEAN, survived, killed]), Verdict::Survivors);
+        // The words of the log and of the report.
+        let all =
+            [CLEAN, escalated, interrupted, killed, survived].map(|outcome| outcome.verdict().to_string());
+        assert_eq!(all, ["clean", "escalated", "interrupted", "killed", "survivors"]);
     }
 }

@@ -173,6 +173,20 @@ fn a_stray_that_kill_could_not_reach_and_that_ended_by_itself_was_not_killed() {
 }
 
 #[test]
+fn a_stray_that_its_own_parent_reaped_after_its_kill_counts_as_killed() {
+    let child = Behaviour::stubborn();
+    let parent = Behaviour { forbidden: true, ..Behaviour::ends(ms(3000), End::Exited(0)) };
+    let parent = parent.forking(When::After(ms(0)), Bond::OwnSession, child);
+    let leader = Behaviour::obeys(ms(0)).forking(When::AtSignal, Bond::Daemon, parent);
+    let world = Spec::many([service("api").grace("TERM 1s").that(leader)]).term(ms(1000)).run();
+    world.ends(80, ms(4000)).sent(
+        "1.000s api TERM → leader 100
+         1.000s api TERM → strays 102
+         2.000s api KILL → strays 102",
+    );
+}
+
+#[test]
 fn an_escalated_stop_is_a_success() {
     let api = service("api").grace("TERM 1s, INT 1s").that(Behaviour::obeys(ms(0)).ignoring(&[Signal::TERM]));
     let world = Spec::many([api]).term(ms(0)).run();

@@ -139,6 +139,15 @@ fn abort_kills_everything() {
 }
 
 #[test]
+fn a_command_that_dies_of_the_very_abort_that_stops_curfew_did_not_fail() {
+    let app = service("app").that(Behaviour::obeys(ms(0)).how(How::Exits128));
+    let mut spec = Spec::one(app).key(ms(1000), Signal::ABRT);
+    spec.services[0].settings.grace = crate::spec::grace("* 8s");
+    spec.seat = Seat::SharedGroup;
+    spec.run().ends(0, ms(1000));
+}
+
+#[test]
 fn an_int_after_kill_for_everything_changes_nothing() {
     let api = stubborn("api").that(Behaviour::unkillable());
     let spec = Spec::many([api]).term(ms(0)).signal(ms(1000), Signal::ABRT).key(ms(2000), Signal::INT);
