@@ -4,6 +4,7 @@ use std::time::Duration;
 use super::blame::{Blame, Investigation, Progress, QuickLook, cpu_time};
 use super::clock::Clock;
 use super::delivery::to_child;
+use super::proc_file_system;
 use crate::supervisor::{Pid, ServiceId, Signal, Timestamp, defaults};
 
 /// What is being found out about services that do not stop.
@@ -29,6 +30,9 @@ impl Inquiries {
 
     /// Looks at the service's leader. Returns the helper's pid, if there is one: a child of ours that is no stray.
     pub(crate) fn look(&mut self, service: ServiceId, leader: Pid, clock: &Clock) -> Option<Pid> {
+        if !proc_file_system::is_ours() {
+            return None;
+        }
         let now = clock.now();
         let end = now + defaults::QUICK_LOOK;
         let (began, cpu_before) = self.measured.get(&service).copied().unwrap_or((now, None));

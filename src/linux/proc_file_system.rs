@@ -55,10 +55,7 @@ pub(crate) enum FamilyTree {
 impl FamilyTree {
     /// The cheapest way that works here.
     pub(crate) fn look() -> Self {
-        // A /proc of another pid namespace shows other processes under our numbers: it is no /proc for us.
-        if fs::read_link("/proc/self")
-            .is_ok_and(|me| me.as_os_str() != std::process::id().to_string().as_str())
-        {
+        if !is_ours() {
             return Self::Scanned(HashMap::new());
         }
         if fs::exists("/proc/thread-self/children").unwrap_or(false) { Self::Listed } else { Self::scan() }
@@ -67,6 +64,9 @@ impl FamilyTree {
     /// Reads every process there is.
     pub(crate) fn scan() -> Self {
         let mut children: HashMap<i32, Vec<Pid>> = HashMap::new();
+        if !is_ours() {
+            return Self::Scanned(children);
+        }
         for process in all_processes() {
             children.entry(process.parent).or_default().push(process.pid);
         }
@@ -111,6 +111,12 @@ impl FamilyTree {
         }
         found
     }
+}
+
+/// Whether /proc shows us under our own number. That of another pid namespace shows strangers under the numbers of our
+/// children: it is as good as none.
+pub(crate) fn is_ours() -> bool {
+    fs::read_link("/proc/self").is_ok_and(|me| me.as_os_str() == std::process::id().to_string().as_str())
 }
 
 /// A variable of another process's environment, as it was when its program was executed.

@@ -231,3 +231,18 @@ fn a_curfew_inside_a_curfew_stops_with_it() {
     assert_eq!(finished.verdict(), "clean");
     assert!(finished.stop_took() < Duration::from_secs(8));
 }
+
+/// `unshare --pid` without `--mount-proc`: /proc shows the processes of the outer namespace under the numbers of ours.
+#[test]
+fn a_proc_of_another_pid_namespace_is_not_believed() {
+    if !namespaces_work() {
+        return;
+    }
+    let curfew = Curfew::run(["--grace", "TERM 200ms, KILL", "--deadline", "5s"])
+        .wrapped_by(["unshare", "--pid", "--fork", "--kill-child"])
+        .command(["sh", "-c", "setsid sleep 1000 & exit 3"]);
+    let finished = curfew.finish();
+    finished.assert_status(3);
+    assert_eq!(finished.events("stray.found"), Vec::<serde_json::Value>::new(), "strangers are no strays");
+    assert_eq!(finished.report()["survivors"], serde_json::json!([]));
+}

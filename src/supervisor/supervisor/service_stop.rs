@@ -131,6 +131,10 @@ impl Supervisor {
 
     pub(super) fn kill(&mut self, id: ServiceId, now: Timestamp) {
         let reserve = self.stop.as_ref().map_or(defaults::KILL_RESERVE_MAX, Stop::reserve);
+        if let Some(stop) = &mut self.stop {
+            // A wait that ran out while curfew was not scheduled: this KILL has had no time to work.
+            stop.killed_late |= stop.budget.is_some_and(|budget| now >= budget.stop_by);
+        }
         let of = self.settings_of(id).grace.stages().len() + 1;
         let recipients = self.recipients(id, Target::All);
         let service = &mut self.services[id.index()];

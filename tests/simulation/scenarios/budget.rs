@@ -213,6 +213,16 @@ fn a_curfew_that_slept_past_its_deadline_kills_everybody_at_once_and_exits() {
 }
 
 #[test]
+fn what_a_late_curfew_kills_is_no_survivor_before_it_had_time_to_die() {
+    for grace in ["TERM 300ms", "TERM 8s, INT 30s"] {
+        let api = service("api").grace(grace).that(Behaviour::stubborn().torn_down_in(ms(20)));
+        let spec = Spec::many([api]).deadline(ms(10_000), ms(1000)).term(ms(1000));
+        let world = spec.at(ms(1100), Input::Suspend(ms(60_000))).run();
+        world.ends(80, ms(61_120));
+    }
+}
+
+#[test]
 fn a_curfew_that_slept_names_what_it_cannot_kill_after_a_last_short_wait() {
     let api = service("api").that(Behaviour::unkillable().forking(
         When::After(ms(0)),
