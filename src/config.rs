@@ -15,6 +15,7 @@ mod log_level;
 mod nearest;
 mod overrides;
 mod process_settings;
+mod run_table;
 mod service_name;
 mod service_table;
 mod settling;
@@ -28,7 +29,10 @@ mod toml_document;
 mod usage_error;
 mod warning;
 
+use std::collections::HashMap;
+use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use command_line::split_command;
@@ -64,6 +68,8 @@ pub struct Config {
     pub settings: Settings,
     /// What is executed for each service, in the order of the settings.
     pub processes: Vec<ProcessSettings>,
+    /// What stages may run, by name: `[run.NAME]`.
+    pub commands: HashMap<Arc<str>, Vec<OsString>>,
     /// Where the report goes; absolute. A path that ends in `/` is a directory. Default: no report.
     pub report: Option<PathBuf>,
     /// How the log is written.

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::log::{Record, milliseconds};
 use crate::supervisor::{
-    Cause, End, EndMeaning, Failure, Kind, Notice, Pid, Recipients, Scale, Sender, ServiceId, Settings,
+    Act, Cause, End, EndMeaning, Failure, Kind, Notice, Pid, Recipients, Scale, Sender, ServiceId, Settings,
     Signal, StartFailure, Target, Timestamp, Verdict,
 };
 
@@ -28,6 +28,8 @@ pub struct ReportBuilder {
     events: VecDeque<Value>,
     events_dropped: u64,
     stop: Option<(Timestamp, Value)>,
+    /// Processes that could not be listed are left.
+    hidden_survivors: bool,
     end: Option<(Timestamp, Verdict, bool, u8)>,
 }
 
@@ -47,13 +49,15 @@ struct Entry {
     stages: Vec<Stage>,
     strays: BTreeMap<Pid, StrayEntry>,
     survivors: Vec<Pid>,
+    /// The commands that ran beside it.
+    hooks: Vec<Value>,
     /// Why it did not stop: what was found each time a wait ran out.
     blame: Vec<Value>,
 }
 
 struct Stage {
     number: usize,
-    signal: Signal,
+    act: Act,
     to: &'static str,
     sent: Timestamp,
     wait: Option<std::time::Duration>,
@@ -99,6 +103,7 @@ impl ReportBuilder {
             events: VecDeque::new(),
             events_dropped: 0,
             stop: None,
+            hidden_survivors: false,
             end: None,
         }
     }
@@ -146,7 +151,22 @@ impl ReportBuilder {
                         stray.signal = Some(signal);
                     }
                 }
-                entry.stages.push(Stage { number: stage + 1, signal, to, sent: now, wait, expired: false });
+                let act = Act::Signal(signal);
+                entry.stages.push(Stage { number: stage + 1, act, to, sent: now, wait, expired: false });
+            }
+            Notice::StageRun { service, stage, ref command, wait, .. } => {
+                let entry = &mut self.services[service.index()];
+                entry.stopping.get_or_insert(now);
+                let (act, to) = (Act::Run(command.clone()), "leader");
+                entry.stages.push(Stage { number: stage + 1, act, to, sent: now, wait, expired: false });
+            }
+            Notice::HookEnded { service, ref kind, result, dismissed } => {
+                let mut hook = json!({"hook": kind.to_string(), "killed": dismissed});
+                match result {
+                    Ok(end) => hook["end"] = end_value(Some(end)),
+                    Err(failure) => hook["start_failure"] = start_failure_value(failure),
+                }
+                self.services[service.index()].hooks.push(hook);
             }
             Notice::StageExpired { service, .. } => {
                 if let Some(stage) = self.services[service.index()].stages.last_mut() {
@@ -160,17 +180,22 @@ impl ReportBuilder {
             Notice::StrayEnded { service, pid, end, signal } => {
                 let entry = &mut self.services[service.index()];
                 entry.down = Some(now);
-                if let Some(stray) = entry.strays.get_mut(&pid) {
-                    stray.end = end_value(end);
-                    stray.signal = signal.or(stray.signal);
-                    stray.ended = Some(now);
-                }
+                // Without /proc nobody found it before.
+                let unlisted =
+                    || StrayEntry { name: String::new(), signal: None, end: Value::Null, ended: None };
+                let stray = entry.strays.entry(pid).or_insert_with(unlisted);
+                stray.end = end_value(end);
+                stray.signal = signal.or(stray.signal);
+                stray.ended = Some(now);
             }
             Notice::Survivor { service, pid } => self.services[service.index()].survivors.push(pid),
             Notice::StopComplete { verdict, status, near_miss, .. } => {
                 self.end = Some((now, verdict, near_miss, status));
             }
+            Notice::HiddenSurvivors => self.hidden_survivors = true,
             Notice::EndHeld { .. }
+            | Notice::Daemonised { .. }
+            | Notice::StraysHidden
             | Notice::DependencyFailed { .. }
             | Notice::SignalIgnored { .. }
             | Notice::SignalForwarded { .. }
@@ -211,13 +236,16 @@ impl ReportBuilder {
         if !strays.strays.is_empty() {
             services.push(strays.value());
         }
-        let survivors: Vec<Value> = self
+        let mut survivors: Vec<Value> = self
             .services
             .iter()
             .flat_map(|entry| {
                 entry.survivors.iter().map(|pid| json!({"service": entry.name, "pid": pid.number()}))
             })
             .collect();
+        if self.hidden_survivors {
+            survivors.push(json!({"service": strays.name, "pid": null}));
+        }
         json!({
             "schema": SCHEMA,
             "curfew": env!("CARGO_PKG_VERSION"),
@@ -273,6 +301,10 @@ impl ReportBuilder {
                 value.insert("service".into(), self.services[service.index()].name.clone().into());
                 value.insert("start_failure".into(), start_failure_value(failure));
             }
+            Cause::ServiceFailed { service, failure: Failure::Daemonised } => {
+                value.insert("service".into(), self.services[service.index()].name.clone().into());
+                value.insert("daemonised".into(), true.into());
+            }
             Cause::NothingLeft => {}
         }
         Value::Object(value)
@@ -321,6 +353,7 @@ impl Entry {
             stages: Vec::new(),
             strays: BTreeMap::new(),
             survivors: Vec::new(),
+            hooks: Vec::new(),
             blame: Vec::new(),
         }
     }
@@ -343,6 +376,7 @@ impl Entry {
             "granted_per_mille": self.scale.map_or(1000, Scale::per_mille),
             "stages": stages,
             "strays": strays,
+            "hooks": self.hooks,
             "blame": self.blame,
         })
     }
@@ -366,9 +400,14 @@ impl Entry {
 
 impl Stage {
     fn value(&self) -> Value {
+        let (signal, run) = match &self.act {
+            Act::Signal(signal) => (Some(signal.to_string()), None),
+            Act::Run(command) => (None, Some(command.to_string())),
+        };
         json!({
             "stage": self.number,
-            "signal": self.signal.to_string(),
+            "signal": signal,
+            "run": run,
             "to": self.to,
             "sent_at_ms": milliseconds(self.sent.since_start()),
             "wait_ms": self.wait.map(milliseconds),

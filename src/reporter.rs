@@ -13,7 +13,7 @@ use crate::linux::clock::time_of_day;
 use crate::linux::{MayWait, write_report};
 use crate::log::{Collector, Level, LineFormat, Narrator};
 use crate::report::ReportBuilder;
-use crate::supervisor::{Notice, ServiceId, Timestamp, defaults};
+use crate::supervisor::{HookKind, Notice, ServiceId, Timestamp, defaults};
 
 /// Turns notices into log lines and, at the end, into the report.
 pub struct Reporter {
@@ -54,6 +54,10 @@ impl Listener for Reporter {
     fn blame(&mut self, service: ServiceId, sentence: &str, whole: Value) {
         self.builder.add_blame(service, sentence, &whole);
         self.narrator.blame(service, sentence);
+    }
+
+    fn hook_output(&mut self, service: ServiceId, kind: &HookKind, line: &str) {
+        self.narrator.hook_output(service, kind, line);
     }
 
     fn take_lines(&mut self) -> Vec<Vec<u8>> {

@@ -1,6 +1,7 @@
 //! From the command line to the exit status.
 
 use std::ffi::OsString;
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -8,11 +9,11 @@ use crate::arguments::{Arguments, Request, RunArguments, Task, variable};
 use crate::config::{Config, LogFormat, LogLevel, ProcessSettings, Surroundings};
 use crate::error::{Error, STATUS_USAGE};
 use crate::linux::clock::{Clock, time_of_day};
-use crate::linux::{Program, block_all_signals, is_written_to_journal, write_plainly};
+use crate::linux::{Program, block_all_signals, interruptible, is_written_to_journal, write_plainly};
 use crate::log::{Collector, Level, LineFormat};
 use crate::report::not_started;
 use crate::reporter::{in_history, write_within};
-use crate::supervise::{Plan, supervise};
+use crate::supervise::{Plan, STATUS_BUG, supervise};
 use crate::supervisor::{Mode, defaults};
 
 /// The whole program: reads the command line of this process, and does what it says.
@@ -23,7 +24,13 @@ pub fn run() -> ExitCode {
     let collector = Collector::new(time_of_day);
     // It can only be set once, and this is the only place.
     let _ = tracing::subscriber::set_global_default(collector.clone());
-    let status = match Arguments::read(std::env::args_os()) {
+    // Nothing runs yet where this could happen; what comes later is caught there, where the children are known.
+    let status = std::panic::catch_unwind(AssertUnwindSafe(|| perform(clock, collector)));
+    ExitCode::from(status.unwrap_or(STATUS_BUG))
+}
+
+fn perform(clock: Clock, collector: Collector) -> u8 {
+    match Arguments::read(std::env::args_os()) {
         Ok(Request::Task(Task::Run(arguments))) => run_services(&arguments, clock, collector),
         Ok(Request::Help(help)) => {
             // Whoever closed the standard output did not want to read it.
@@ -34,8 +41,7 @@ pub fn run() -> ExitCode {
             say_error(&error);
             error.exit_status()
         }
-    };
-    ExitCode::from(status)
+    }
 }
 
 fn run_services(arguments: &RunArguments, clock: Clock, collector: Collector) -> u8 {
@@ -45,7 +51,12 @@ fn run_services(arguments: &RunArguments, clock: Clock, collector: Collector) ->
         // Without a current directory relative paths cannot be resolved, and the root is as good as any.
         directory: std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/")),
     };
-    match Config::from_arguments(arguments, &surroundings) {
+    let config = if may_hang(arguments, &surroundings) {
+        interruptible(|| Config::from_arguments(arguments, &surroundings))
+    } else {
+        Config::from_arguments(arguments, &surroundings)
+    };
+    match config {
         Ok((config, warnings)) => {
             for warning in warnings {
                 tracing::warn!(event = "environment.unknown", "{warning}");
@@ -66,6 +77,22 @@ fn run_services(arguments: &RunArguments, clock: Clock, collector: Collector) ->
             error.exit_status()
         }
     }
+}
+
+/// Whether reading the configuration may take for ever: it comes through a pipe, say.
+fn may_hang(arguments: &RunArguments, surroundings: &Surroundings) -> bool {
+    let path = arguments.options.config.clone().or_else(|| path_in_environment("config", surroundings));
+    path.is_some_and(|path| {
+        std::fs::metadata(surroundings.directory.join(path)).is_ok_and(|metadata| !metadata.is_file())
+    })
+}
+
+/// A path that a variable of ours names.
+fn path_in_environment(option: &str, surroundings: &Surroundings) -> Option<PathBuf> {
+    let name = OsString::from(variable(option));
+    let mut environment = surroundings.environment.iter();
+    let found = environment.find(|(known, value)| *known == name && !value.is_empty());
+    found.map(|(_, value)| PathBuf::from(value))
 }
 
 /// A path that leads to one of curfew's own streams: once a service has it, a report there would be lost, or destroy
@@ -94,6 +121,7 @@ fn plan(config: Config, surroundings: &Surroundings) -> Plan {
         name: config.name,
         settings: config.settings,
         programs,
+        commands: config.commands,
         deadline_source: config.deadline_source.as_str(),
         report: config.report,
         format,
@@ -122,13 +150,7 @@ fn say_error(error: &Error) {
 
 /// A report is also made of a run that never was, if it was said where it goes.
 fn report_error(arguments: &RunArguments, surroundings: &Surroundings, error: &Error) {
-    let of_environment = || {
-        let name = OsString::from(variable("report"));
-        let mut environment = surroundings.environment.iter();
-        environment
-            .find(|(known, value)| *known == name && !value.is_empty())
-            .map(|(_, value)| PathBuf::from(value))
-    };
+    let of_environment = || path_in_environment("report", surroundings);
     let Some(path) = arguments.options.report.clone().or_else(of_environment) else { return };
     let name = arguments.options.name.as_deref().unwrap_or("curfew");
     let errors: Vec<String> = error.to_string().lines().map(str::to_owned).collect();

@@ -1,8 +1,10 @@
 //! One run of curfew, from the settled plan to the exit status.
 
+use std::collections::HashMap;
+use std::ffi::OsString;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
 use crate::linux::clock::{Clock, time_of_day};
@@ -20,6 +22,8 @@ pub struct Plan {
     pub settings: Settings,
     /// What is executed for each service, in the order of the settings.
     pub programs: Vec<Program>,
+    /// What stages may run, by name.
+    pub commands: HashMap<Arc<str>, Vec<OsString>>,
     /// Where the deadline is from, as the report says it.
     pub deadline_source: &'static str,
     /// Where the report goes; absolute.
@@ -31,7 +35,7 @@ pub struct Plan {
 }
 
 /// A bug in curfew: the children were killed first.
-const STATUS_BUG: u8 = 70;
+pub(crate) const STATUS_BUG: u8 = 70;
 /// The system refused what the loop itself needs.
 const STATUS_REFUSED: u8 = 71;
 
@@ -40,11 +44,11 @@ static PANIC: Mutex<Option<String>> = Mutex::new(None);
 
 /// Supervises to the end, and returns the exit status. Signals must be blocked.
 pub fn supervise(plan: Plan, clock: Clock, collector: Collector) -> u8 {
-    let Plan { name, mut settings, programs, deadline_source, report, format, level } = plan;
+    let Plan { name, mut settings, programs, commands, deadline_source, report, format, level } = plan;
     let mode = settings.mode;
     let run = run_name();
-    let commands = programs.iter().map(|program| program.command[0].to_string_lossy().into_owned()).collect();
-    let narrator = Narrator::new(&settings, commands);
+    let executed = programs.iter().map(|program| program.command[0].to_string_lossy().into_owned()).collect();
+    let narrator = Narrator::new(&settings, executed);
     let builder = ReportBuilder::new(&name, &run, &settings, deadline_source, time_of_day());
     let report_time = settings.deadline.map_or(defaults::REPORT_TIME_WITHOUT_DEADLINE, |deadline| {
         defaults::REPORT_RESERVE_MAX.min(deadline.margin / 2)
@@ -54,8 +58,8 @@ pub fn supervise(plan: Plan, clock: Clock, collector: Collector) -> u8 {
     settings.seat = start_up.seat();
     let reporter =
         Reporter { collector, narrator, builder, format, level, report, report_time, now: clock.now() };
-    let mut runtime = match Runtime::new(Supervisor::new(settings), programs, start_up, clock, run, reporter)
-    {
+    let supervisor = Supervisor::new(settings);
+    let mut runtime = match Runtime::new(supervisor, programs, commands, start_up, clock, run, reporter) {
         Ok(runtime) => runtime,
         Err(errno) => {
             write_plainly(format!("curfew: cannot set up the event loop: {}\n", errno.desc()).as_bytes());

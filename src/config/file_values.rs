@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::SyntaxError;
 use super::choice::parse_choice;
@@ -43,6 +44,12 @@ pub(crate) fn choice<T: Copy>(value: &Value, choices: &[(&'static str, T)]) -> O
 
 pub(crate) fn grace(value: &Value) -> Option<GraceSchedule> {
     value.parsed("a grace schedule such as \"TERM 10s, KILL\"", parse_schedule)
+}
+
+/// The commands that a schedule runs, and where it says so.
+pub(crate) fn runs(value: &Value, schedule: Option<&GraceSchedule>) -> Vec<(Place, Arc<str>)> {
+    let names = schedule.into_iter().flat_map(GraceSchedule::runs);
+    names.map(|name| (value.place(), Arc::clone(name))).collect()
 }
 
 pub(crate) fn target(value: &Value) -> Option<Target> {

@@ -5,11 +5,15 @@ use std::time::Duration;
 use super::SyntaxError;
 use super::duration_syntax::{format_duration, parse_duration};
 use super::nearest::proposal;
+use super::service_name::parse_name;
 use super::signal_syntax::parse_signal;
-use crate::supervisor::{GraceSchedule, Signal, Stage, StageSignal, Target, Wait};
+use crate::supervisor::{GraceSchedule, Signal, Stage, StageAction, Target, Wait};
 
 /// The signal that curfew received, in a schedule.
 const RECEIVED: &str = "(signal received)";
+
+/// What comes before the name of a command.
+const RUN: &str = "run:";
 
 /// Who of a service gets a signal.
 pub(crate) const TARGETS: [(&str, Target); 3] =
@@ -19,13 +23,14 @@ pub(crate) const TARGETS: [(&str, Target); 3] =
 ///
 /// ```text
 /// schedule = stage { "," stage }
-/// stage    = signal [ "@" ( "leader" | "group" | "all" ) ] [ wait ]
+/// stage    = signal [ "@" ( "leader" | "group" | "all" ) ] [ wait ] | "run:" name wait
 /// signal   = "TERM" | "SIGTERM" | "15" | "RTMIN+3" | … | "(signal received)"
 /// wait     = a duration such as "10s" or "1m 30s", not zero
 /// ```
 ///
 /// `KILL` takes neither wait nor target, comes last, and is added if missing. Only the last stage before it may go
 /// without a wait: it lasts to the end of the budget, for ever without a deadline. STOP and CONT are refused.
+/// `run:NAME` runs a command that `[run.NAME]` of the file describes, and takes a wait, but no target.
 ///
 /// # Errors
 /// The first mistake, with its place and its cure.
@@ -92,9 +97,12 @@ fn parse_stage(part: Part) -> Result<Option<Stage>, SyntaxError> {
     } else {
         (None, rest.trimmed())
     };
-    let signal =
-        if signal.text() == RECEIVED { StageSignal::Received } else { parse_stage_signal(signal, wait)? };
-    if signal == StageSignal::Fixed(Signal::KILL) {
+    if let Some(name) = signal.text().strip_prefix(RUN) {
+        return parse_run(signal, name, target, wait).map(Some);
+    }
+    let action =
+        if signal.text() == RECEIVED { StageAction::Received } else { parse_stage_signal(signal, wait)? };
+    if action == StageAction::Fixed(Signal::KILL) {
         if let Some(target) = target {
             return Err(target.error("KILL always goes to the leader and all its strays", "write `KILL`"));
         }
@@ -104,10 +112,27 @@ fn parse_stage(part: Part) -> Result<Option<Stage>, SyntaxError> {
         return Ok(None);
     }
     let target = target.map(parse_target).transpose()?;
-    Ok(Some(Stage { signal, target, wait: parse_wait(wait)? }))
+    Ok(Some(Stage { action, target, wait: parse_wait(wait)? }))
 }
 
-fn parse_stage_signal(part: Part, wait: Part) -> Result<StageSignal, SyntaxError> {
+/// `run:NAME 5s`.
+fn parse_run(run: Part, name: &str, target: Option<Part>, wait: Part) -> Result<Stage, SyntaxError> {
+    if let Err(error) = parse_name(name) {
+        return Err(error.shifted(run.start + RUN.len()));
+    }
+    if let Some(target) = target {
+        return Err(target.error("a command takes no target", format!("write `run:{name}`")));
+    }
+    match parse_wait(wait)? {
+        Wait::Open => Err(run.error(
+            format!("`run:{name}` has no wait, and a command alone ends no service"),
+            format!("write `run:{name} 5s`"),
+        )),
+        wait => Ok(Stage { action: StageAction::Run(name.into()), target: None, wait }),
+    }
+}
+
+fn parse_stage_signal(part: Part, wait: Part) -> Result<StageAction, SyntaxError> {
     let text = part.text();
     match parse_signal(text) {
         Ok(Signal::STOP) => {
@@ -117,7 +142,7 @@ fn parse_stage_signal(part: Part, wait: Part) -> Result<StageSignal, SyntaxError
             Err(part
                 .error("CONT ends no process, and follows every signal by itself", "leave this stage out"))
         }
-        Ok(signal) => Ok(StageSignal::Fixed(signal)),
+        Ok(signal) => Ok(StageAction::Fixed(signal)),
         Err(error) => {
             if wait.text().is_empty() && parse_duration(text).is_ok() {
                 return Err(part
@@ -237,9 +262,10 @@ impl fmt::Display for GraceSchedule {
 impl fmt::Display for Stage {
     /// As it stands in a schedule: `INT@group 5s`.
     fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
-        match self.signal {
-            StageSignal::Fixed(signal) => write!(formatter, "{signal}")?,
-            StageSignal::Received => formatter.write_str(RECEIVED)?,
+        match &self.action {
+            StageAction::Fixed(signal) => write!(formatter, "{signal}")?,
+            StageAction::Received => formatter.write_str(RECEIVED)?,
+            StageAction::Run(name) => write!(formatter, "{RUN}{name}")?,
         }
         if let Some((word, _)) = TARGETS.iter().find(|(_, target)| Some(*target) == self.target) {
             write!(formatter, "@{word}")?;
@@ -257,7 +283,7 @@ mod tests {
     use crate::supervisor::defaults;
 
     fn stage(signal: Signal, target: Option<Target>, wait: Wait) -> Stage {
-        Stage { signal: StageSignal::Fixed(signal), target, wait }
+        Stage { action: StageAction::Fixed(signal), target, wait }
     }
 
     fn seconds(seconds: u64) -> Wait {
@@ -314,8 +340,8 @@ mod tests {
     fn every_schedule_is_read_back_as_it_is_printed() {
         let signals: Vec<_> = Signal::all()
             .filter(|signal| ![Signal::KILL, Signal::STOP, Signal::CONT].contains(signal))
-            .map(StageSignal::Fixed)
-            .chain([StageSignal::Received])
+            .map(StageAction::Fixed)
+            .chain([StageAction::Received])
             .collect();
         let targets = [None, Some(Target::Leader), Some(Target::Group), Some(Target::All)];
         let waits =
@@ -324,7 +350,8 @@ mod tests {
         let mut bounded = Vec::new();
         for signal in &signals {
             for target in targets {
-                bounded.extend(waits.iter().map(|wait| Stage { signal: *signal, target, wait: *wait }));
+                let stage = |wait: &Wait| Stage { action: signal.clone(), target, wait: *wait };
+                bounded.extend(waits.iter().map(stage));
             }
         }
         let mut checked = 0;

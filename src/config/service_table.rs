@@ -1,4 +1,5 @@
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::duration_syntax::parse_duration;
@@ -15,6 +16,8 @@ pub(crate) struct ServiceTable {
     pub(crate) command: Option<Vec<String>>,
     pub(crate) after: Vec<(Place, String)>,
     pub(crate) grace: Option<GraceSchedule>,
+    /// The commands that the schedule runs, and where it says so.
+    pub(crate) runs: Vec<(Place, Arc<str>)>,
     pub(crate) drain: Option<Duration>,
     pub(crate) essential: Option<bool>,
     pub(crate) success: Option<SuccessStatuses>,
@@ -41,7 +44,10 @@ pub(crate) const KEYS: &Keys<ServiceTable> = &[
         service.command = file_values::command(value);
     }),
     ("after", |service, value| service.after = file_values::names(value)),
-    ("grace", |service, value| service.grace = file_values::grace(value)),
+    ("grace", |service, value| {
+        service.grace = file_values::grace(value);
+        service.runs = file_values::runs(value, service.grace.as_ref());
+    }),
     ("drain", |service, value| service.drain = value.parsed(DURATION, parse_duration)),
     ("essential", |service, value| service.essential = value.boolean()),
     ("success", |service, value| service.success = file_values::success(value)),

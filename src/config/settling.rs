@@ -2,6 +2,7 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Config;
@@ -14,6 +15,7 @@ use super::environment::Environment;
 use super::nearest::nearest;
 use super::overrides::{Given, Overrides};
 use super::process_settings::ProcessSettings;
+use super::run_table::RunTable;
 use super::service_table::ServiceTable;
 use super::surroundings::Surroundings;
 use super::system_table::SystemTable;
@@ -59,6 +61,7 @@ impl<'a> Settling<'a> {
         let mode = description.mode;
         self.refuse_what_needs_one_command(mode);
         self.apply_schedules(&mut description.system.services);
+        self.refuse_unknown_commands(&description.system);
         let order = self.order(&description);
         let (deadline, deadline_choice, deadline_source) = self.deadline(&description.system);
         let services = self.services(&description);
@@ -87,6 +90,7 @@ impl<'a> Settling<'a> {
             name,
             settings,
             processes,
+            commands: system.commands.into_iter().filter_map(command_of_stages).collect(),
             report: report.map(|report| self.surroundings.directory.join(report)),
             log: self.overrides.log.or(system.log).unwrap_or_default(),
             log_level: self.overrides.log_level.or(system.log_level).unwrap_or_default(),
@@ -136,6 +140,25 @@ impl<'a> Settling<'a> {
                     proposal_of_service(name, services),
                 )),
             }
+        }
+    }
+
+    /// Every `run:NAME` needs its `[run.NAME]`.
+    fn refuse_unknown_commands(&mut self, system: &SystemTable) {
+        let is_known = |name: &str| system.commands.iter().any(|run| run.name == name);
+        let cure = |name: &str| match nearest(name, system.commands.iter().map(|run| run.name.as_str())) {
+            Some(nearest) => format!("did you mean `run:{nearest}`?"),
+            None => format!("describe it: [run.{name}] with a command"),
+        };
+        let of_services = system.services.iter().flat_map(|service| &service.runs);
+        for (place, name) in system.runs.iter().chain(of_services).filter(|(_, name)| !is_known(name)) {
+            self.config_errors.push(place.error(format!("there is no [run.{name}]"), cure(name)));
+        }
+        let given =
+            self.overrides.grace.iter().chain(self.overrides.grace_of.iter().map(|given| &given.value.1));
+        for name in given.flat_map(GraceSchedule::runs).filter(|name| !is_known(name)) {
+            let problem = format!("there is no [run.{name}] in a file");
+            self.usage_errors.push(UsageError::new("--grace", problem, cure(name)));
         }
     }
 
@@ -387,6 +410,11 @@ fn proposal_of_service(name: &str, services: &[ServiceTable]) -> String {
         None if services.len() > MOST_NAMES => "check the name".to_owned(),
         None => format!("the services are {}", names().collect::<Vec<_>>().join(", ")),
     }
+}
+
+/// `None`: its command is wrong, which was told.
+fn command_of_stages(run: RunTable) -> Option<(Arc<str>, Vec<OsString>)> {
+    Some((run.name.into(), run.command?.into_iter().map(OsString::from).collect()))
 }
 
 /// How long a service may take from its drain to its KILL; `None`: as long as it likes, or no time at all.

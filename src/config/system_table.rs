@@ -1,4 +1,5 @@
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::config_error::{ConfigError, Position};
@@ -7,6 +8,7 @@ use super::duration_syntax::parse_duration;
 use super::file_values::{self, DURATION};
 use super::log_format::LogFormat;
 use super::log_level::LogLevel;
+use super::run_table::{self, RunTable};
 use super::service_name::parse_name;
 use super::service_table::{self, ServiceTable};
 use super::signal_syntax::{Mapping, parse_stop_signal, parse_stop_signals};
@@ -31,12 +33,19 @@ pub(crate) struct SystemTable {
     pub(crate) env_file: Vec<(Place, PathBuf)>,
     pub(crate) directory: Option<PathBuf>,
     pub(crate) services: Vec<ServiceTable>,
+    /// The commands that stages can run.
+    pub(crate) commands: Vec<RunTable>,
+    /// Those that the schedule runs, and where it says so.
+    pub(crate) runs: Vec<(Place, Arc<str>)>,
 }
 
 /// Every key at the top level of the file, and how it is read.
 const KEYS: &Keys<SystemTable> = &[
     ("name", |system, value| system.name = value.parsed("a name such as \"myproject\"", parse_name)),
-    ("grace", |system, value| system.grace = file_values::grace(value)),
+    ("grace", |system, value| {
+        system.grace = file_values::grace(value);
+        system.runs = file_values::runs(value, system.grace.as_ref());
+    }),
     ("deadline", |system, value| system.deadline = file_values::deadline(value)),
     ("margin", |system, value| {
         system.margin = value.parsed(DURATION, parse_duration).map(|margin| (value.place(), margin));
@@ -56,6 +65,10 @@ const KEYS: &Keys<SystemTable> = &[
     ("service", |system, value| {
         let entries = value.entries("tables such as [service.api]").unwrap_or_default();
         system.services = entries.iter().map(service).collect();
+    }),
+    ("run", |system, value| {
+        let entries = value.entries("tables such as [run.dump]").unwrap_or_default();
+        system.commands = entries.iter().map(command_of_stages).collect();
     }),
 ];
 
@@ -113,6 +126,16 @@ fn service(value: &Value) -> ServiceTable {
         });
     service.place = is_table.then(|| value.place_of_key());
     service
+}
+
+fn command_of_stages(value: &Value) -> RunTable {
+    let mut run = RunTable { name: value.name().to_owned(), ..RunTable::default() };
+    value.parsed_key(parse_name);
+    let is_table = value.read("a table such as [run.dump]", &mut run, run_table::KEYS, &|_, _| None);
+    if is_table && !run.names_command {
+        value.fail_at_key("there is no command", "add command = [\"gdump\", \"...\"]");
+    }
+    run
 }
 
 /// Reads a file as text, without a byte order mark.

@@ -15,6 +15,8 @@ pub(crate) struct Family {
     pub(crate) inherited: HashSet<Pid>,
     /// Processes of curfew's own, which look at others.
     pub(crate) helpers: HashSet<Pid>,
+    /// Commands that run beside leaders.
+    pub(crate) hooks: HashSet<Pid>,
     /// The services by name, to read the cookie.
     pub(crate) names: HashMap<String, ServiceId>,
     /// Names this run in the environment of its processes.
@@ -35,6 +37,8 @@ pub(crate) struct Found {
 pub(crate) enum Census {
     /// These, and nobody else.
     Complete(Vec<Found>),
+    /// Nobody can be listed, for want of /proc; but somebody is there.
+    Hidden,
     /// These, and perhaps others: somebody ended while we looked, and may have left children, or was missed altogether.
     /// Reap, so that it is known how they ended, and look again.
     Moving {
@@ -76,20 +80,29 @@ impl Family {
                 found.push(Found { process, service });
             }
         }
-        // The kernel has said that there is a child; without /proc we shall never see it.
-        let missed = found.is_empty() && self.only_strays_are_left() && !tree.is_blind();
+        // The kernel has said that there is a child.
+        let missed = found.is_empty() && self.only_strays_are_left();
+        if missed && tree.is_blind() {
+            return Census::Hidden;
+        }
         if missed || !dead.is_empty() { Census::Moving { found, dead } } else { Census::Complete(found) }
     }
 
     /// Whether every child that we have is a stray.
     fn only_strays_are_left(&self) -> bool {
-        self.leaders.is_empty() && self.inherited.is_empty() && self.helpers.is_empty()
+        self.leaders.is_empty()
+            && self.inherited.is_empty()
+            && self.helpers.is_empty()
+            && self.hooks.is_empty()
     }
 
     fn orphans(&self, tree: &FamilyTree, me: i32) -> Vec<Pid> {
         let mut orphans = tree.children(me);
         orphans.retain(|pid| {
-            !self.leaders.contains_key(pid) && !self.inherited.contains(pid) && !self.helpers.contains(pid)
+            !self.leaders.contains_key(pid)
+                && !self.inherited.contains(pid)
+                && !self.helpers.contains(pid)
+                && !self.hooks.contains(pid)
         });
         orphans
     }

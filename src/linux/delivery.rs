@@ -3,6 +3,7 @@ use nix::libc;
 
 use super::pidfd::PidFd;
 use super::proc_file_system::{FamilyTree, Process};
+use super::reap::has_child_in_group;
 use crate::supervisor::{Pid, Signal};
 
 /// Signals a child that only we can reap: until then its pid is its own.
@@ -35,6 +36,20 @@ pub(crate) fn to_process(process: &Process, signal: Signal) -> nix::Result<()> {
     match handle {
         Some(handle) => handle.send(signal),
         None => to_child(process.pid, signal),
+    }
+}
+
+/// Signals processes of our family that cannot be listed, for want of /proc: as PID 1 everybody, else the groups that
+/// leaders made. A leader that was reaped is no proof against another's group, but a child of ours in it is.
+pub(crate) fn to_unlisted(groups: impl Iterator<Item = i32>, signal: Signal) {
+    if std::process::id() == 1 {
+        // SAFETY: kill takes two integers; -1 is everybody in our pid namespace but ourselves.
+        unsafe { libc::kill(-1, signal.number()) };
+        return;
+    }
+    for group in groups.filter(|group| has_child_in_group(*group)) {
+        // SAFETY: as above. ESRCH: they are dead; EPERM: out of our reach, and named at the end.
+        unsafe { libc::kill(-group, signal.number()) };
     }
 }
 

@@ -30,6 +30,17 @@ pub(crate) fn look() -> Children {
     wait(libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL)
 }
 
+/// Whether a child of ours, dead or living, is in this process group: then the group is of our family, whatever became
+/// of the process that made it.
+pub(crate) fn has_child_in_group(group: i32) -> bool {
+    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
+    // SAFETY: all zeros is a valid siginfo_t, and valid for writing.
+    unsafe {
+        let mut information: libc::siginfo_t = std::mem::zeroed();
+        libc::waitid(libc::P_PGID, group.cast_unsigned(), &raw mut information, options) == 0
+    }
+}
+
 fn wait(options: i32) -> Children {
     loop {
         // SAFETY: all zeros is a valid siginfo_t.

@@ -1,13 +1,16 @@
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::ffi::OsString;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::errno::Errno;
 
 use super::census::{Census, Family, Found, RUN_VARIABLE, SERVICE_VARIABLE};
 use super::clock::Clock;
-use super::delivery::{to_child, to_group_of, to_process, to_tree_of};
+use super::delivery::{to_child, to_group_of, to_process, to_tree_of, to_unlisted};
 use super::exec_pipe::{ExecPipe, ExecResult};
+use super::hooks::{EndedHook, Hooks, More};
 use super::inquiries::Inquiries;
 use super::log_output::LogOutput;
 use super::proc_file_system::FamilyTree;
@@ -19,8 +22,8 @@ use super::start_up::StartUp;
 use super::terminal::stop_self;
 use super::wait_set::{Ready, WaitSet};
 use crate::supervisor::{
-    Command, Event, Mode, Notice, Pid, Recipients, ServiceId, Signal, Stray, Supervisor, Target, Timestamp,
-    defaults,
+    Command, Event, HookId, HookKind, Mode, Notice, Pid, Recipients, ServiceId, Signal, Stray, Supervisor,
+    Target, Timestamp, defaults,
 };
 
 /// Hears what is decided, and turns it into lines and a report.
@@ -33,6 +36,8 @@ pub trait Listener {
     fn take_lines(&mut self) -> Vec<Vec<u8>>;
     /// Something was found out about a service that does not stop: in words, and the whole.
     fn blame(&mut self, service: ServiceId, sentence: &str, whole: serde_json::Value);
+    /// A hook of a service says something.
+    fn hook_output(&mut self, service: ServiceId, kind: &HookKind, line: &str);
     /// The run is over: write the report, without taking long. Returns the last lines of the log.
     fn finish(&mut self, status: u8) -> Vec<Vec<u8>>;
 }
@@ -56,6 +61,11 @@ pub struct Runtime<L> {
     /// What the last census found.
     strays: Vec<Found>,
     inquiries: Inquiries,
+    /// What stages may run, by name.
+    commands: HashMap<Arc<str>, Vec<OsString>>,
+    hooks: Hooks,
+    /// The last census came to nothing, for want of /proc.
+    strays_are_hidden: bool,
     /// Processes that we may not signal, each told once.
     refused: HashSet<Pid>,
     census_wanted: bool,
@@ -65,13 +75,15 @@ pub struct Runtime<L> {
 }
 
 impl<L: Listener> Runtime<L> {
-    /// Everything ready to begin; nothing is started yet. `programs` belong to the supervisor's services, in order.
+    /// Everything ready to begin; nothing is started yet. `programs` belong to the supervisor's services, in order;
+    /// `commands` are what stages may run, by name.
     ///
     /// # Errors
     /// No descriptors or no memory for the loop itself.
     pub fn new(
         supervisor: Supervisor,
         programs: Vec<Program>,
+        commands: HashMap<Arc<str>, Vec<OsString>>,
         start_up: StartUp,
         clock: Clock,
         run: String,
@@ -99,6 +111,9 @@ impl<L: Listener> Runtime<L> {
             starting: VecDeque::new(),
             strays: Vec::new(),
             inquiries: Inquiries::default(),
+            commands,
+            hooks: Hooks::default(),
+            strays_are_hidden: false,
             refused: HashSet::new(),
             census_wanted: false,
             work_is_left: false,
@@ -162,7 +177,9 @@ impl<L: Listener> Runtime<L> {
             let tree = FamilyTree::look();
             let mut roots = tree.children(me);
             roots.retain(|pid| !self.family.inherited.contains(pid));
-            if roots.is_empty() && self.family.leaders.is_empty() {
+            if tree.is_blind() {
+                to_unlisted(self.family.sessions.keys().copied(), Signal::KILL);
+            } else if roots.is_empty() && self.family.leaders.is_empty() {
                 return;
             }
             for process in tree.descendants(roots) {
@@ -189,8 +206,11 @@ impl<L: Listener> Runtime<L> {
         self.take_signals();
         self.reap_all();
         for ready in ready {
-            if let Ready::ExecPipe(service) = *ready {
-                self.look_at_exec_pipe(service);
+            match *ready {
+                Ready::ExecPipe(service) => self.look_at_exec_pipe(service),
+                Ready::HookOutput(number) => self.hear_hook(number),
+                // Looked at in any case.
+                Ready::Signals | Ready::LogOutput => {}
             }
         }
         self.handle(Event::TimePassed);
@@ -208,6 +228,14 @@ impl<L: Listener> Runtime<L> {
 
     fn reap_all(&mut self) {
         for _ in 0..DEATHS_AT_ONCE {
+            // What a hook leaves in its group ends with it. Until it is reaped the group's number is its own.
+            if !self.hooks.is_empty()
+                && let Children::Ended(pid, _) = look()
+                && self.hooks.contains(pid)
+            {
+                // ESRCH: it made no group.
+                let _ = to_group_of(pid, Signal::KILL);
+            }
             let (pid, end) = match reap() {
                 Children::None | Children::Living => return,
                 Children::Ended(pid, end) => (pid, end),
@@ -225,6 +253,9 @@ impl<L: Listener> Runtime<L> {
                 self.leaders[service.index()] = None;
                 self.inquiries.drop_helper(service);
                 self.handle(Event::LeaderEnded { service, end });
+            } else if let Some(ended) = self.hooks.ended(pid, end) {
+                self.family.hooks.remove(&pid);
+                self.hook_ended(ended);
             } else if !self.family.inherited.remove(&pid) && !self.family.helpers.remove(&pid) {
                 self.handle(Event::StrayEnded { pid, end });
             }
@@ -282,8 +313,13 @@ impl<L: Listener> Runtime<L> {
             self.take_signals();
             self.reap_all();
             attempts += 1;
+            let mut hidden = false;
             let found = match self.family.census() {
                 Census::Complete(found) => found,
+                Census::Hidden => {
+                    hidden = true;
+                    Vec::new()
+                }
                 // The same dead as before: somebody else traces them, and only that keeps us from reaping them.
                 Census::Moving { found, dead } if !dead.is_empty() && dead == dead_before => found,
                 // Many come and go. Those that were found can be told to stop; their ends bring us back here.
@@ -294,14 +330,14 @@ impl<L: Listener> Runtime<L> {
                     continue;
                 }
             };
-            (self.census_wanted, self.strays) = (false, found);
+            (self.census_wanted, self.strays, self.strays_are_hidden) = (false, found, hidden);
             let strays = self.strays.iter().map(|found| Stray {
                 pid: found.process.pid,
                 service: found.service,
                 name: found.process.name.clone(),
             });
             let strays = strays.collect();
-            self.handle(Event::Census { strays });
+            self.handle(Event::Census { strays, hidden });
         }
         self.work_is_left |= self.census_wanted;
     }
@@ -336,6 +372,13 @@ impl<L: Listener> Runtime<L> {
                     self.listener.blame(service, &blame.sentence(), blame.report_value());
                 }
             }
+            Command::RunHook { hook, service, kind } => self.run_hook(hook, service, kind),
+            Command::EndHook { hook } => {
+                if let Some(hook) = self.hooks.get(hook) {
+                    // What is refused is told when it is left over.
+                    to_tree_of(hook.pid, Signal::KILL);
+                }
+            }
             Command::TakeCensus => self.census_wanted = true,
             Command::Tell(notice) => self.listener.hear(&notice),
             Command::Finish { status } => {
@@ -367,11 +410,55 @@ impl<L: Listener> Runtime<L> {
         }
     }
 
+    fn run_hook(&mut self, hook: HookId, service: ServiceId, kind: HookKind) {
+        let settings = self.supervisor.settings();
+        let HookKind::Stage(name) = &kind;
+        let command = self.commands.get(name).cloned().unwrap_or_default();
+        let program = Program { command, ..self.programs[service.index()].clone() };
+        let leader = self.leader(service).map(|leader| leader.to_string()).unwrap_or_default();
+        let extra = [
+            (RUN_VARIABLE, self.family.run.as_str()),
+            (SERVICE_VARIABLE, settings.name(service)),
+            (PID_VARIABLE, leader.as_str()),
+        ];
+        match self.hooks.start(hook, (service, kind), &program, &extra, &self.start_up.context) {
+            Ok(pid) => {
+                self.family.hooks.insert(pid);
+                self.family.sessions.insert(pid.number(), service);
+                if let Some(running) = self.hooks.get(hook) {
+                    // Unwatched, it is read at its end, and held up by a full pipe until then.
+                    let _ = self.wait_set.add_read(running, Ready::HookOutput(hook.number()));
+                }
+                self.feed(Event::HookForked { hook, pid });
+            }
+            Err(failure) => self.feed(Event::HookEnded { hook, result: Err(failure) }),
+        }
+    }
+
+    fn hear_hook(&mut self, number: u64) {
+        let Some((hook, lines, more)) = self.hooks.read(HookId::from_number(number)) else { return };
+        for line in lines {
+            self.listener.hook_output(hook.service, &hook.kind, &line);
+        }
+        if more == More::Never {
+            self.wait_set.remove(hook);
+        }
+    }
+
+    fn hook_ended(&mut self, ended: EndedHook) {
+        let EndedHook { hook, running, result, lines } = ended;
+        self.wait_set.remove(&running);
+        for line in lines {
+            self.listener.hook_output(running.service, &running.kind, &line);
+        }
+        self.handle(Event::HookEnded { hook, result });
+    }
+
     fn start(&mut self, service: ServiceId) {
         self.close_finished_exec_pipes();
         let name = self.supervisor.settings().name(service).to_owned();
         let extra = [(RUN_VARIABLE, self.family.run.as_str()), (SERVICE_VARIABLE, name.as_str())];
-        match spawn(&self.programs[service.index()], &extra, &self.start_up.context) {
+        match spawn(&self.programs[service.index()], &extra, &self.start_up.context, None) {
             Ok((pid, pipe)) => {
                 self.family.leaders.insert(pid, service);
                 self.family.sessions.insert(pid.number(), service);
@@ -404,10 +491,20 @@ impl<L: Listener> Runtime<L> {
         let refused: Vec<(Pid, Errno)> = match (recipients, leader) {
             (Recipients::Leader(Target::Leader), Some(leader)) => outcome(leader, to_child(leader, signal)),
             (Recipients::Leader(Target::Group), Some(leader)) => outcome(leader, to_group_of(leader, signal)),
-            (Recipients::Leader(Target::All), Some(leader)) => to_tree_of(leader, signal),
+            (Recipients::Leader(Target::All), Some(leader)) => {
+                let mut refused = to_tree_of(leader, signal);
+                // What is under it no more is found by the census that follows its end; until then only KILL may wait.
+                if signal != Signal::KILL {
+                    refused.extend(self.to_orphans_of(service, signal));
+                }
+                refused
+            }
             // It was reaped while the command was on its way.
             (Recipients::Leader(_), None) => Vec::new(),
             (Recipients::Strays, _) => {
+                if self.strays_are_hidden && service == self.supervisor.settings().stray_id() {
+                    to_unlisted(self.family.sessions.keys().copied(), signal);
+                }
                 let mine = self.strays.iter().filter(|found| self.belongs_to(found, service));
                 mine.flat_map(|found| outcome(found.process.pid, to_process(&found.process, signal)))
                     .collect()
@@ -422,6 +519,15 @@ impl<L: Listener> Runtime<L> {
                 self.feed(Event::SignalRefused { service, pid, errno: errno as i32 });
             }
         }
+    }
+
+    /// What came from a service whose leader lives, and is not under it any more.
+    fn to_orphans_of(&self, service: ServiceId, signal: Signal) -> Vec<(Pid, Errno)> {
+        let (Census::Complete(found) | Census::Moving { found, .. }) = self.family.census() else {
+            return Vec::new();
+        };
+        let mine = found.iter().filter(|found| self.belongs_to(found, service));
+        mine.flat_map(|found| outcome(found.process.pid, to_process(&found.process, signal))).collect()
     }
 
     fn resume(&mut self, service: ServiceId) {
@@ -484,6 +590,9 @@ const DEATHS_AT_ONCE: u32 = 512;
 const CENSUS_ATTEMPTS: u32 = 20;
 /// The same, once somebody was found.
 const ATTEMPTS_IN_A_CROWD: u32 = 3;
+
+/// The variable that names the leader to a hook.
+const PID_VARIABLE: &str = "CURFEW_PID";
 
 /// ESRCH is no refusal: it is gone, which is what was wanted.
 fn outcome(pid: Pid, result: nix::Result<()>) -> Vec<(Pid, Errno)> {

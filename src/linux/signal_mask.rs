@@ -6,6 +6,15 @@ pub fn block_all_signals() {
     set(&SigSet::all());
 }
 
+/// Does what may take for ever, while nothing runs yet: a signal has its default action meanwhile, and ends us. (PID 1
+/// has no default actions.)
+pub fn interruptible<T>(work: impl FnOnce() -> T) -> T {
+    unblock_all_signals();
+    let result = work();
+    block_all_signals();
+    result
+}
+
 /// Lets every signal through.
 pub(crate) fn unblock_all_signals() {
     set(&SigSet::empty());

@@ -54,11 +54,14 @@ struct Prepared {
     /// The terminal of which the child takes the foreground.
     foreground_of: Option<RawFd>,
     standard_input: Option<RawFd>,
+    /// Where both output streams lead, if not where curfew's own do.
+    output: Option<RawFd>,
     open_files: Option<libc::rlimit>,
     keep_hup_ignored: bool,
 }
 
-/// Forks, and executes the program in the child. What happens after the fork is told by the pipe.
+/// Forks, and executes the program in the child. What happens after the fork is told by the pipe. `output` is where its
+/// output streams lead, if not where curfew's own do.
 ///
 /// Plain fork, never vfork: an execve(2) that hangs must not hang us.
 ///
@@ -68,9 +71,11 @@ pub(crate) fn spawn(
     program: &Program,
     extra: &[(&str, &str)],
     context: &ChildContext,
+    output: Option<RawFd>,
 ) -> Result<(Pid, ExecPipe), StartFailure> {
     let failure = |step, errno: Errno| StartFailure { step, errno: errno as i32, not_found: false };
-    let prepared = prepare(program, extra, context).ok_or(failure(StartStep::Execute, Errno::EINVAL))?;
+    let prepared =
+        prepare(program, extra, context, output).ok_or(failure(StartStep::Execute, Errno::EINVAL))?;
     let argument_pointers = pointers(&prepared.arguments);
     let environment_pointers = pointers(&prepared.environment);
     let shell_arguments = shell_arguments(&prepared.arguments);
@@ -124,7 +129,12 @@ impl Drop for BlockedSignals {
     }
 }
 
-fn prepare(program: &Program, extra: &[(&str, &str)], context: &ChildContext) -> Option<Prepared> {
+fn prepare(
+    program: &Program,
+    extra: &[(&str, &str)],
+    context: &ChildContext,
+    output: Option<RawFd>,
+) -> Option<Prepared> {
     let own = &program.own_environment;
     let shared =
         program.shared_environment.iter().filter(|(name, _)| !own.iter().any(|(instead, _)| name == instead));
@@ -158,6 +168,7 @@ fn prepare(program: &Program, extra: &[(&str, &str)], context: &ChildContext) ->
         seat: context.terminal.as_ref().map_or(Seat::NoTerminal, Terminal::seat),
         foreground_of: context.terminal.as_ref().and_then(Terminal::to_hand_over),
         standard_input: context.standard_input.as_ref().map(AsRawFd::as_raw_fd),
+        output,
         open_files: context.open_files.map(|(soft, hard)| libc::rlimit { rlim_cur: soft, rlim_max: hard }),
         keep_hup_ignored: context.keep_hup_ignored,
     })
@@ -221,6 +232,11 @@ unsafe fn run_child(
         }
         if let Some(descriptor) = prepared.standard_input
             && libc::dup2(descriptor, 0) < 0
+        {
+            give_up(pipe, StartStep::Streams, false);
+        }
+        if let Some(output) = prepared.output
+            && (libc::dup2(output, 1) < 0 || libc::dup2(output, 2) < 0)
         {
             give_up(pipe, StartStep::Streams, false);
         }

@@ -20,11 +20,14 @@ pub(crate) enum Ready {
     LogOutput,
     /// The exec pipe of a service.
     ExecPipe(ServiceId),
+    /// A hook says something. Its number.
+    HookOutput(u64),
 }
 
 const SIGNALS: u64 = 0;
 const LOG_OUTPUT: u64 = 1;
 const FIRST_EXEC_PIPE: u64 = 16;
+const FIRST_HOOK_OUTPUT: u64 = 1 << 32;
 
 impl Ready {
     fn token(self) -> u64 {
@@ -32,6 +35,7 @@ impl Ready {
             Self::Signals => SIGNALS,
             Self::LogOutput => LOG_OUTPUT,
             Self::ExecPipe(service) => FIRST_EXEC_PIPE + service.index() as u64,
+            Self::HookOutput(hook) => FIRST_HOOK_OUTPUT + hook,
         }
     }
 
@@ -39,6 +43,7 @@ impl Ready {
         match token {
             SIGNALS => Self::Signals,
             LOG_OUTPUT => Self::LogOutput,
+            hook @ FIRST_HOOK_OUTPUT.. => Self::HookOutput(hook - FIRST_HOOK_OUTPUT),
             other => Self::ExecPipe(ServiceId::new((other - FIRST_EXEC_PIPE) as usize)),
         }
     }

@@ -1,6 +1,7 @@
 //! What curfew says: notices become tracing events, events become records, records become lines.
 
 mod collector;
+mod foreground;
 mod narrator;
 mod record;
 

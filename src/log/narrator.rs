@@ -1,10 +1,11 @@
 use std::io;
 use std::time::Duration;
 
+use super::foreground::foreground_cure;
 use super::record::milliseconds;
 use crate::supervisor::{
-    Cause, EndMeaning, Failure, IgnoredBecause, Level, Mode, Notice, Recipients, Sender, ServiceId, Settings,
-    Signal, StartFailure, StartStep, Target, Verdict,
+    Cause, End, EndMeaning, Failure, HookKind, IgnoredBecause, Level, Mode, Notice, Recipients, Sender,
+    ServiceId, Settings, Signal, StartFailure, StartStep, Target, Verdict,
 };
 
 /// Puts notices into words: one tracing event each.
@@ -145,6 +146,22 @@ impl Narrator {
             Notice::StageSent { service, stage, of, signal, recipients, wait } => {
                 self.stage_sent(service, stage + 1, of, signal, recipients, wait);
             }
+            Notice::StageRun { service, stage, of, ref command, wait } => {
+                let limit = wait.map_or_else(String::new, |wait| format!(", up to {}", words(wait)));
+                tracing::info!(
+                    event = "stage.run",
+                    service = self.name(service),
+                    stage = stage + 1,
+                    of,
+                    command = &**command,
+                    wait_ms = wait.map(milliseconds),
+                    "running `run:{command}`, stage {} of {of}{limit}",
+                    stage + 1
+                );
+            }
+            Notice::HookEnded { service, ref kind, result, dismissed } => {
+                self.hook_ended(service, kind, result, dismissed);
+            }
             Notice::StageExpired { service, stage, signal, waited } => tracing::warn!(
                 event = "stage.expired",
                 service = self.name(service),
@@ -160,6 +177,22 @@ impl Narrator {
                 pid = pid.number(),
                 name = name.as_str(),
                 "left a process behind"
+            ),
+            Notice::Daemonised { service, processes } => tracing::error!(
+                event = "service.daemonised",
+                service = self.name(service),
+                processes,
+                "has daemonised: its first process ended at once, and left {processes} behind; {}",
+                foreground_cure(&self.commands[service.index()])
+            ),
+            Notice::StraysHidden => tracing::warn!(
+                event = "stray.hidden",
+                "there are processes left that cannot be listed, since /proc is missing: all of them are signalled; \
+                 mount /proc to have them named"
+            ),
+            Notice::HiddenSurvivors => tracing::error!(
+                event = "survivor.left",
+                "processes that cannot be listed are left behind, since /proc is missing"
             ),
             Notice::StrayEnded { service, pid, end, signal } => tracing::info!(
                 event = "stray.ended",
@@ -207,14 +240,33 @@ impl Narrator {
         tracing::warn!(event = "service.blamed", service = self.name(service), "{sentence}");
     }
 
-    fn service_ended(
+    /// Passes on what a hook says.
+    pub fn hook_output(&self, service: ServiceId, kind: &HookKind, line: &str) {
+        tracing::info!(event = "hook.output", service = self.name(service), hook = %kind, "{kind}: {line}");
+    }
+
+    fn hook_ended(
         &self,
         service: ServiceId,
-        pid: i64,
-        end: crate::supervisor::End,
-        meaning: EndMeaning,
-        after: Duration,
+        kind: &HookKind,
+        result: Result<End, StartFailure>,
+        dismissed: bool,
     ) {
+        let (event, service) = ("hook.ended", self.name(service));
+        match result {
+            Err(StartFailure { errno, step, .. }) => {
+                let error = io::Error::from_raw_os_error(errno);
+                tracing::error!(event, service, hook = %kind, errno, "{kind} could not be started: {step}: {error}");
+            }
+            Ok(_) if dismissed => {
+                tracing::warn!(event, service, hook = %kind, "{kind} was killed: its time was over");
+            }
+            Ok(End::Exited(0)) => tracing::debug!(event, service, hook = %kind, "{kind} is done"),
+            Ok(end) => tracing::warn!(event, service, hook = %kind, end = %end, "{kind} failed with {end}"),
+        }
+    }
+
+    fn service_ended(&self, service: ServiceId, pid: i64, end: End, meaning: EndMeaning, after: Duration) {
         let service = self.name(service);
         let event = "service.ended";
         let (text, ran_ms) = (end.to_string(), milliseconds(after));
@@ -277,6 +329,9 @@ impl Narrator {
             }
             Cause::ServiceFailed { service, failure: Failure::Start(failure) } => {
                 format!("{} {}", self.name(service), self.start_failure(service, failure))
+            }
+            Cause::ServiceFailed { service, failure: Failure::Daemonised } => {
+                format!("{} has daemonised", self.name(service))
             }
             Cause::NothingLeft => "nothing is left to run".into(),
         }

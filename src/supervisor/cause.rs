@@ -35,6 +35,8 @@ pub enum Failure {
     Ended(End),
     /// It could not be started.
     Start(StartFailure),
+    /// It ended with success soon after its start, and left processes behind: curfew cannot tell how they fare.
+    Daemonised,
 }
 
 impl Failure {
@@ -43,6 +45,7 @@ impl Failure {
         match self {
             Self::Ended(end) => Some(end.status()),
             Self::Start(failure) => failure.status(),
+            Self::Daemonised => None,
         }
     }
 }

@@ -1,4 +1,4 @@
-use super::{Notice, Pid, ServiceId, Signal, Target};
+use super::{HookId, HookKind, Notice, Pid, ServiceId, Signal, Target};
 
 /// Everything we may ask the system to do.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,6 +39,22 @@ pub enum Command {
     Blame {
         /// The service.
         service: ServiceId,
+    },
+    /// Run a command beside the service's leader, which lives. Answered by
+    /// [`Event::HookForked`](super::Event::HookForked) and, in any case, by
+    /// [`Event::HookEnded`](super::Event::HookEnded).
+    RunHook {
+        /// This run of it.
+        hook: HookId,
+        /// The service.
+        service: ServiceId,
+        /// What it is for.
+        kind: HookKind,
+    },
+    /// Kill this run of a hook, and all that descends from it.
+    EndHook {
+        /// Which.
+        hook: HookId,
     },
     /// Look for strays. Answered by [`Event::Census`](super::Event::Census).
     TakeCensus,

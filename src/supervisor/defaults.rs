@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{GraceSchedule, Signal, StageSignal};
+use super::{GraceSchedule, Signal, StageAction};
 
 /// The one wait of both default schedules: below the ten seconds of `docker stop`, with room for the margin.
 pub const GRACE_WAIT: Duration = Duration::from_secs(8);
@@ -17,6 +17,9 @@ pub const SECOND_QUIT_AFTER: Duration = Duration::from_secs(1);
 /// How long an unasked death by a stop signal is held back for the stop request that may explain it: a platform that
 /// signals everybody at once may reach a service before it reaches curfew.
 pub const HELD_DEATH: Duration = Duration::from_millis(100);
+
+/// A leader that ends with success this soon after its start, and leaves processes behind, has daemonised.
+pub const DAEMONISES_WITHIN: Duration = Duration::from_secs(5);
 
 /// The most that each level of the stop order keeps for KILL and reaping.
 pub const KILL_RESERVE_MAX: Duration = Duration::from_millis(500);
@@ -68,12 +71,12 @@ pub fn margin(deadline: Duration) -> Duration {
 
 /// `TERM 8s, KILL`: the schedule of a service that has none of its own.
 pub fn grace_for_services() -> GraceSchedule {
-    GraceSchedule::single(StageSignal::Fixed(Signal::TERM), GRACE_WAIT)
+    GraceSchedule::single(StageAction::Fixed(Signal::TERM), GRACE_WAIT)
 }
 
 /// The signal that curfew received, 8 s, KILL: the schedule of one command.
 pub fn grace_for_one_command() -> GraceSchedule {
-    GraceSchedule::single(StageSignal::Received, GRACE_WAIT)
+    GraceSchedule::single(StageAction::Received, GRACE_WAIT)
 }
 
 /// TERM, INT, PWR (LXC, Proxmox) and RTMIN+3 (a container manager that takes us for systemd).

@@ -1,4 +1,4 @@
-use super::{End, Pid, ServiceId, Signal, StartFailure};
+use super::{End, HookId, Pid, ServiceId, Signal, StartFailure};
 
 /// Everything that can happen to us.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,10 +51,26 @@ pub enum Event {
         end: End,
     },
     /// The answer to [`Command::TakeCensus`](super::Command::TakeCensus): every living descendant that is not under
-    /// a living leader.
+    /// a living leader or hook.
     Census {
         /// The strays, each once.
         strays: Vec<Stray>,
+        /// There are others, but they cannot be listed: there is no /proc to look into.
+        hidden: bool,
+    },
+    /// A hook was forked.
+    HookForked {
+        /// Which.
+        hook: HookId,
+        /// Its process.
+        pid: Pid,
+    },
+    /// A hook ended and was reaped, or could not be started.
+    HookEnded {
+        /// Which.
+        hook: HookId,
+        /// How.
+        result: Result<End, StartFailure>,
     },
     /// The system would not let us signal a process.
     SignalRefused {

@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Signal;
@@ -11,25 +12,37 @@ pub struct GraceSchedule {
     stages: Vec<Stage>,
 }
 
-/// One stage of a [`GraceSchedule`]: a signal, and how long the service may take after it.
+/// One stage of a [`GraceSchedule`]: what is done, and how long the service may take after it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stage {
-    /// What is sent.
-    pub signal: StageSignal,
-    /// Who gets it. `None`: the service's own `signal-target`.
+    /// What is done.
+    pub action: StageAction,
+    /// Who gets the signal. `None`: the service's own `signal-target`.
     pub target: Option<Target>,
     /// How long to wait. It ends early when the service is gone.
     pub wait: Wait,
 }
 
-/// What a stage sends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StageSignal {
-    /// This signal.
+/// What a stage does, as it is written down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StageAction {
+    /// Sends this signal.
     Fixed(Signal),
-    /// The signal that asked curfew to stop; TERM if something else was the cause. The default for one command, so
+    /// Sends the signal that asked curfew to stop; TERM if something else was the cause. The default for one command, so
     /// that a wrapper in front of a program does not change what the program gets.
     Received,
+    /// Runs the command of this name: a dump before the kill, say. It has as long as the stage lasts. Only a living
+    /// leader can be told of to it, so strays skip such a stage.
+    Run(Arc<str>),
+}
+
+/// What a stage does in one stop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// A signal is sent.
+    Signal(Signal),
+    /// The command of this name is run.
+    Run(Arc<str>),
 }
 
 /// Who of a service gets a signal.
@@ -72,6 +85,9 @@ pub enum ScheduleError {
     /// Only the last stage before KILL may go without a wait.
     #[error("stage {} has no wait, but another stage follows", .0 + 1)]
     OpenWaitBeforeEnd(usize),
+    /// A command alone ends no service.
+    #[error("stage {} runs a command, but has no wait", .0 + 1)]
+    OpenRun(usize),
     /// STOP and CONT end nothing; KILL comes by itself.
     #[error("stage {} sends a signal that no stage may send", .0 + 1)]
     UselessSignal(usize),
@@ -81,7 +97,7 @@ impl GraceSchedule {
     /// Checks the stages and makes a schedule of them; KILL is added by itself.
     ///
     /// # Errors
-    /// A zero wait, a missing wait before the last stage, or STOP, CONT or KILL as a stage.
+    /// A zero wait, a missing wait of a command or before the last stage, or STOP, CONT or KILL as a stage.
     pub fn new(stages: Vec<Stage>) -> Result<Self, ScheduleError> {
         for (index, stage) in stages.iter().enumerate() {
             match stage.wait {
@@ -89,9 +105,12 @@ impl GraceSchedule {
                 Wait::Open if index + 1 < stages.len() => {
                     return Err(ScheduleError::OpenWaitBeforeEnd(index));
                 }
+                Wait::Open if matches!(stage.action, StageAction::Run(_)) => {
+                    return Err(ScheduleError::OpenRun(index));
+                }
                 Wait::For(_) | Wait::Open => {}
             }
-            if matches!(stage.signal, StageSignal::Fixed(Signal::STOP | Signal::CONT | Signal::KILL)) {
+            if matches!(stage.action, StageAction::Fixed(Signal::STOP | Signal::CONT | Signal::KILL)) {
                 return Err(ScheduleError::UselessSignal(index));
             }
         }
@@ -99,13 +118,26 @@ impl GraceSchedule {
     }
 
     /// A schedule of one signal and one wait, then KILL.
-    pub(crate) fn single(signal: StageSignal, wait: Duration) -> Self {
-        Self { stages: vec![Stage { signal, target: None, wait: Wait::For(wait) }] }
+    pub(crate) fn single(action: StageAction, wait: Duration) -> Self {
+        Self { stages: vec![Stage { action, target: None, wait: Wait::For(wait) }] }
     }
 
     /// The stages before KILL.
     pub fn stages(&self) -> &[Stage] {
         &self.stages
+    }
+
+    /// The names of the commands that it runs.
+    pub fn runs(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.stages.iter().filter_map(|stage| match &stage.action {
+            StageAction::Run(name) => Some(name),
+            StageAction::Fixed(_) | StageAction::Received => None,
+        })
+    }
+
+    /// Whether no stage before this one sends a signal.
+    pub fn is_first_signal(&self, index: usize) -> bool {
+        self.stages.iter().take(index).all(|stage| matches!(stage.action, StageAction::Run(_)))
     }
 
     /// The sum of the waits that are written down.
@@ -124,7 +156,7 @@ mod tests {
     use super::*;
 
     fn stage(signal: Signal, wait: Wait) -> Stage {
-        Stage { signal: StageSignal::Fixed(signal), target: None, wait }
+        Stage { action: StageAction::Fixed(signal), target: None, wait }
     }
 
     #[test]
@@ -145,6 +177,15 @@ mod tests {
         for signal in [Signal::KILL, Signal::STOP, Signal::CONT] {
             assert_eq!(GraceSchedule::new(vec![stage(signal, second)]), Err(ScheduleError::UselessSignal(0)));
         }
+    }
+
+    #[test]
+    fn a_command_needs_a_wait() {
+        let run = |wait| vec![Stage { action: StageAction::Run("dump".into()), target: None, wait }];
+        assert_eq!(GraceSchedule::new(run(Wait::Open)), Err(ScheduleError::OpenRun(0)));
+        let schedule = GraceSchedule::new(run(Wait::For(Duration::from_secs(1)))).unwrap();
+        assert_eq!(schedule.runs().map(|name| &**name).collect::<Vec<_>>(), ["dump"]);
+        assert!(schedule.is_first_signal(1));
     }
 
     #[test]

@@ -1,6 +1,9 @@
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Cause, End, Failure, Pid, Recipients, Scale, Sender, ServiceId, Signal, StartFailure, Verdict};
+use super::{
+    Cause, End, Failure, HookKind, Pid, Recipients, Scale, Sender, ServiceId, Signal, StartFailure, Verdict,
+};
 
 /// What was decided or seen: each becomes one log event with fields, and a line in the report.
 #[derive(Clone, Debug, PartialEq)]
@@ -125,6 +128,30 @@ pub enum Notice {
         /// How long the service may take; `None`: no limit.
         wait: Option<Duration>,
     },
+    /// A stage of a service begins that runs a command.
+    StageRun {
+        /// The service.
+        service: ServiceId,
+        /// The stage, from 0.
+        stage: usize,
+        /// How many stages there are, KILL included.
+        of: usize,
+        /// The name of the command.
+        command: Arc<str>,
+        /// How long the stage lasts; `None`: no limit.
+        wait: Option<Duration>,
+    },
+    /// A command that ran beside a service ended.
+    HookEnded {
+        /// The service.
+        service: ServiceId,
+        /// What it was for.
+        kind: HookKind,
+        /// How it ended, or why it could not be started.
+        result: Result<End, StartFailure>,
+        /// It had to be killed: what it was for was over.
+        dismissed: bool,
+    },
     /// A service's wait ran out.
     StageExpired {
         /// The service.
@@ -145,6 +172,15 @@ pub enum Notice {
         /// Its name.
         name: String,
     },
+    /// A leader ended with success soon after its start, and left processes behind: it has daemonised.
+    Daemonised {
+        /// The service.
+        service: ServiceId,
+        /// How many processes it left.
+        processes: usize,
+    },
+    /// Processes are left that cannot be listed: there is no /proc.
+    StraysHidden,
     /// A stray ended.
     StrayEnded {
         /// The service it came from, or `(stray)`.
@@ -179,6 +215,8 @@ pub enum Notice {
         /// The process.
         pid: Pid,
     },
+    /// Processes that cannot be listed are left at the end.
+    HiddenSurvivors,
     /// Every service is down and no process is left.
     AllStopped {
         /// Since the first cause.

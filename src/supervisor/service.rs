@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::budget::{Path, Share};
-use super::{Outcome, Pid, ServiceSettings, Timestamp};
+use super::{End, Outcome, Pid, ServiceSettings, Timestamp};
 
 /// Where a service is in its life. Why it came to its end is in its [`Outcome`]; what is wanted of it follows from
 /// whether a stop is under way.
@@ -66,6 +66,8 @@ pub(crate) struct Service {
     pub(crate) strays: BTreeSet<Pid>,
     /// Whether its strays were given the schedule for themselves.
     pub(crate) strays_stopping: bool,
+    /// It ended with success soon after its start. What that means depends on whether it left anybody behind.
+    pub(crate) early_end: Option<End>,
     /// Its dependents need not wait for it any more.
     pub(crate) reached: bool,
     /// Before a stop: how many dependencies are not reached. In a stop: how many dependents are not settled.
@@ -93,6 +95,7 @@ impl Service {
             forked: Timestamp::ZERO,
             strays: BTreeSet::new(),
             strays_stopping: false,
+            early_end: None,
             reached: false,
             awaited: dependency_count,
             turn_has_come: false,

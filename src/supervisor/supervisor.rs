@@ -1,4 +1,5 @@
 mod ends;
+mod hooks;
 mod requests;
 mod service_stop;
 mod starting;
@@ -7,11 +8,13 @@ mod system_stop;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use self::hooks::Hook;
 use super::service::{Phase, Service, State};
 use super::stop::Stop;
 use super::timers::{Timer, Timers};
 use super::{
-    Command, Event, Kind, Notice, Outcome, Pid, ServiceId, ServiceSettings, Settings, Signal, Timestamp,
+    Act, Command, Event, HookId, Kind, Notice, Outcome, Pid, ServiceId, ServiceSettings, Settings, Signal,
+    Timestamp,
 };
 
 /// The state machine: events and the time go in, commands come out.
@@ -43,6 +46,12 @@ pub struct Supervisor {
     uncounted: BTreeSet<ServiceId>,
     census_asked: bool,
     strays: BTreeMap<Pid, KnownStray>,
+    /// Without /proc: there are processes that belong to nobody, and cannot be listed.
+    hidden: bool,
+    /// The last signal that they were sent.
+    hidden_signal: Option<Signal>,
+    hooks: BTreeMap<HookId, Hook>,
+    next_hook: HookId,
     /// Services whose turn to stop has come: a list to work off, since a chain of thousands would be too deep to recurse.
     turns: Vec<ServiceId>,
     /// One command: somebody asked for a pause, and not yet for its end.
@@ -85,6 +94,10 @@ impl Supervisor {
             uncounted: BTreeSet::new(),
             census_asked: false,
             strays: BTreeMap::new(),
+            hidden: false,
+            hidden_signal: None,
+            hooks: BTreeMap::new(),
+            next_hook: HookId::FIRST,
             turns: Vec::new(),
             suspending: false,
             stop: None,
@@ -108,7 +121,9 @@ impl Supervisor {
             Event::LeaderEnded { service, end } => self.on_leader_ended(service, end, now),
             Event::LeaderStopped { service } => self.on_leader_stopped(service),
             Event::StrayEnded { pid, end } => self.on_stray_ended(pid, end),
-            Event::Census { strays } => self.on_census(strays, now),
+            Event::Census { strays, hidden } => self.on_census(strays, hidden, now),
+            Event::HookForked { hook, pid } => self.on_hook_forked(hook, pid),
+            Event::HookEnded { hook, result } => self.on_hook_ended(hook, result, now),
             Event::SignalRefused { service, pid, errno } => {
                 self.tell(Notice::SignalRefused { service, pid, errno });
             }
@@ -159,10 +174,13 @@ impl Supervisor {
             (State::Held, Some(end)) => self.conclude_end(id, end, true, now),
             (State::Stopping(Phase::Drain), _) => self.enter_stage(id, 0, now),
             (State::Stopping(Phase::Stage(stage)), _) => {
-                let signal = self.resolve(self.settings_of(id).grace.stages()[stage].signal);
-                self.tell(Notice::StageExpired { service: id, stage, signal, waited });
-                if self.services[id.index()].leader.is_some() {
-                    self.commands.push_back(Command::Blame { service: id });
+                // Only who was asked to end can be blamed for still being there.
+                if let Act::Signal(signal) = self.resolve(&self.settings_of(id).grace.stages()[stage].action)
+                {
+                    self.tell(Notice::StageExpired { service: id, stage, signal, waited });
+                    if self.services[id.index()].leader.is_some() {
+                        self.commands.push_back(Command::Blame { service: id });
+                    }
                 }
                 self.enter_stage(id, stage + 1, now);
             }

@@ -244,5 +244,44 @@ fn a_proc_of_another_pid_namespace_is_not_believed() {
     let finished = curfew.finish();
     finished.assert_status(3);
     assert_eq!(finished.events("stray.found"), Vec::<serde_json::Value>::new(), "strangers are no strays");
+    assert_eq!(finished.events("stray.hidden").len(), 1);
     assert_eq!(finished.report()["survivors"], serde_json::json!([]));
+}
+
+/// A mount namespace in which /proc is not there at all.
+fn without_proc<const COUNT: usize>(curfew: Curfew, unshare: [&str; COUNT]) -> Curfew {
+    let mut words = vec!["unshare", "--mount"];
+    words.extend(unshare);
+    words.extend(["sh", "-c", "umount -l /proc && exec \"$@\"", "sh"]);
+    words.into_iter().fold(curfew, Curfew::wrapped_also_by)
+}
+
+#[test]
+fn pid_one_without_proc_gives_what_is_left_its_grace_and_leaves_nobody() {
+    if !namespaces_work() {
+        return;
+    }
+    let curfew = Curfew::run(["--grace", "TERM 300ms, KILL", "--deadline", "20s"]);
+    let curfew = without_proc(curfew, ["--pid", "--fork", "--kill-child"])
+        .fixture("forks exits daemon session+slow daemon+ignoring group+stopped");
+    let finished = curfew.finish();
+    // The command's own status; the log and the report say what was left.
+    finished.assert_status(0);
+    assert_eq!(finished.verdict(), "killed");
+    assert_eq!(finished.events("stray.hidden").len(), 1);
+    let strays = finished.report()["services"][1]["strays"].as_array().unwrap().clone();
+    assert_eq!(strays.len(), 4, "{finished}");
+    assert_eq!(strays.iter().filter(|stray| stray["end"]["signal"] == "KILL").count(), 1, "{finished}");
+}
+
+#[test]
+fn without_proc_the_groups_of_services_are_signalled() {
+    if !namespaces_work() {
+        return;
+    }
+    let curfew = Curfew::run(["--grace", "TERM 300ms, KILL", "--deadline", "20s"]);
+    let finished = without_proc(curfew, []).fixture("forks exits group group+ignoring").finish();
+    finished.assert_status(0);
+    assert_eq!(finished.verdict(), "killed");
+    assert_eq!(finished.report()["services"][1]["strays"].as_array().unwrap().len(), 2, "{finished}");
 }

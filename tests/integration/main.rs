@@ -39,6 +39,7 @@
 mod budget;
 mod child_setup;
 mod exit_status;
+mod hooks;
 mod inherited;
 mod order;
 mod output;

@@ -173,6 +173,12 @@ impl Curfew {
         self
     }
 
+    /// One more word of that program.
+    pub(crate) fn wrapped_also_by(mut self, word: &str) -> Self {
+        self.wrapper.push(word.into());
+        self
+    }
+
     /// Done in the new process before curfew is executed: only what is safe between fork and exec.
     pub(crate) fn before_exec(
         mut self,

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use curfew::supervisor::{
-    Cause, Command, End, Event, ExitStatusPolicy, Failure, Kind, Level, Mode, Notice, Recipients, Scale,
-    Seat, Sender, ServiceId, Signal, StageSignal, StartFailure, StartStep, Timestamp, Verdict, Wait,
+    Cause, Command, End, Event, ExitStatusPolicy, Failure, HookKind, Kind, Level, Mode, Notice, Recipients,
+    Scale, Seat, Sender, ServiceId, Signal, Stage, StageAction, StartFailure, StartStep, Timestamp, Verdict,
+    Wait,
 };
 
 use super::history::{History, What};
@@ -55,6 +56,7 @@ macro_rules! ensure {
 
 // Figures of the design.
 const HELD_DEATH: Duration = Duration::from_millis(100);
+const DAEMONISES_WITHIN: Duration = Duration::from_secs(5);
 const RESERVE_MAX: Duration = Duration::from_millis(500);
 const KILLED_MAX: Duration = Duration::from_secs(10);
 const REPORT_MAX: Duration = Duration::from_millis(100);
@@ -80,6 +82,14 @@ impl History {
             None => &self.settings.stray_grace,
         };
         grace.stages().iter().map(|stage| stage.wait).collect()
+    }
+
+    /// The first stage from here on that such processes take part in.
+    fn stage_at_or_after(&self, id: ServiceId, from: usize, of_leader: bool) -> usize {
+        let grace = self.settings.services.get(id.index()).map(|settings| &settings.grace);
+        let stages = grace.unwrap_or(&self.settings.stray_grace).stages();
+        let skipped = |stage: &&Stage| !of_leader && matches!(stage.action, StageAction::Run(_));
+        from + stages.iter().skip(from).take_while(skipped).count()
     }
 
     fn budget(&self) -> Option<Duration> {
@@ -124,6 +134,14 @@ impl History {
         self.milestones[id.index()].executed
     }
 
+    /// When its leader was forked.
+    fn forked(&self, id: ServiceId) -> Option<Timestamp> {
+        self.events().find_map(|(_, at, event)| match event {
+            Event::Forked { service, .. } if *service == id => Some(at),
+            _ => None,
+        })
+    }
+
     fn start_failure(&self, id: ServiceId) -> Option<(usize, StartFailure)> {
         self.milestones[id.index()].start_failure
     }
@@ -155,9 +173,10 @@ impl History {
             _ => Signal::TERM,
         };
         let stages =
-            self.settings.services[id.index()].grace.stages().iter().map(|stage| match stage.signal {
-                StageSignal::Fixed(signal) => signal,
-                StageSignal::Received => received,
+            self.settings.services[id.index()].grace.stages().iter().filter_map(|stage| match stage.action {
+                StageAction::Fixed(signal) => Some(signal),
+                StageAction::Received => Some(received),
+                StageAction::Run(_) => None,
             });
         let usual = [Signal::TERM, Signal::INT, Signal::QUIT, Signal::HUP];
         usual.into_iter().chain(self.settings.stop_signals.iter()).chain(stages).collect()
@@ -254,6 +273,7 @@ fn starts(history: &History) -> Complaint {
 fn first_cause_seen(history: &History) -> Option<(usize, Cause)> {
     let settings = &history.settings;
     let mut held: Vec<(Timestamp, ServiceId, End)> = Vec::new();
+    let mut early: BTreeMap<ServiceId, End> = BTreeMap::new();
     let mut ended = BTreeSet::new();
     let failed = |service: ServiceId, failure| Cause::ServiceFailed { service, failure };
     for (index, at, event) in history.events() {
@@ -273,6 +293,11 @@ fn first_cause_seen(history: &History) -> Option<(usize, Cause)> {
                 if let (Some(failure), true) = (start_failure, of.essential) {
                     return Some((index, failed(*service, Failure::Start(failure))));
                 }
+                let is_early = history.forked(*service).is_some_and(|forked| at < forked + DAEMONISES_WITHIN);
+                if start_failure.is_none() && success && of.kind == Kind::Service && is_early {
+                    early.insert(*service, *end);
+                    continue;
+                }
                 if start_failure.is_some() || !of.essential && success {
                     continue;
                 }
@@ -285,6 +310,19 @@ fn first_cause_seen(history: &History) -> Option<(usize, Cause)> {
                     held.push((at, *service, *end));
                 } else if of.essential {
                     return Some((index, failed(*service, Failure::Ended(*end))));
+                }
+            }
+            // What it left behind shows what it meant.
+            Event::Census { strays, .. } => {
+                for (service, end) in std::mem::take(&mut early) {
+                    let left = strays.iter().any(|stray| stray.service == Some(service));
+                    if !settings.services[service.index()].essential {
+                        continue;
+                    }
+                    if left && settings.mode == Mode::ManyServices {
+                        return Some((index, failed(service, Failure::Daemonised)));
+                    }
+                    return Some((index, Cause::ServiceEnded { service, end }));
                 }
             }
             Event::TimePassed => {
@@ -382,10 +420,18 @@ fn whole_grace(history: &History) -> Complaint {
                 ensure!(*wait == full, "{} drains for {wait:?} instead of {full:?}", history.name(*service));
                 drains.insert(*service, (index, at, *wait));
             }
-            Notice::StageSent { service, stage, signal, recipients, wait, .. } => {
+            Notice::StageSent { service, stage, wait, .. }
+            | Notice::StageRun { service, stage, wait, .. } => {
                 let name = history.name(*service);
-                let of_leader = matches!(recipients, Recipients::Leader(_));
-                let is_kill = *signal == Signal::KILL;
+                let (of_leader, is_kill, what) = match notice {
+                    Notice::StageSent { recipients, signal, .. } => {
+                        let of_leader = matches!(recipients, Recipients::Leader(_));
+                        (of_leader, *signal == Signal::KILL, signal.to_string())
+                    }
+                    _ => (true, false, "a command".to_owned()),
+                };
+                // What a leader left behind is told of no command.
+                let next = |from: usize| history.stage_at_or_after(*service, from, of_leader);
                 let wished = hastened == Some(at) || is_kill && history.kill_is_due(index, at);
                 let drained = drains.remove(service);
                 if let Some((_, since, drain)) = drained {
@@ -393,14 +439,14 @@ fn whole_grace(history: &History) -> Complaint {
                 }
                 let before = progress.get(service).copied();
                 // What its leader left behind begins anew.
-                let anew = before.is_none_or(|before| before.of_leader && !of_leader && *stage == 0);
+                let anew = before.is_none_or(|before| before.of_leader && !of_leader && *stage == next(0));
                 let stages = history.stage_waits(*service);
                 match before.filter(|_| !anew) {
-                    None => ensure!(*stage == 0 || wished, "{name} begins with stage {stage}"),
+                    None => ensure!(*stage == next(0) || wished, "{name} begins with stage {stage}"),
                     Some(before) => {
                         ensure!(*stage > before.stage, "{name} goes from stage {} to {stage}", before.stage);
                         ensure!(
-                            wished || *stage == before.stage + 1,
+                            wished || *stage == next(before.stage + 1),
                             "{name} is not given stage {}",
                             before.stage + 1
                         );
@@ -408,11 +454,11 @@ fn whole_grace(history: &History) -> Complaint {
                         match before.needs {
                             Some(needs) => ensure!(
                                 wished || waited >= needs,
-                                "{name}: {signal} after {waited:?}, but the stage lasts {needs:?}"
+                                "{name}: {what} after {waited:?}, but the stage lasts {needs:?}"
                             ),
                             None => ensure!(
                                 wished || history.budget().is_some(),
-                                "{name}: {signal}, though its last stage never ends"
+                                "{name}: {what}, though its last stage never ends"
                             ),
                         }
                     }
@@ -472,8 +518,9 @@ fn asked_before_killed(history: &History) -> Complaint {
         return Ok(());
     }
     for (index, at, service, recipients, signal, hit) in history.signals() {
-        if signal != Signal::KILL || history.kill_is_due(index, at) || history.stage_waits(service).is_empty()
-        {
+        // A schedule may be KILL alone, or with commands before it.
+        let asks = !history.is_first_signal(service, usize::MAX);
+        if signal != Signal::KILL || history.kill_is_due(index, at) || !asks {
             continue;
         }
         for pid in hit {
@@ -759,7 +806,10 @@ fn outcomes(history: &History) -> Outcomes {
         matches!(notice, Notice::StrayEnded { end: None, signal: Some(Signal::KILL), .. })
     });
     outcomes.escalated = history.notices().any(|(_, _, notice)| match notice {
-        Notice::StageSent { stage, signal, .. } => *stage > 0 || *signal == Signal::KILL,
+        Notice::StageSent { service, stage, signal, .. } => {
+            !history.is_first_signal(*service, *stage) || *signal == Signal::KILL
+        }
+        Notice::StageRun { service, stage, .. } => !history.is_first_signal(*service, *stage),
         _ => false,
     });
     outcomes
@@ -793,6 +843,9 @@ fn exit_status(history: &History) -> Complaint {
             let ran = history.ids().any(|id| history.leader_end(id).is_some());
             let without = if ran { 82 } else { 71 };
             return ensure_is(start_failure_status(failure).unwrap_or(without), "it could not be started");
+        }
+        Some(Cause::ServiceFailed { failure: Failure::Daemonised, .. }) => {
+            return ensure_is(82, "it has daemonised");
         }
         Some(Cause::ServiceEnded { end, .. }) if history.settings.mode == Mode::OneCommand => {
             return ensure_is(end.status(), "the one command's own");
@@ -860,7 +913,12 @@ fn accounted_for(history: &History) -> Complaint {
         ensure!(process.ended.is_none(), "{} is named as a survivor, but is dead", Kernel::pid(*index));
     }
     let said = history.notices().any(|(_, _, notice)| matches!(notice, Notice::AllStopped { .. }));
-    ensure!(said == named.is_empty(), "all are said to be stopped: {said}, survivors: {}", named.len());
+    let hidden = history.notices().any(|(_, _, notice)| matches!(notice, Notice::HiddenSurvivors));
+    ensure!(
+        said == (named.is_empty() && !hidden),
+        "all are said to be stopped: {said}, survivors: {}",
+        named.len()
+    );
     for (index, process) in history.processes.iter().enumerate() {
         if process.ended.is_some() {
             continue;
@@ -872,7 +930,7 @@ fn accounted_for(history: &History) -> Complaint {
             is_named |= named.contains(&current);
             ancestor = history.processes[current].parent;
         }
-        ensure!(is_named, "{} is left and was not named", Kernel::pid(index));
+        ensure!(is_named || hidden, "{} is left and was not named", Kernel::pid(index));
     }
     Ok(())
 }
@@ -946,6 +1004,9 @@ fn behaves(history: &History, id: ServiceId, leader: &Process) -> Behaves {
     let stage = history.settings.services[id.index()].grace.stages().first();
     let first_signal = history.milestones[id.index()].first_signal;
     let hears = first_signal.is_some_and(|signal| !behaviour.ignores.contains(signal));
+    if stage.is_some_and(|stage| matches!(stage.action, StageAction::Run(_))) {
+        return Behaves::Otherwise;
+    }
     let first = match stage.map(|stage| stage.wait) {
         Some(Wait::For(wait)) => wait,
         Some(Wait::Open) if history.settings.deadline.is_none() => Duration::MAX,
@@ -1005,6 +1066,18 @@ fn told_truly(history: &History) -> Complaint {
                 );
                 explained = position + 1;
             }
+            Command::Tell(Notice::StageRun { service, command, .. }) => {
+                let run = HookKind::Stage(command.clone());
+                ensure!(
+                    matches!(next, Some(Command::RunHook { service: of, kind, .. }) if of == service && *kind == run),
+                    "{} is said to run {command} at {at}, but does not",
+                    history.name(*service)
+                );
+                explained = position + 1;
+            }
+            Command::RunHook { service, kind, .. } => {
+                ensure!(explained == position, "{} runs {kind} at {at}, unsaid", history.name(*service));
+            }
             Command::Signal { service, recipients, signal } => {
                 let forwarded = matches!(next, Some(Command::Tell(Notice::SignalForwarded { sent, .. })) if sent == signal);
                 // CONT goes with the signal before it; a stray that comes later joins the others.
@@ -1029,7 +1102,8 @@ fn told_truly(history: &History) -> Complaint {
                 ensure!(strays.insert(*pid), "stray {pid} is found twice");
             }
             Command::Tell(Notice::StrayEnded { pid, .. }) => {
-                ensure!(strays.contains(pid), "stray {pid} ended, but was never found");
+                let unlisted = history.notices().any(|(_, _, notice)| *notice == Notice::StraysHidden);
+                ensure!(unlisted || strays.contains(pid), "stray {pid} ended, but was never found");
                 let process = history.process(*pid);
                 ensure!(process.ended.is_some(), "stray {pid} is said to have ended");
             }

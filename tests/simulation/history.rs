@@ -2,8 +2,8 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use curfew::supervisor::{
-    Cause, Command, End, Event, Notice, Pid, Recipients, ServiceId, Settings, Signal, StartFailure, Target,
-    Timestamp,
+    Cause, Command, End, Event, Notice, Pid, Recipients, ServiceId, Settings, Signal, StageAction,
+    StartFailure, Target, Timestamp,
 };
 
 use super::kernel::Kernel;
@@ -110,6 +110,13 @@ impl History {
         self.milestones[id.index()].leader_end
     }
 
+    /// Whether no stage before this one sends a signal.
+    pub(crate) fn is_first_signal(&self, id: ServiceId, stage: usize) -> bool {
+        let grace = self.settings.services.get(id.index()).map(|service| &service.grace);
+        let stages = grace.unwrap_or(&self.settings.stray_grace).stages();
+        stages[..stage.min(stages.len())].iter().all(|stage| matches!(stage.action, StageAction::Run(_)))
+    }
+
     /// Notes what is looked up often.
     pub(crate) fn note_milestones(&mut self) {
         self.milestones = vec![Milestones::default(); self.settings.services.len() + 1];
@@ -124,7 +131,9 @@ impl History {
                 What::Command(Command::Tell(Notice::ServiceEnded { service, end, .. }), _) => {
                     self.milestones[service.index()].ends_told.push((*at, *end));
                 }
-                What::Command(Command::Tell(Notice::StageSent { service, stage: 0, signal, .. }), _) => {
+                What::Command(Command::Tell(Notice::StageSent { service, stage, signal, .. }), _)
+                    if self.is_first_signal(*service, *stage) =>
+                {
                     self.milestones[service.index()].first_signal.get_or_insert(*signal);
                 }
                 What::Event(Event::Executed { service }) => {
@@ -195,6 +204,8 @@ impl History {
             Command::Measure { service } => format!("{} measure", self.settings.name(*service)),
             Command::Look { service } => format!("{} look", self.settings.name(*service)),
             Command::Blame { service } => format!("{} blame", self.settings.name(*service)),
+            Command::RunHook { service, kind, .. } => format!("{} {kind}", self.settings.name(*service)),
+            Command::EndHook { hook } => format!("end hook {}", hook.number()),
             Command::TakeCensus => "census".to_owned(),
             Command::Tell(notice) => format!("tell {notice:?}"),
             Command::Finish { status } => format!("finish {status}"),

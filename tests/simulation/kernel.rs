@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use curfew::supervisor::{
-    End, Mode, Pid, Recipients, ServiceId, Signal, StartFailure, StartStep, Stray, Target, Timestamp,
+    End, HookId, Mode, Pid, Recipients, ServiceId, Signal, StartFailure, StartStep, Stray, Target, Timestamp,
 };
 
 use super::process::{Behaviour, Bond, Fork, How, Process, Reaction, Start, When};
@@ -15,6 +15,7 @@ const FIRST_PID: i32 = 100;
 pub(crate) struct Kernel {
     mode: Mode,
     service_count: usize,
+    blind: bool,
     pub(crate) processes: Vec<Process>,
     living: BTreeSet<usize>,
     happenings: BTreeMap<(Timestamp, u64), Happening>,
@@ -39,10 +40,11 @@ enum Happening {
 }
 
 impl Kernel {
-    pub(crate) fn new(mode: Mode, service_count: usize) -> Self {
+    pub(crate) fn new(mode: Mode, service_count: usize, blind: bool) -> Self {
         Self {
             mode,
             service_count,
+            blind,
             processes: Vec::new(),
             living: BTreeSet::new(),
             happenings: BTreeMap::new(),
@@ -125,6 +127,44 @@ impl Kernel {
         Ok(Self::pid(index))
     }
 
+    /// Forks a hook; it executes its command at once.
+    pub(crate) fn start_hook(
+        &mut self,
+        hook: HookId,
+        service: ServiceId,
+        behaviour: &Behaviour,
+        now: Timestamp,
+    ) -> Result<Pid, StartFailure> {
+        if behaviour.start == Start::ForkRefused {
+            return Err(StartFailure { step: StartStep::Fork, errno: 11, not_found: false });
+        }
+        let index = self.add(behaviour.clone(), service, None);
+        self.processes[index].hook = Some(hook);
+        self.processes[index].executed = true;
+        self.begin_life(index, now);
+        Ok(Self::pid(index))
+    }
+
+    /// KILL to a hook, and to all that descends from it.
+    pub(crate) fn end_hook(&mut self, hook: HookId, now: Timestamp) {
+        let is_hook = |index: &usize| self.processes[*index].hook == Some(hook);
+        let Some(root) = self.living.iter().copied().find(is_hook) else { return };
+        let in_tree = |index: &usize| self.processes[*index].group == root || self.descends(*index, root);
+        let tree: Vec<usize> = self.living.iter().copied().filter(in_tree).collect();
+        for index in tree {
+            self.deliver(index, Signal::KILL, now);
+        }
+    }
+
+    /// KILL to what a hook that ended left in its group.
+    pub(crate) fn end_group(&mut self, leader: usize, now: Timestamp) {
+        let in_group = |index: &usize| self.processes[*index].group == leader;
+        let group: Vec<usize> = self.living.iter().copied().filter(in_group).collect();
+        for index in group {
+            self.deliver(index, Signal::KILL, now);
+        }
+    }
+
     /// The leader that was not reaped yet.
     pub(crate) fn leader(&self, service: ServiceId) -> Option<usize> {
         self.leaders.get(service.index()).copied().flatten()
@@ -144,13 +184,17 @@ impl Kernel {
                 self.living.iter().copied().filter(|index| self.processes[*index].group == leader).collect()
             }
             (Recipients::Leader(Target::All), Some(leader)) => {
-                let in_tree =
-                    |index: &usize| self.processes[*index].group == leader || self.descends(*index, leader);
+                let descends = |index: usize| !self.blind && self.descends(index, leader);
+                let in_tree = |index: &usize| self.processes[*index].group == leader || descends(*index);
                 self.living.iter().copied().filter(in_tree).collect()
             }
             (Recipients::Leader(_), None) => Vec::new(),
             (Recipients::Strays, _) => {
                 let is_stray_service = service.index() == self.service_count;
+                if is_stray_service && self.blind {
+                    // As PID 1: everybody.
+                    self.last_census = self.living.iter().copied().collect();
+                }
                 let mine = |index: &usize| is_stray_service || self.attribution(*index) == Some(service);
                 self.last_census.iter().copied().filter(mine).collect()
             }
@@ -252,7 +296,13 @@ impl Kernel {
     }
 
     /// Every living descendant that is not under a living leader.
-    pub(crate) fn census(&mut self) -> Vec<Stray> {
+    pub(crate) fn census(&mut self) -> (Vec<Stray>, bool) {
+        if self.blind {
+            self.last_census.clear();
+            let others = self.leaders.iter().flatten().count()
+                + self.living.iter().filter(|index| self.processes[**index].hook.is_some()).count();
+            return (Vec::new(), others == 0 && !self.living.is_empty());
+        }
         self.last_census =
             self.living.iter().copied().filter(|index| !self.is_under_a_leader(*index)).collect();
         let stray = |index: &usize| Stray {
@@ -260,7 +310,7 @@ impl Kernel {
             service: self.attribution(*index),
             name: format!("stray-{index}"),
         };
-        self.last_census.iter().map(stray).collect()
+        (self.last_census.iter().map(stray).collect(), false)
     }
 
     /// Whether `index` is, or descends from, `ancestor`.
@@ -279,7 +329,7 @@ impl Kernel {
         let process = &self.processes[index];
         match process.parent {
             Some(parent) => self.is_under_a_leader(parent),
-            None => process.is_leader,
+            None => process.is_leader || process.hook.is_some(),
         }
     }
 
@@ -305,6 +355,7 @@ impl Kernel {
             behaviour,
             service,
             is_leader: false,
+            hook: None,
             is_hidden: false,
             parent,
             children: Vec::new(),

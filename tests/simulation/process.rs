@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use curfew::supervisor::{End, ServiceId, Signal, SignalSet, StartFailure, StartStep, Timestamp};
+use curfew::supervisor::{End, HookId, ServiceId, Signal, SignalSet, StartFailure, StartStep, Timestamp};
 
 /// What a fake process does: data, so that it can be printed, made at random and made smaller.
 #[derive(Clone, Debug, PartialEq)]
@@ -162,6 +162,8 @@ pub(crate) struct Process {
     /// The service that it truly came from.
     pub(crate) service: ServiceId,
     pub(crate) is_leader: bool,
+    /// It is a command that runs beside a leader.
+    pub(crate) hook: Option<HookId>,
     /// Whether it can be told whose it is.
     pub(crate) is_hidden: bool,
     /// The parent's index; `None`: curfew.

@@ -3,6 +3,7 @@
 mod budget;
 mod exit_status;
 mod grace;
+mod hooks;
 mod order;
 mod signals;
 mod starting;

@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use curfew::supervisor::{
-    Deadline, ExitStatusPolicy, GraceSchedule, Kind, Mode, Seat, Sender, ServiceId, ServiceSettings,
-    Settings, Signal, Stage, StageSignal, StopOrder, Target, Wait,
+    Deadline, End, ExitStatusPolicy, GraceSchedule, Kind, Mode, Seat, Sender, ServiceId, ServiceSettings,
+    Settings, Signal, Stage, StageAction, StopOrder, Target, Wait,
 };
 
 use super::broken_core::Fault;
@@ -24,6 +24,8 @@ pub(crate) struct Spec {
     pub(crate) inputs: Vec<(Duration, Input)>,
     /// How late curfew may be scheduled.
     pub(crate) lateness: Duration,
+    /// There is no /proc, and curfew is PID 1.
+    pub(crate) blind: bool,
     /// Deaths of one wake-up are told in any order.
     pub(crate) shuffles: bool,
     /// The core is told surplus things, to which it must not react.
@@ -39,6 +41,8 @@ pub(crate) struct ServiceSpec {
     pub(crate) settings: ServiceSettings,
     pub(crate) after: Vec<usize>,
     pub(crate) behaviour: Behaviour,
+    /// What each command does that runs beside it.
+    pub(crate) hook: Behaviour,
 }
 
 /// What comes from outside.
@@ -65,6 +69,7 @@ pub(crate) fn service(name: &str) -> ServiceSpec {
         settings: ServiceSettings::new(name),
         after: Vec::new(),
         behaviour: Behaviour::obeys(Duration::ZERO),
+        hook: Behaviour::ends(Duration::ZERO, End::Exited(0)),
     }
 }
 
@@ -86,9 +91,12 @@ pub(crate) fn grace(text: &str) -> GraceSchedule {
         let mut words = text.split_whitespace();
         let (signal, target) =
             words.next().map(|word| word.split_once('@').unwrap_or((word, ""))).expect("a signal");
-        let signal = match signal {
-            "*" => StageSignal::Received,
-            name => StageSignal::Fixed(Signal::parse(name).expect("a signal")),
+        let action = match signal {
+            "*" => StageAction::Received,
+            name => match name.strip_prefix("run:") {
+                Some(command) => StageAction::Run(command.into()),
+                None => StageAction::Fixed(Signal::parse(name).expect("a signal")),
+            },
         };
         let target = match target {
             "leader" => Some(Target::Leader),
@@ -96,7 +104,7 @@ pub(crate) fn grace(text: &str) -> GraceSchedule {
             "all" => Some(Target::All),
             _ => None,
         };
-        Stage { signal, target, wait: words.next().map_or(Wait::Open, |text| Wait::For(duration(text))) }
+        Stage { action, target, wait: words.next().map_or(Wait::Open, |text| Wait::For(duration(text))) }
     };
     let stages = text.split(',').map(str::trim).filter(|text| !text.is_empty()).map(stage).collect();
     GraceSchedule::new(stages).expect("a schedule")
@@ -133,6 +141,11 @@ impl ServiceSpec {
         self
     }
 
+    pub(crate) fn hook(mut self, hook: Behaviour) -> Self {
+        self.hook = hook;
+        self
+    }
+
     pub(crate) fn that(mut self, behaviour: Behaviour) -> Self {
         self.behaviour = behaviour;
         self
@@ -152,6 +165,7 @@ impl Spec {
             map: BTreeMap::new(),
             inputs: Vec::new(),
             lateness: Duration::ZERO,
+            blind: false,
             shuffles: false,
             surplus: false,
             seed: 0,
@@ -177,6 +191,11 @@ impl Spec {
 
     pub(crate) fn deadline(mut self, deadline: Duration, margin: Duration) -> Self {
         self.deadline = Some(Deadline { deadline, margin });
+        self
+    }
+
+    pub(crate) fn blind(mut self) -> Self {
+        self.blind = true;
         self
     }
 

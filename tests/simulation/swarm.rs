@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use curfew::supervisor::{
     Cause, Deadline, End, ExitStatusPolicy, GraceSchedule, Kind, Mode, Seat, Sender, Signal, Stage,
-    StageSignal, StartStep, Target, Wait,
+    StageAction, StartStep, Target, Wait,
 };
 
 use super::process::{Behaviour, Bond, Fork, How, Reaction, Start, When};
@@ -141,6 +141,7 @@ fn smaller(spec: &Spec) -> Vec<Spec> {
         }
         add(&|spec| spec.services[index].behaviour = Behaviour::obeys(Duration::ZERO));
         add(&|spec| spec.services[index].settings = service(&format!("s{index}")).settings);
+        add(&|spec| spec.services[index].hook = Behaviour::ends(Duration::ZERO, End::Exited(0)));
         add(&|spec| spec.services[index].after.clear());
         add(&|spec| spec.services[index].behaviour.forks.clear());
         add(&|spec| {
@@ -217,6 +218,7 @@ enum Has {
     Deadline,
     TightDeadline,
     ManyStages,
+    RunStages,
     OpenStages,
     Drains,
     Tasks,
@@ -375,6 +377,7 @@ fn random_service(random: &mut Random, kinds: Kinds, index: usize) -> ServiceSpe
         spec.after = (0..index).filter(|_| random.one_in(2)).collect();
     }
     spec.behaviour = random_behaviour(random, kinds, 3);
+    spec.hook = random_hook(random, kinds);
     if kinds.has(Has::SlowStarts) && random.one_in(2) {
         spec.behaviour.start = Start::Executes(random.up_to(ms(3_000)));
     }
@@ -387,17 +390,42 @@ fn random_service(random: &mut Random, kinds: Kinds, index: usize) -> ServiceSpe
     spec
 }
 
+/// A command that runs beside the leader: most end soon.
+fn random_hook(random: &mut Random, kinds: Kinds) -> Behaviour {
+    let after = random.up_to(ms(3_000));
+    let mut hook = Behaviour::ends(random.pick(&[Duration::ZERO, after]), End::Exited(0));
+    if kinds.has(Has::Stubborn) && random.one_in(2) {
+        hook.unasked = None;
+    }
+    if kinds.has(Has::StartFailures) && random.one_in(3) {
+        hook.start = Start::ForkRefused;
+    }
+    if kinds.has(Has::Strays) && random.one_in(3) {
+        hook.forks.push(random_fork(random, kinds, 1));
+    }
+    hook
+}
+
 fn random_grace(random: &mut Random, kinds: Kinds) -> GraceSchedule {
     let most = if kinds.has(Has::ManyStages) { 3 } else { 1 };
     let count = if random.one_in(10) { 0 } else { random.within(1..=most) };
     let mut stages: Vec<Stage> = (0..count)
         .map(|_| Stage {
-            signal: StageSignal::Fixed(random.pick(&[Signal::TERM, Signal::INT, Signal::QUIT, Signal::USR2])),
+            action: StageAction::Fixed(random.pick(&[Signal::TERM, Signal::INT, Signal::QUIT, Signal::USR2])),
             target: random.pick(&[None, None, Some(Target::Leader), Some(Target::Group), Some(Target::All)]),
             wait: Wait::For(ms(1) + random.up_to(ms(10_000))),
         })
         .collect();
-    if let (true, true, Some(last)) = (kinds.has(Has::OpenStages), random.one_in(3), stages.last_mut()) {
+    if kinds.has(Has::RunStages) {
+        for stage in &mut stages {
+            if random.one_in(3) {
+                (stage.action, stage.target) = (StageAction::Run("dump".into()), None);
+            }
+        }
+    }
+    if let (true, true, Some(last)) = (kinds.has(Has::OpenStages), random.one_in(3), stages.last_mut())
+        && !matches!(last.action, StageAction::Run(_))
+    {
         last.wait = Wait::Open;
     }
     GraceSchedule::new(stages).expect("a schedule")
@@ -405,7 +433,7 @@ fn random_grace(random: &mut Random, kinds: Kinds) -> GraceSchedule {
 
 fn received_grace(random: &mut Random) -> GraceSchedule {
     let wait = Wait::For(ms(1) + random.up_to(ms(10_000)));
-    GraceSchedule::new(vec![Stage { signal: StageSignal::Received, target: None, wait }]).expect("a schedule")
+    GraceSchedule::new(vec![Stage { action: StageAction::Received, target: None, wait }]).expect("a schedule")
 }
 
 fn random_behaviour(random: &mut Random, kinds: Kinds, depth: usize) -> Behaviour {

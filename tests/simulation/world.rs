@@ -52,7 +52,7 @@ impl World {
         inputs.sort_by_key(|(at, _)| *at);
         Self {
             core: Core::new(settings.clone(), spec.fault),
-            kernel: Kernel::new(spec.mode, spec.services.len()),
+            kernel: Kernel::new(spec.mode, spec.services.len(), spec.blind),
             now: Timestamp::ZERO,
             random: Random::new(spec.seed),
             inputs: inputs.into(),
@@ -266,6 +266,13 @@ impl World {
         while !self.kernel.reapable.is_empty() {
             let which = if self.spec.shuffles { self.random.below(self.kernel.reapable.len()) } else { 0 };
             let index = self.kernel.reapable[which];
+            if let Some(hook) = self.kernel.processes[index].hook {
+                self.kernel.end_group(index, self.now);
+                let (_, end) = self.kernel.reap(index);
+                self.handle(Event::HookEnded { hook, result: Ok(end) });
+                self.surplus(Event::HookEnded { hook, result: Ok(end) });
+                continue;
+            }
             match self.kernel.reap(index) {
                 (Some(service), end) => {
                     // How far it came is told before its death.
@@ -306,8 +313,8 @@ impl World {
             self.take_signals();
             self.reap_all();
             self.census_wanted = false;
-            let strays = self.kernel.census();
-            self.handle(Event::Census { strays });
+            let (strays, hidden) = self.kernel.census();
+            self.handle(Event::Census { strays, hidden });
         }
         if self.kernel.has_news() && self.wake_at.is_none() {
             self.wake_at = Some(self.now);
@@ -354,6 +361,14 @@ impl World {
             Command::Resume { service } => {
                 self.kernel.signal(service, Recipients::Leader(Target::Group), Signal::CONT, self.now);
             }
+            Command::RunHook { hook, service, .. } => {
+                let behaviour = self.spec.services[service.index()].hook.clone();
+                match self.kernel.start_hook(hook, service, &behaviour, self.now) {
+                    Ok(pid) => self.feed(Event::HookForked { hook, pid }),
+                    Err(failure) => self.feed(Event::HookEnded { hook, result: Err(failure) }),
+                }
+            }
+            Command::EndHook { hook } => self.kernel.end_hook(hook, self.now),
             Command::TakeCensus => self.census_wanted = true,
             Command::Finish { .. } => self.finished = true,
             // Whoever stopped us continues us before anything else happens.

@@ -3,7 +3,7 @@
 use super::super::service::{Leader, Phase, State};
 use super::super::timers::Timer;
 use super::super::{
-    Cause, End, EndMeaning, Failure, Kind, Mode, Notice, ServiceId, Signal, Timestamp, defaults,
+    Act, Cause, End, EndMeaning, Failure, Kind, Mode, Notice, ServiceId, Signal, Timestamp, defaults,
 };
 use super::Supervisor;
 
@@ -29,9 +29,10 @@ impl Supervisor {
     /// Says what the end of a leader means, and draws the consequences.
     pub(super) fn conclude_end(&mut self, id: ServiceId, end: End, unasked: bool, now: Timestamp) {
         let meaning = self.meaning(id, end, unasked);
+        self.dismiss_hooks(id);
+        self.timers.clear(Timer::Look(id));
         let service = &mut self.services[id.index()];
         let leader = service.leader.take();
-        self.timers.clear(Timer::Look(id));
         match meaning {
             EndMeaning::Killed => {
                 service.outcome.killed = true;
@@ -64,14 +65,24 @@ impl Supervisor {
         self.ask_census();
         match meaning {
             EndMeaning::Failed(failure) => self.failed(id, failure, now),
-            EndMeaning::Unasked if self.settings.services[id.index()].essential => {
-                self.request_stop(Cause::ServiceEnded { service: id, end }, now);
+            EndMeaning::Unasked
+                if leader.is_some_and(|leader| now.since(leader.forked) < defaults::DAEMONISES_WITHIN) =>
+            {
+                self.services[id.index()].early_end = Some(end);
             }
+            EndMeaning::Unasked => self.ended_unasked(id, end, now),
             // One command is the whole system, task or not.
             EndMeaning::TaskDone if unasked && self.settings.mode == Mode::OneCommand => {
                 self.request_stop(Cause::ServiceEnded { service: id, end }, now);
             }
             _ => {}
+        }
+    }
+
+    /// A service ended, unasked, with success.
+    pub(super) fn ended_unasked(&mut self, id: ServiceId, end: End, now: Timestamp) {
+        if self.settings.services[id.index()].essential {
+            self.request_stop(Cause::ServiceEnded { service: id, end }, now);
         }
     }
 
@@ -147,7 +158,7 @@ impl Supervisor {
         };
         let in_schedule = || {
             let stages = self.settings.services[id.index()].grace.stages();
-            stages.iter().any(|stage| self.resolve(stage.signal) == signal)
+            stages.iter().any(|stage| self.resolve(&stage.action) == Act::Signal(signal))
         };
         matches!(signal, Signal::TERM | Signal::INT | Signal::QUIT | Signal::HUP)
             || self.settings.stop_signals.contains(signal)

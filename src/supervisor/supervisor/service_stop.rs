@@ -7,8 +7,8 @@ use super::super::service::{Phase, State};
 use super::super::stop::Stop;
 use super::super::timers::Timer;
 use super::super::{
-    Cause, Command, Level, Notice, Recipients, ServiceId, Signal, StageSignal, Target, Timestamp, Wait,
-    defaults,
+    Act, Cause, Command, HookKind, Level, Notice, Recipients, ServiceId, Signal, StageAction, Target,
+    Timestamp, Wait, defaults,
 };
 use super::Supervisor;
 
@@ -89,13 +89,18 @@ impl Supervisor {
     }
 
     pub(super) fn enter_stage(&mut self, id: ServiceId, index: usize, now: Timestamp) {
+        self.dismiss_hooks(id);
         let settings = self.settings_of(id);
         let Some(stage) = settings.grace.stages().get(index) else {
             return self.kill(id, now);
         };
-        let signal = self.resolve(stage.signal);
+        let act = self.resolve(&stage.action);
+        if matches!(act, Act::Run(_)) && self.services[id.index()].leader.is_none() {
+            return self.enter_stage(id, index + 1, now);
+        }
         let target = stage.target.unwrap_or(settings.signal_target);
         let of = settings.grace.stages().len() + 1;
+        let is_first_signal = settings.grace.is_first_signal(index);
         let written = stage.wait;
         let service = &mut self.services[id.index()];
         let wait = match written {
@@ -104,15 +109,22 @@ impl Supervisor {
         };
         service.state = State::Stopping(Phase::Stage(index));
         service.stage_began = now;
-        service.outcome.escalated |= index > 0;
+        service.outcome.escalated |= !is_first_signal;
         match wait {
             Some(wait) => self.timers.set(Timer::Wait(id), now + wait),
             None => self.timers.clear(Timer::Wait(id)),
         }
-        if let (Some(wait), Some(_)) = (wait, self.services[id.index()].leader) {
+        if let (Some(wait), Some(_), Act::Signal(_)) = (wait, self.services[id.index()].leader, &act) {
             let ahead = defaults::LOOK_AHEAD.min(wait / 4);
             self.timers.set(Timer::Look(id), now + (wait - ahead));
         }
+        let signal = match act {
+            Act::Signal(signal) => signal,
+            Act::Run(command) => {
+                self.tell(Notice::StageRun { service: id, stage: index, of, command: command.clone(), wait });
+                return self.run_hook(id, HookKind::Stage(command));
+            }
+        };
         let recipients = self.recipients(id, target);
         self.tell(Notice::StageSent { service: id, stage: index, of, signal, recipients, wait });
         // For many programs a second signal means haste: what the terminal has sent is not sent again.
@@ -142,6 +154,7 @@ impl Supervisor {
         service.state = State::Stopping(Phase::Killed);
         service.stage_began = now;
         service.outcome.escalated = true;
+        self.dismiss_hooks(id);
         self.timers.clear(Timer::Look(id));
         self.timers.set(Timer::Wait(id), now + reserve);
         let (stage, signal, wait) = (of - 1, Signal::KILL, Some(reserve));
@@ -149,12 +162,13 @@ impl Supervisor {
         self.send(id, recipients, Signal::KILL);
     }
 
-    /// The signal that a stage sends in this stop.
-    pub(super) fn resolve(&self, signal: StageSignal) -> Signal {
-        match (signal, &self.stop) {
-            (StageSignal::Fixed(signal), _) => signal,
-            (StageSignal::Received, Some(stop)) => stop.received,
-            (StageSignal::Received, None) => Signal::TERM,
+    /// What a stage does in this stop.
+    pub(super) fn resolve(&self, action: &StageAction) -> Act {
+        match (action, &self.stop) {
+            (StageAction::Fixed(signal), _) => Act::Signal(*signal),
+            (StageAction::Received, Some(stop)) => Act::Signal(stop.received),
+            (StageAction::Received, None) => Act::Signal(Signal::TERM),
+            (StageAction::Run(command), _) => Act::Run(command.clone()),
         }
     }
 
@@ -181,6 +195,9 @@ impl Supervisor {
                     stray.signal = Some(signal);
                 }
             }
+        }
+        if recipients == Recipients::Strays && id == self.settings.stray_id() {
+            self.hidden_signal = Some(signal);
         }
         if let Some(stop) = &mut self.stop {
             stop.killed_late |= stop.time_is_up && signal == Signal::KILL;

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::service::{Phase, State};
 use super::super::timers::Timer;
-use super::super::{Command, End, Notice, Pid, Recipients, ServiceId, Signal, Stray, Timestamp, defaults};
+use super::super::{
+    Act, Command, End, Failure, Mode, Notice, Pid, Recipients, ServiceId, Signal, Stray, Timestamp, defaults,
+};
 use super::{KnownStray, Supervisor};
 
 impl Supervisor {
@@ -22,6 +24,11 @@ impl Supervisor {
                 stray.signal == Some(Signal::KILL) && end.signal() == Some(Signal::KILL);
             let (service, signal) = (stray.service, stray.signal);
             self.tell(Notice::StrayEnded { service, pid, end: Some(end), signal });
+        } else if self.hidden && self.hidden_signal.is_some() {
+            let (service, signal) = (self.settings.stray_id(), self.hidden_signal);
+            self.services[service.index()].outcome.killed |=
+                signal == Some(Signal::KILL) && end.signal() == Some(Signal::KILL);
+            self.tell(Notice::StrayEnded { service, pid, end: Some(end), signal });
         }
         // Its own children, if any, are ours now.
         if !self.uncounted.is_empty() {
@@ -29,8 +36,12 @@ impl Supervisor {
         }
     }
 
-    pub(super) fn on_census(&mut self, strays: Vec<Stray>, now: Timestamp) {
+    pub(super) fn on_census(&mut self, strays: Vec<Stray>, hidden: bool, now: Timestamp) {
         self.census_asked = false;
+        if hidden && !std::mem::replace(&mut self.hidden, hidden) {
+            self.tell(Notice::StraysHidden);
+        }
+        self.hidden = hidden;
         let stray_id = self.settings.stray_id();
         let mut found: BTreeMap<ServiceId, Vec<Stray>> = BTreeMap::new();
         for stray in strays {
@@ -40,7 +51,8 @@ impl Supervisor {
         }
         // A killed process that took its time may have left what belongs to none, after all of that was gone.
         let of_none = &mut self.services[stray_id.index()];
-        if of_none.turn_has_come && of_none.state == State::Down && found.contains_key(&stray_id) {
+        if of_none.turn_has_come && of_none.state == State::Down && (hidden || found.contains_key(&stray_id))
+        {
             of_none.state = State::Ended;
             self.uncounted.insert(stray_id);
         }
@@ -48,11 +60,16 @@ impl Supervisor {
             let strays = found.remove(&id).unwrap_or_default();
             let new = self.update_strays(id, strays);
             let service = &self.services[id.index()];
-            if service.strays.is_empty() && service.leader.is_none() {
-                self.down(id, now);
-            } else {
+            let is_left = !service.strays.is_empty() || service.leader.is_some() || hidden && id == stray_id;
+            self.conclude_early_end(id, now);
+            if is_left {
                 self.uncounted.insert(id);
                 self.on_strays(id, &new, now);
+            } else if self.has_hooks(id) {
+                // Their ends lead to another census.
+                self.uncounted.insert(id);
+            } else {
+                self.down(id, now);
             }
         }
         self.check_finished(now);
@@ -92,7 +109,8 @@ impl Supervisor {
             }
             // A process that came later joins the stage that the others are in.
             State::Stopping(Phase::Stage(stage)) => {
-                let signal = self.resolve(self.settings_of(id).grace.stages()[stage].signal);
+                let act = self.resolve(&self.settings_of(id).grace.stages()[stage].action);
+                let Act::Signal(signal) = act else { return };
                 for pid in new {
                     let recipients = Recipients::Stray(*pid);
                     self.send(id, recipients, signal);
@@ -112,6 +130,21 @@ impl Supervisor {
             State::Waiting | State::Starting | State::Up | State::Down => {
                 debug_assert!(false, "{id:?} is counted in state {:?}", service.state);
             }
+        }
+    }
+
+    /// Whether its leader did its work, or went into the background, shows in what it left behind.
+    fn conclude_early_end(&mut self, id: ServiceId, now: Timestamp) {
+        let service = &mut self.services[id.index()];
+        let (Some(end), processes) = (service.early_end.take(), service.strays.len()) else { return };
+        if processes == 0 {
+            return self.ended_unasked(id, end, now);
+        }
+        self.tell(Notice::Daemonised { service: id, processes });
+        match self.settings.mode {
+            Mode::ManyServices => self.failed(id, Failure::Daemonised, now),
+            // Its own status, always: a wrapper does not judge.
+            Mode::OneCommand => self.ended_unasked(id, end, now),
         }
     }
 

@@ -185,6 +185,7 @@ impl Supervisor {
             self.timers.set(Timer::BudgetEnd, now + sweep);
         } else {
             self.name_survivors();
+            self.name_hidden_survivors();
             self.finish(now);
         }
     }
@@ -192,13 +193,23 @@ impl Supervisor {
     /// Names whoever is left.
     pub(super) fn name_survivors(&mut self) {
         for index in 0..self.services.len() {
-            let service = &mut self.services[index];
+            let service = &self.services[index];
             let leader = service.leader.iter().map(|leader| leader.pid);
-            let pids: Vec<Pid> = leader.chain(service.strays.iter().copied()).collect();
-            service.outcome.survived = !pids.is_empty();
+            let mut pids: Vec<Pid> = leader.chain(service.strays.iter().copied()).collect();
+            pids.extend(self.hook_pids(ServiceId::new(index)));
+            self.services[index].outcome.survived = !pids.is_empty();
             for pid in pids {
                 self.tell(Notice::Survivor { service: ServiceId::new(index), pid });
             }
+        }
+    }
+
+    /// Without /proc nobody knows who they are.
+    fn name_hidden_survivors(&mut self) {
+        if self.hidden {
+            let id = self.settings.stray_id();
+            self.services[id.index()].outcome.survived = true;
+            self.tell(Notice::HiddenSurvivors);
         }
     }
 

@@ -228,7 +228,7 @@ fn haste_between_a_leaders_death_and_the_census_does_not_skip_what_its_strays_ne
     core.handle(Event::SignalReceived { signal: Signal::INT, sender: Sender::Terminal }, at(1000));
     while core.next_command().is_some() {}
     let strays = vec![Stray { pid: stray, service: Some(api), name: "worker".to_owned() }];
-    core.handle(Event::Census { strays }, at(1000));
+    core.handle(Event::Census { strays, hidden: false }, at(1000));
     let sent: Vec<Signal> = std::iter::from_fn(|| core.next_command())
         .filter_map(|command| match command {
             Command::Signal { signal, .. } => Some(signal),

@@ -15,7 +15,7 @@ fn surplus_events() -> Vec<Event> {
         Event::Executed { service },
         Event::LeaderEnded { service, end },
         Event::StrayEnded { pid: Pid::new(77).unwrap(), end },
-        Event::Census { strays: Vec::new() },
+        Event::Census { strays: Vec::new(), hidden: false },
         Event::LeaderStopped { service },
         Event::TimePassed,
     ]
@@ -36,7 +36,7 @@ fn after_the_end_nothing_is_armed_and_nothing_happens() {
     core.handle(Event::SignalReceived { signal: Signal::TERM, sender: SOMEBODY }, at(0));
     while let Some(deadline) = core.next_deadline() {
         core.handle(Event::TimePassed, deadline);
-        core.handle(Event::Census { strays: Vec::new() }, deadline);
+        core.handle(Event::Census { strays: Vec::new(), hidden: false }, deadline);
     }
     let commands: Vec<Command> = std::iter::from_fn(|| core.next_command()).collect();
     assert_eq!(commands.last(), Some(&Command::Finish { status: 81 }));
