@@ -10,11 +10,13 @@ mod env_file;
 mod environment;
 mod file_values;
 mod grace_syntax;
+mod hook_table;
 mod log_format;
 mod log_level;
 mod nearest;
 mod overrides;
 mod process_settings;
+mod restart_table;
 mod run_table;
 mod service_name;
 mod service_table;
@@ -42,7 +44,7 @@ pub use duration_syntax::{LONGEST_DURATION, parse_duration, parse_positive_durat
 pub use grace_syntax::parse_schedule;
 pub use log_format::LogFormat;
 pub use log_level::LogLevel;
-pub use process_settings::ProcessSettings;
+pub use process_settings::{HookCommands, ProcessSettings};
 pub use service_name::parse_name;
 pub use signal_syntax::parse_signal;
 pub use surroundings::Surroundings;
@@ -70,6 +72,8 @@ pub struct Config {
     pub processes: Vec<ProcessSettings>,
     /// What stages may run, by name: `[run.NAME]`.
     pub commands: HashMap<Arc<str>, Vec<OsString>>,
+    /// The last command of all, when every service is down.
+    pub cleanup: Option<ProcessSettings>,
     /// Where the report goes; absolute. A path that ends in `/` is a directory. Default: no report.
     pub report: Option<PathBuf>,
     /// How the log is written.

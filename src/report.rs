@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use serde_json::{Map, Value, json};
 
-use crate::log::{Record, milliseconds};
+use crate::log::{Record, failure_name, milliseconds};
 use crate::supervisor::{
     Act, Cause, End, EndMeaning, Failure, Kind, Notice, Pid, Recipients, Scale, Sender, ServiceId, Settings,
     Signal, StartFailure, Target, Timestamp, Verdict,
@@ -51,6 +51,8 @@ struct Entry {
     survivors: Vec<Pid>,
     /// The commands that ran beside it.
     hooks: Vec<Value>,
+    /// How often it was started again.
+    restarts: u32,
     /// Why it did not stop: what was found each time a wait ran out.
     blame: Vec<Value>,
 }
@@ -80,11 +82,12 @@ impl ReportBuilder {
         deadline_source: &str,
         started: SystemTime,
     ) -> Self {
-        let services = (0..=settings.services.len()).map(ServiceId::new).map(|id| {
+        let services = (0..=settings.services.len() + 1).map(ServiceId::new).map(|id| {
             let kind = match settings.services.get(id.index()).map(|service| service.kind) {
                 Some(Kind::Service) => "service",
                 Some(Kind::Task) => "task",
-                None => "strays",
+                None if id == settings.stray_id() => "strays",
+                None => "cleanup",
             };
             Entry::new(settings.name(id), kind)
         });
@@ -118,6 +121,10 @@ impl ReportBuilder {
         match *notice {
             Notice::ServiceStarted { service, pid } => {
                 let entry = &mut self.services[service.index()];
+                // What is told is its last life.
+                if entry.pid.is_some() {
+                    *entry = Entry { restarts: entry.restarts + 1, ..Entry::new(&entry.name, entry.kind) };
+                }
                 entry.pid = Some(pid);
                 entry.started = Some(now);
             }
@@ -194,6 +201,19 @@ impl ReportBuilder {
             }
             Notice::HiddenSurvivors => self.hidden_survivors = true,
             Notice::EndHeld { .. }
+            | Notice::StepStarted { .. }
+            | Notice::PreStopBegun { .. }
+            | Notice::SystemReady { .. }
+            | Notice::ProbeFailed { .. }
+            | Notice::ProbeRecovered { .. }
+            | Notice::ServiceFailing { .. }
+            | Notice::RestartPlanned { .. }
+            | Notice::RestartLimit { .. }
+            | Notice::StatusSaid { .. }
+            | Notice::Reloading { .. }
+            | Notice::StopsByItself { .. }
+            | Notice::WaitExtended { .. }
+            | Notice::Asked { .. }
             | Notice::Daemonised { .. }
             | Notice::StraysHidden
             | Notice::DependencyFailed { .. }
@@ -231,11 +251,10 @@ impl ReportBuilder {
             (Some((since, _)), Some((at, ..))) => Some(milliseconds(at.since(*since))),
             _ => None,
         };
-        let (strays, services) = self.services.split_last().expect("the pseudo-service is always there");
+        let (services, pseudo) = self.services.split_at(self.services.len() - 2);
         let mut services: Vec<Value> = services.iter().map(Entry::value).collect();
-        if !strays.strays.is_empty() {
-            services.push(strays.value());
-        }
+        let something = |entry: &&Entry| !entry.strays.is_empty() || !entry.hooks.is_empty();
+        services.extend(pseudo.iter().filter(something).map(Entry::value));
         let mut survivors: Vec<Value> = self
             .services
             .iter()
@@ -244,7 +263,7 @@ impl ReportBuilder {
             })
             .collect();
         if self.hidden_survivors {
-            survivors.push(json!({"service": strays.name, "pid": null}));
+            survivors.push(json!({"service": pseudo[0].name, "pid": null}));
         }
         json!({
             "schema": SCHEMA,
@@ -275,6 +294,7 @@ impl ReportBuilder {
             Cause::Signal { .. } => "signal",
             Cause::ServiceEnded { .. } => "service-ended",
             Cause::ServiceFailed { .. } => "service-failed",
+            Cause::Request { .. } => "request",
             Cause::NothingLeft => "nothing-left",
         };
         value.insert("kind".into(), kind.into());
@@ -282,15 +302,10 @@ impl ReportBuilder {
         match cause {
             Cause::Signal { signal, sender } => {
                 value.insert("signal".into(), signal.to_string().into());
-                match sender {
-                    Sender::Process { pid, uid } => {
-                        value.insert("sender".into(), json!({"pid": pid, "uid": uid}));
-                    }
-                    Sender::Terminal => {
-                        value.insert("sender".into(), "terminal".into());
-                    }
-                    Sender::Unknown => {}
-                }
+                value.extend(sender_value(sender).map(|sender| ("sender".into(), sender)));
+            }
+            Cause::Request { sender } => {
+                value.extend(sender_value(sender).map(|sender| ("sender".into(), sender)));
             }
             Cause::ServiceEnded { service, end }
             | Cause::ServiceFailed { service, failure: Failure::Ended(end) } => {
@@ -301,13 +316,24 @@ impl ReportBuilder {
                 value.insert("service".into(), self.services[service.index()].name.clone().into());
                 value.insert("start_failure".into(), start_failure_value(failure));
             }
-            Cause::ServiceFailed { service, failure: Failure::Daemonised } => {
+            Cause::ServiceFailed { service, failure } => {
                 value.insert("service".into(), self.services[service.index()].name.clone().into());
-                value.insert("daemonised".into(), true.into());
+                value.insert("failure".into(), failure_name(failure).into());
+                if let Failure::PreStart(end) = failure {
+                    value.insert("end".into(), end_value(Some(end)));
+                }
             }
             Cause::NothingLeft => {}
         }
         Value::Object(value)
+    }
+}
+
+fn sender_value(sender: Sender) -> Option<Value> {
+    match sender {
+        Sender::Process { pid, uid } => Some(json!({"pid": pid, "uid": uid})),
+        Sender::Terminal => Some("terminal".into()),
+        Sender::Unknown => None,
     }
 }
 
@@ -354,6 +380,7 @@ impl Entry {
             strays: BTreeMap::new(),
             survivors: Vec::new(),
             hooks: Vec::new(),
+            restarts: 0,
             blame: Vec::new(),
         }
     }
@@ -366,6 +393,7 @@ impl Entry {
             "name": self.name,
             "kind": self.kind,
             "pid": self.pid.map(Pid::number),
+            "restarts": self.restarts,
             "started_at_ms": at(self.started),
             "ready_at_ms": at(self.ready),
             "stopping_at_ms": at(self.stopping),

@@ -6,10 +6,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::arguments::{Arguments, Request, RunArguments, Task, variable};
-use crate::config::{Config, LogFormat, LogLevel, ProcessSettings, Surroundings};
+use crate::config::{Config, HookCommands, LogFormat, LogLevel, ProcessSettings, Surroundings};
 use crate::error::{Error, STATUS_USAGE};
 use crate::linux::clock::{Clock, time_of_day};
-use crate::linux::{Program, block_all_signals, interruptible, is_written_to_journal, write_plainly};
+use crate::linux::{
+    Program, Programs, ServicePrograms, block_all_signals, interruptible, is_written_to_journal,
+    write_plainly,
+};
 use crate::log::{Collector, Level, LineFormat};
 use crate::report::not_started;
 use crate::reporter::{in_history, write_within};
@@ -106,7 +109,9 @@ fn is_own_stream(path: &Path) -> bool {
 
 fn plan(config: Config, surroundings: &Surroundings) -> Plan {
     let mode = config.settings.mode;
-    let programs = config.processes.into_iter().map(|process| program(process, mode, surroundings)).collect();
+    let services =
+        config.processes.into_iter().map(|process| programs(process, mode, surroundings)).collect();
+    let cleanup = config.cleanup.map(|process| program(process, mode, surroundings));
     let format = match config.log {
         LogFormat::Auto | LogFormat::Human => LineFormat::Human { time: !is_written_to_journal() },
         LogFormat::Json => LineFormat::Json,
@@ -120,13 +125,18 @@ fn plan(config: Config, surroundings: &Surroundings) -> Plan {
     Plan {
         name: config.name,
         settings: config.settings,
-        programs,
-        commands: config.commands,
+        programs: Programs { services, commands: config.commands, cleanup },
         deadline_source: config.deadline_source.as_str(),
         report: config.report,
         format,
         level,
     }
+}
+
+fn programs(mut process: ProcessSettings, mode: Mode, surroundings: &Surroundings) -> ServicePrograms {
+    let hooks = std::mem::take(&mut process.hooks);
+    let HookCommands { pre_start, pre_stop, post_stop } = hooks;
+    ServicePrograms { main: program(process, mode, surroundings), pre_start, pre_stop, post_stop }
 }
 
 fn program(process: ProcessSettings, mode: Mode, surroundings: &Surroundings) -> Program {

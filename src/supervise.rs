@@ -1,14 +1,12 @@
 //! One run of curfew, from the settled plan to the exit status.
 
-use std::collections::HashMap;
-use std::ffi::OsString;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
 use crate::linux::clock::{Clock, time_of_day};
-use crate::linux::{Program, Runtime, StartUp, write_plainly};
+use crate::linux::{Programs, Runtime, StartUp, write_plainly};
 use crate::log::{Collector, Level, LineFormat, Narrator};
 use crate::report::ReportBuilder;
 use crate::reporter::Reporter;
@@ -20,10 +18,8 @@ pub struct Plan {
     pub name: String,
     /// What the supervisor decides by.
     pub settings: Settings,
-    /// What is executed for each service, in the order of the settings.
-    pub programs: Vec<Program>,
-    /// What stages may run, by name.
-    pub commands: HashMap<Arc<str>, Vec<OsString>>,
+    /// What is executed.
+    pub programs: Programs,
     /// Where the deadline is from, as the report says it.
     pub deadline_source: &'static str,
     /// Where the report goes; absolute.
@@ -44,10 +40,14 @@ static PANIC: Mutex<Option<String>> = Mutex::new(None);
 
 /// Supervises to the end, and returns the exit status. Signals must be blocked.
 pub fn supervise(plan: Plan, clock: Clock, collector: Collector) -> u8 {
-    let Plan { name, mut settings, programs, commands, deadline_source, report, format, level } = plan;
+    let Plan { name, mut settings, programs, deadline_source, report, format, level } = plan;
     let mode = settings.mode;
     let run = run_name();
-    let executed = programs.iter().map(|program| program.command[0].to_string_lossy().into_owned()).collect();
+    let executed = programs
+        .services
+        .iter()
+        .map(|service| service.main.command[0].to_string_lossy().into_owned())
+        .collect();
     let narrator = Narrator::new(&settings, executed);
     let builder = ReportBuilder::new(&name, &run, &settings, deadline_source, time_of_day());
     let report_time = settings.deadline.map_or(defaults::REPORT_TIME_WITHOUT_DEADLINE, |deadline| {
@@ -59,7 +59,7 @@ pub fn supervise(plan: Plan, clock: Clock, collector: Collector) -> u8 {
     let reporter =
         Reporter { collector, narrator, builder, format, level, report, report_time, now: clock.now() };
     let supervisor = Supervisor::new(settings);
-    let mut runtime = match Runtime::new(supervisor, programs, commands, start_up, clock, run, reporter) {
+    let mut runtime = match Runtime::new(supervisor, programs, start_up, clock, run, reporter) {
         Ok(runtime) => runtime,
         Err(errno) => {
             write_plainly(format!("curfew: cannot set up the event loop: {}\n", errno.desc()).as_bytes());

@@ -46,6 +46,19 @@ pub(crate) fn grace(value: &Value) -> Option<GraceSchedule> {
     value.parsed("a grace schedule such as \"TERM 10s, KILL\"", parse_schedule)
 }
 
+/// A number that counts something, from 0.
+pub(crate) fn count(value: &Value) -> Option<u32> {
+    let Some(text) = value.integer() else {
+        value.wrong_type("a number");
+        return None;
+    };
+    let count = text.parse().ok();
+    if count.is_none() {
+        value.fail(format!("`{text}` is no count"), format!("write a number from 0 to {}", u32::MAX));
+    }
+    count
+}
+
 /// The commands that a schedule runs, and where it says so.
 pub(crate) fn runs(value: &Value, schedule: Option<&GraceSchedule>) -> Vec<(Place, Arc<str>)> {
     let names = schedule.into_iter().flat_map(GraceSchedule::runs);

@@ -20,6 +20,19 @@ pub struct ProcessSettings {
     ///
     /// Source: prctl(2), `PR_SET_PDEATHSIG`.
     pub parent_death: Option<Signal>,
+    /// What runs before its start, before its stop and after its end.
+    pub hooks: HookCommands,
+}
+
+/// The commands around a service's own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HookCommands {
+    /// Before its start.
+    pub pre_start: Option<Vec<OsString>>,
+    /// Before its stop.
+    pub pre_stop: Option<Vec<OsString>>,
+    /// After its end.
+    pub post_stop: Option<Vec<OsString>>,
 }
 
 #[cfg(test)]

@@ -2,11 +2,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::duration_syntax::parse_duration;
+use super::duration_syntax::{parse_duration, parse_positive_duration};
 use super::file_values::{self, DURATION};
+use super::hook_table::{HookTable, hook};
+use super::restart_table::restart;
 use super::signal_syntax::{parse_forward, parse_forwarded};
 use super::toml_document::{Keys, Place};
-use crate::supervisor::{GraceSchedule, Kind, Signal, SignalSet, SuccessStatuses, Target};
+use crate::supervisor::{GraceSchedule, Kind, Restart, Signal, SignalSet, SuccessStatuses, Target};
 
 /// A service as it was described: what was not said is `None` or empty.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +20,13 @@ pub(crate) struct ServiceTable {
     pub(crate) grace: Option<GraceSchedule>,
     /// The commands that the schedule runs, and where it says so.
     pub(crate) runs: Vec<(Place, Arc<str>)>,
+    pub(crate) restart: Option<Restart>,
+    pub(crate) retries: Option<(Place, u32)>,
+    pub(crate) timeout: Option<(Place, Duration)>,
+    pub(crate) watchdog: Option<Duration>,
+    pub(crate) pre_start: Option<HookTable>,
+    pub(crate) pre_stop: Option<HookTable>,
+    pub(crate) post_stop: Option<HookTable>,
     pub(crate) drain: Option<Duration>,
     pub(crate) essential: Option<bool>,
     pub(crate) success: Option<SuccessStatuses>,
@@ -48,6 +57,18 @@ pub(crate) const KEYS: &Keys<ServiceTable> = &[
         service.grace = file_values::grace(value);
         service.runs = file_values::runs(value, service.grace.as_ref());
     }),
+    ("restart", |service, value| service.restart = restart(value)),
+    ("retries", |service, value| {
+        service.retries = file_values::count(value).map(|count| (value.place_of_key(), count));
+    }),
+    ("timeout", |service, value| {
+        let timeout = value.parsed(DURATION, parse_positive_duration);
+        service.timeout = timeout.map(|timeout| (value.place_of_key(), timeout));
+    }),
+    ("watchdog", |service, value| service.watchdog = value.parsed(DURATION, parse_positive_duration)),
+    ("pre-start", |service, value| service.pre_start = hook(value)),
+    ("pre-stop", |service, value| service.pre_stop = hook(value)),
+    ("post-stop", |service, value| service.post_stop = hook(value)),
     ("drain", |service, value| service.drain = value.parsed(DURATION, parse_duration)),
     ("essential", |service, value| service.essential = value.boolean()),
     ("success", |service, value| service.success = file_values::success(value)),

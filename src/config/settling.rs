@@ -12,9 +12,10 @@ use super::description::Description;
 use super::duration_syntax::format_duration;
 use super::env_file::EnvFiles;
 use super::environment::Environment;
+use super::hook_table::HookTable;
 use super::nearest::nearest;
 use super::overrides::{Given, Overrides};
-use super::process_settings::ProcessSettings;
+use super::process_settings::{HookCommands, ProcessSettings};
 use super::run_table::RunTable;
 use super::service_table::ServiceTable;
 use super::surroundings::Surroundings;
@@ -24,8 +25,8 @@ use super::usage_error::UsageError;
 use crate::arguments::variable;
 use crate::error::Error;
 use crate::supervisor::{
-    Cycle, Deadline, ExitStatusPolicy, GraceSchedule, Kind, Mode, ServiceId, ServiceSettings, Settings,
-    SignalSet, StopOrder, defaults,
+    Cycle, Deadline, ExitStatusPolicy, GraceSchedule, HookTimes, Kind, Mode, Restart, RestartWhen, ServiceId,
+    ServiceSettings, Settings, SignalSet, StopOrder, defaults,
 };
 
 /// Tells a service how long it may take to stop, so that a curfew in it knows.
@@ -40,6 +41,7 @@ pub(crate) struct Settling<'a> {
     inherited: Environment,
     usage_errors: Vec<UsageError>,
     config_errors: Vec<ConfigError>,
+    cleanup: Option<ProcessSettings>,
 }
 
 impl<'a> Settling<'a> {
@@ -49,7 +51,14 @@ impl<'a> Settling<'a> {
         surroundings: &'a Surroundings,
         inherited: Environment,
     ) -> Self {
-        Self { overrides, surroundings, inherited, usage_errors: Vec::new(), config_errors: Vec::new() }
+        Self {
+            overrides,
+            surroundings,
+            inherited,
+            usage_errors: Vec::new(),
+            config_errors: Vec::new(),
+            cleanup: None,
+        }
     }
 
     /// Puts everything together.
@@ -61,6 +70,7 @@ impl<'a> Settling<'a> {
         let mode = description.mode;
         self.refuse_what_needs_one_command(mode);
         self.apply_schedules(&mut description.system.services);
+        self.refuse_what_needs_a_task(&description.system);
         self.refuse_unknown_commands(&description.system);
         let order = self.order(&description);
         let (deadline, deadline_choice, deadline_source) = self.deadline(&description.system);
@@ -84,12 +94,15 @@ impl<'a> Settling<'a> {
         let map = if self.overrides.map.is_empty() { system.map } else { self.overrides.map };
         settings.map = map.into_iter().collect();
         settings.reloadable = file.is_some();
+        settings.cleanup =
+            system.cleanup.as_ref().map(|cleanup| cleanup.timeout.unwrap_or(defaults::CLEANUP_TIMEOUT));
         settings.exit_status = self.overrides.exit_status.map(|given| given.value).unwrap_or_default();
         let report = self.overrides.report.or(system.report);
         Ok(Config {
             name,
             settings,
             processes,
+            cleanup: self.cleanup,
             commands: system.commands.into_iter().filter_map(command_of_stages).collect(),
             report: report.map(|report| self.surroundings.directory.join(report)),
             log: self.overrides.log.or(system.log).unwrap_or_default(),
@@ -139,6 +152,20 @@ impl<'a> Settling<'a> {
                     format!("there is no service `{name}`"),
                     proposal_of_service(name, services),
                 )),
+            }
+        }
+    }
+
+    /// Some keys say something only of what is meant to end.
+    fn refuse_what_needs_a_task(&mut self, system: &SystemTable) {
+        for service in system.services.iter().filter(|service| service.kind != Some(Kind::Task)) {
+            if let Some((place, _)) = &&service.retries {
+                let cure = "write restart = { when = \"on-failure\", limit = 5 }, or type = \"task\"";
+                self.config_errors.push(place.error("only a task has retries", cure));
+            }
+            if let Some((place, _)) = &service.timeout {
+                let cure = "write ready = { …, timeout = \"30s\" } for a start, or type = \"task\"";
+                self.config_errors.push(place.error("only a task has a time to be done in", cure));
             }
         }
     }
@@ -279,11 +306,27 @@ impl<'a> Settling<'a> {
         let settings = |service: &ServiceTable| {
             let success =
                 self.overrides.success.as_ref().or(service.success.as_ref()).or(system.success.as_ref());
+            let time_of = |hook: &Option<HookTable>| {
+                hook.as_ref().map(|hook| hook.timeout.unwrap_or(defaults::HOOK_TIMEOUT))
+            };
+            let mut restart = service.restart.unwrap_or_default();
+            if let Some((_, retries)) = service.retries {
+                let when = RestartWhen::OnFailure;
+                restart = Restart { when, limit: retries, within: Duration::MAX, ..restart };
+            }
             let target = self.overrides.signal_target.or(service.signal_target).or(system.signal_target);
             ServiceSettings {
                 kind: kind.or(service.kind).unwrap_or(Kind::Service),
                 grace: service.grace.clone().unwrap_or_else(|| default_grace.clone()),
                 signal_target: target.unwrap_or_default(),
+                restart,
+                task_timeout: service.timeout.as_ref().map(|(_, timeout)| *timeout),
+                watchdog: service.watchdog,
+                hooks: HookTimes {
+                    pre_start: time_of(&service.pre_start),
+                    pre_stop: time_of(&service.pre_stop),
+                    post_stop: time_of(&service.post_stop),
+                },
                 drain: service.drain.unwrap_or_default(),
                 essential: service.essential.unwrap_or(true),
                 success: success.cloned().unwrap_or_default(),
@@ -340,8 +383,21 @@ impl<'a> Settling<'a> {
                 shared_environment: Rc::clone(&shared_environment),
                 own_environment: environment.into_variables(),
                 parent_death: service.parent_death.flatten(),
+                hooks: HookCommands {
+                    pre_start: command_of(service.pre_start.as_ref()),
+                    pre_stop: command_of(service.pre_stop.as_ref()),
+                    post_stop: command_of(service.post_stop.as_ref()),
+                },
             });
         }
+        self.cleanup = command_of(system.cleanup.as_ref()).map(|command| ProcessSettings {
+            command,
+            directory: directory.as_ref().map(|directory| self.surroundings.directory.join(directory)),
+            shared_environment: Rc::clone(&shared_environment),
+            own_environment: Vec::new(),
+            parent_death: None,
+            hooks: HookCommands::default(),
+        });
         self.config_errors.append(&mut files.errors);
         processes
     }
@@ -410,6 +466,10 @@ fn proposal_of_service(name: &str, services: &[ServiceTable]) -> String {
         None if services.len() > MOST_NAMES => "check the name".to_owned(),
         None => format!("the services are {}", names().collect::<Vec<_>>().join(", ")),
     }
+}
+
+fn command_of(hook: Option<&HookTable>) -> Option<Vec<OsString>> {
+    Some(hook?.command.as_ref()?.iter().map(OsString::from).collect())
 }
 
 /// `None`: its command is wrong, which was told.

@@ -6,6 +6,7 @@ use super::config_error::{ConfigError, Position};
 use super::deadline_choice::DeadlineChoice;
 use super::duration_syntax::parse_duration;
 use super::file_values::{self, DURATION};
+use super::hook_table::{HookTable, hook};
 use super::log_format::LogFormat;
 use super::log_level::LogLevel;
 use super::run_table::{self, RunTable};
@@ -33,6 +34,7 @@ pub(crate) struct SystemTable {
     pub(crate) env_file: Vec<(Place, PathBuf)>,
     pub(crate) directory: Option<PathBuf>,
     pub(crate) services: Vec<ServiceTable>,
+    pub(crate) cleanup: Option<HookTable>,
     /// The commands that stages can run.
     pub(crate) commands: Vec<RunTable>,
     /// Those that the schedule runs, and where it says so.
@@ -66,6 +68,7 @@ const KEYS: &Keys<SystemTable> = &[
         let entries = value.entries("tables such as [service.api]").unwrap_or_default();
         system.services = entries.iter().map(service).collect();
     }),
+    ("cleanup", |system, value| system.cleanup = hook(value)),
     ("run", |system, value| {
         let entries = value.entries("tables such as [run.dump]").unwrap_or_default();
         system.commands = entries.iter().map(command_of_stages).collect();

@@ -259,6 +259,11 @@ impl<'a> Value<'a> {
         boolean
     }
 
+    /// Whether it is a table, so that its keys can be read.
+    pub(crate) fn is_table(&self) -> bool {
+        self.value.get_ref().is_table()
+    }
+
     /// The integer as it was written, if it is one.
     pub(crate) fn integer(&self) -> Option<String> {
         self.value.get_ref().as_integer().map(ToString::to_string)

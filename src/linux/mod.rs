@@ -13,6 +13,7 @@ mod proc_file_system;
 mod reap;
 mod report_file;
 mod runtime;
+mod service_programs;
 mod signal_inbox;
 mod signal_mask;
 mod spawn;
@@ -22,7 +23,8 @@ mod wait_set;
 
 pub use log_output::{is_written_to_journal, write_plainly};
 pub use report_file::{MayWait, write_report};
-pub use runtime::{Listener, Runtime};
+pub use runtime::{Listener, Programs, Runtime};
+pub use service_programs::ServicePrograms;
 pub use signal_mask::{block_all_signals, interruptible};
 pub use spawn::Program;
 pub use start_up::StartUp;

@@ -15,6 +15,7 @@ use super::inquiries::Inquiries;
 use super::log_output::LogOutput;
 use super::proc_file_system::FamilyTree;
 use super::reap::{Children, look, reap};
+use super::service_programs::ServicePrograms;
 use super::signal_inbox::SignalInbox;
 use super::signal_mask::unblock_all_signals;
 use super::spawn::{Program, spawn};
@@ -22,8 +23,8 @@ use super::start_up::StartUp;
 use super::terminal::stop_self;
 use super::wait_set::{Ready, WaitSet};
 use crate::supervisor::{
-    Command, Event, HookId, HookKind, Mode, Notice, Pid, Recipients, ServiceId, Signal, Stray, Supervisor,
-    Target, Timestamp, defaults,
+    Command, Event, HookId, HookKind, Mode, Notice, Pid, Recipients, ServiceId, Signal, Step, Stray,
+    Supervisor, Target, Timestamp, defaults,
 };
 
 /// Hears what is decided, and turns it into lines and a report.
@@ -45,7 +46,9 @@ pub trait Listener {
 /// The loop: waits, turns what happened into events, and performs what the supervisor commands.
 pub struct Runtime<L> {
     supervisor: Supervisor,
-    programs: Vec<Program>,
+    programs: Vec<ServicePrograms>,
+    /// The last command of all.
+    cleanup: Option<Program>,
     listener: L,
     start_up: StartUp,
     clock: Clock,
@@ -74,16 +77,25 @@ pub struct Runtime<L> {
     status: Option<u8>,
 }
 
+/// What is executed.
+#[derive(Clone, Debug, Default)]
+pub struct Programs {
+    /// For the supervisor's services, in order.
+    pub services: Vec<ServicePrograms>,
+    /// What stages may run, by name.
+    pub commands: HashMap<Arc<str>, Vec<OsString>>,
+    /// The last command of all.
+    pub cleanup: Option<Program>,
+}
+
 impl<L: Listener> Runtime<L> {
-    /// Everything ready to begin; nothing is started yet. `programs` belong to the supervisor's services, in order;
-    /// `commands` are what stages may run, by name.
+    /// Everything ready to begin; nothing is started yet.
     ///
     /// # Errors
     /// No descriptors or no memory for the loop itself.
     pub fn new(
         supervisor: Supervisor,
-        programs: Vec<Program>,
-        commands: HashMap<Arc<str>, Vec<OsString>>,
+        Programs { services: programs, commands, cleanup }: Programs,
         start_up: StartUp,
         clock: Clock,
         run: String,
@@ -91,13 +103,15 @@ impl<L: Listener> Runtime<L> {
     ) -> nix::Result<Self> {
         let settings = supervisor.settings();
         let services = settings.services.len();
-        let names = (0..services).map(ServiceId::new).map(|id| (settings.name(id).to_owned(), id)).collect();
+        let services_and_cleanup = (0..services).map(ServiceId::new).chain([settings.cleanup_id()]);
+        let names = services_and_cleanup.map(|id| (settings.name(id).to_owned(), id)).collect();
         let fallback = (settings.mode == Mode::OneCommand).then(|| ServiceId::new(0));
         let family =
             Family { inherited: start_up.inherited.clone(), names, run, fallback, ..Family::default() };
         Ok(Self {
             supervisor,
             programs,
+            cleanup,
             listener,
             start_up,
             clock,
@@ -106,7 +120,7 @@ impl<L: Listener> Runtime<L> {
             log_is_watched: false,
             signals: None,
             family,
-            leaders: vec![None; services],
+            leaders: vec![None; services + 2],
             exec_pipes: HashMap::new(),
             starting: VecDeque::new(),
             strays: Vec::new(),
@@ -350,7 +364,9 @@ impl<L: Listener> Runtime<L> {
 
     fn perform(&mut self, command: Command) {
         match command {
-            Command::Start { service } => self.start(service),
+            Command::Start { service, step } => self.start(service, step),
+            // To be connected.
+            Command::Probe { .. } | Command::AbandonProbe { .. } | Command::TellPlatform(_) => {}
             Command::Signal { service, recipients, signal } => self.signal(service, recipients, signal),
             Command::Resume { service } => self.resume(service),
             Command::StopSelf => {
@@ -412,9 +428,11 @@ impl<L: Listener> Runtime<L> {
 
     fn run_hook(&mut self, hook: HookId, service: ServiceId, kind: HookKind) {
         let settings = self.supervisor.settings();
-        let HookKind::Stage(name) = &kind;
-        let command = self.commands.get(name).cloned().unwrap_or_default();
-        let program = Program { command, ..self.programs[service.index()].clone() };
+        let stage = match &kind {
+            HookKind::Stage(name) => self.commands.get(name),
+            HookKind::PreStart | HookKind::PreStop | HookKind::PostStop => None,
+        };
+        let program = self.programs[service.index()].of_hook(&kind, stage);
         let leader = self.leader(service).map(|leader| leader.to_string()).unwrap_or_default();
         let extra = [
             (RUN_VARIABLE, self.family.run.as_str()),
@@ -454,11 +472,28 @@ impl<L: Listener> Runtime<L> {
         self.handle(Event::HookEnded { hook, result });
     }
 
-    fn start(&mut self, service: ServiceId) {
+    fn start(&mut self, service: ServiceId, step: Step) {
         self.close_finished_exec_pipes();
         let name = self.supervisor.settings().name(service).to_owned();
-        let extra = [(RUN_VARIABLE, self.family.run.as_str()), (SERVICE_VARIABLE, name.as_str())];
-        match spawn(&self.programs[service.index()], &extra, &self.start_up.context, None) {
+        let mut extra = vec![(RUN_VARIABLE, self.family.run.as_str()), (SERVICE_VARIABLE, name.as_str())];
+        let (verdict, status) = self.supervisor.so_far(service);
+        let (verdict, status) = (verdict.to_string(), status.map(|status| status.to_string()));
+        if step == Step::PostStop {
+            extra.push((VERDICT_VARIABLE, &verdict));
+            extra.extend(status.as_deref().map(|status| (EXIT_STATUS_VARIABLE, status)));
+        }
+        // Its own command is by far the most frequent one, and its environment is long.
+        let other;
+        let program = match (step, self.programs.get(service.index()), &self.cleanup) {
+            (Step::Main, Some(programs), _) => &programs.main,
+            (_, Some(programs), _) => {
+                other = programs.of_step(step);
+                &other
+            }
+            (_, None, Some(cleanup)) => cleanup,
+            (_, None, None) => return,
+        };
+        match spawn(program, &extra, &self.start_up.context, None) {
             Ok((pid, pipe)) => {
                 self.family.leaders.insert(pid, service);
                 self.family.sessions.insert(pid.number(), service);
@@ -593,6 +628,10 @@ const ATTEMPTS_IN_A_CROWD: u32 = 3;
 
 /// The variable that names the leader to a hook.
 const PID_VARIABLE: &str = "CURFEW_PID";
+
+/// What tells a command after the end how it went, and with which status.
+const VERDICT_VARIABLE: &str = "CURFEW_VERDICT";
+const EXIT_STATUS_VARIABLE: &str = "CURFEW_EXIT_STATUS";
 
 /// ESRCH is no refusal: it is gone, which is what was wanted.
 fn outcome(pid: Pid, result: nix::Result<()>) -> Vec<(Pid, Errno)> {

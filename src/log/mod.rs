@@ -7,5 +7,6 @@ mod record;
 
 pub use collector::Collector;
 pub use narrator::Narrator;
+pub(crate) use narrator::failure_name;
 pub(crate) use record::milliseconds;
 pub use record::{Level, LineFormat, Record};

@@ -1,3 +1,5 @@
+mod life;
+
 use std::io;
 use std::time::Duration;
 
@@ -7,6 +9,9 @@ use crate::supervisor::{
     Cause, End, EndMeaning, Failure, HookKind, IgnoredBecause, Level, Mode, Notice, Recipients, Sender,
     ServiceId, Settings, Signal, StartFailure, StartStep, Target, Verdict,
 };
+
+use life::describe_failure;
+pub(crate) use life::failure_name;
 
 /// Puts notices into words: one tracing event each.
 ///
@@ -30,7 +35,7 @@ impl Narrator {
     /// A narrator for these services; `commands` are what each executes, for error messages.
     pub fn new(settings: &Settings, commands: Vec<String>) -> Self {
         let names =
-            (0..=settings.services.len()).map(|index| settings.name(ServiceId::new(index)).to_owned());
+            (0..=settings.services.len() + 1).map(|index| settings.name(ServiceId::new(index)).to_owned());
         Self { names: names.collect(), commands, mode: settings.mode, quiet: false }
     }
 
@@ -70,6 +75,19 @@ impl Narrator {
             Notice::ServiceEnded { service, pid, end, meaning, after } => {
                 self.service_ended(service, i64::from(pid.number()), end, meaning, after);
             }
+            Notice::StepStarted { .. }
+            | Notice::PreStopBegun { .. }
+            | Notice::SystemReady { .. }
+            | Notice::ProbeFailed { .. }
+            | Notice::ProbeRecovered { .. }
+            | Notice::ServiceFailing { .. }
+            | Notice::RestartPlanned { .. }
+            | Notice::RestartLimit { .. }
+            | Notice::StatusSaid { .. }
+            | Notice::Reloading { .. }
+            | Notice::StopsByItself { .. }
+            | Notice::WaitExtended { .. }
+            | Notice::Asked { .. } => self.tell_of_life(notice),
             Notice::EndHeld { service, hold } => tracing::debug!(
                 event = "service.end-held",
                 service = self.name(service),
@@ -324,15 +342,13 @@ impl Narrator {
             Cause::ServiceEnded { service, end } => {
                 format!("{} ended unasked with {end}", self.name(service))
             }
-            Cause::ServiceFailed { service, failure: Failure::Ended(end) } => {
-                format!("{} failed with {end}", self.name(service))
-            }
             Cause::ServiceFailed { service, failure: Failure::Start(failure) } => {
                 format!("{} {}", self.name(service), self.start_failure(service, failure))
             }
-            Cause::ServiceFailed { service, failure: Failure::Daemonised } => {
-                format!("{} has daemonised", self.name(service))
+            Cause::ServiceFailed { service, failure } => {
+                format!("{} {}", self.name(service), describe_failure(failure))
             }
+            Cause::Request { sender } => Self::request(sender),
             Cause::NothingLeft => "nothing is left to run".into(),
         }
     }

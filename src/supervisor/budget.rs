@@ -102,6 +102,11 @@ impl Path {
         }
     }
 
+    /// Whether a wait on it has no end of its own.
+    pub(crate) const fn is_open(self) -> bool {
+        self.open > 0
+    }
+
     /// The waits that are written down.
     pub(crate) fn bounded(self) -> Duration {
         self.length.saturating_sub(defaults::OPEN_WAIT_NOMINAL * self.open)
@@ -111,6 +116,14 @@ impl Path {
 impl Share {
     /// The share where there is no deadline.
     pub(crate) const UNLIMITED: Self = Self { scale: Scale::FULL, ends: None };
+
+    /// A wait that begins now, cut off where the share ends.
+    pub(crate) fn until_end(self, wait: Duration, now: Timestamp) -> Duration {
+        match self.ends {
+            Some(ends) => wait.min(ends.since(now)),
+            None => wait,
+        }
+    }
 
     /// The same share for what is still to come, from now on: never past its end.
     pub(crate) fn rescaled(self, now: Timestamp, rest: Path) -> Self {

@@ -24,6 +24,11 @@ pub enum Cause {
         /// How.
         failure: Failure,
     },
+    /// Somebody asked for it by way of the control socket.
+    Request {
+        /// Who.
+        sender: Sender,
+    },
     /// Nothing is left to run: all tasks are done, or all that was not essential has ended.
     NothingLeft,
 }
@@ -37,15 +42,32 @@ pub enum Failure {
     Start(StartFailure),
     /// It ended with success soon after its start, and left processes behind: curfew cannot tell how they fare.
     Daemonised,
+    /// What runs before its start failed.
+    PreStart(End),
+    /// It was not ready in time.
+    NotReady,
+    /// Too many probes of its health failed.
+    Unhealthy,
+    /// It did not say in time that it is well.
+    Watchdog,
+    /// A task took too long.
+    TimedOut,
+    /// It ended with success again and again.
+    RestartLimit,
 }
 
 impl Failure {
     /// The exit status that tells of the failure; `None` where there is no such status.
     pub const fn status(self) -> Option<u8> {
         match self {
-            Self::Ended(end) => Some(end.status()),
+            Self::Ended(end) | Self::PreStart(end) => Some(end.status()),
             Self::Start(failure) => failure.status(),
-            Self::Daemonised => None,
+            Self::Daemonised
+            | Self::NotReady
+            | Self::Unhealthy
+            | Self::Watchdog
+            | Self::TimedOut
+            | Self::RestartLimit => None,
         }
     }
 }

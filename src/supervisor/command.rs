@@ -1,13 +1,17 @@
-use super::{HookId, HookKind, Notice, Pid, ServiceId, Signal, Target};
+use std::time::Duration;
+
+use super::{HookId, HookKind, Notice, Pid, Purpose, ServiceId, Signal, Step, Target};
 
 /// Everything we may ask the system to do.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
-    /// Start the service's process. Answered by [`Event::Forked`](super::Event::Forked) or
+    /// Start a process of the service, as its leader. Answered by [`Event::Forked`](super::Event::Forked) or
     /// [`Event::StartFailed`](super::Event::StartFailed), then [`Event::Executed`](super::Event::Executed).
     Start {
         /// The service.
         service: ServiceId,
+        /// What of it.
+        step: Step,
     },
     /// Send a signal to processes of the service. Those that are gone are no error.
     Signal {
@@ -56,6 +60,20 @@ pub enum Command {
         /// Which.
         hook: HookId,
     },
+    /// Probe the service. Answered by [`Event::Probed`](super::Event::Probed), unless it is abandoned.
+    Probe {
+        /// The service.
+        service: ServiceId,
+        /// What to find out.
+        purpose: Purpose,
+    },
+    /// The answer to the probe of the service is not wanted any more.
+    AbandonProbe {
+        /// The service.
+        service: ServiceId,
+    },
+    /// Tell the platform above, if it listens.
+    TellPlatform(PlatformMessage),
     /// Look for strays. Answered by [`Event::Census`](super::Event::Census).
     TakeCensus,
     /// Say what was decided: a line of the log and of the report.
@@ -65,6 +83,25 @@ pub enum Command {
         /// The exit status.
         status: u8,
     },
+}
+
+/// What the platform above is told.
+///
+/// Source: sd_notify(3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlatformMessage {
+    /// Every essential service is ready, every essential task is done.
+    Ready,
+    /// A stop has begun.
+    Stopping,
+    /// A reload begins; [`Self::Ready`] is its end.
+    Reloading,
+    /// The loop is well.
+    Ping,
+    /// More time is needed: this much from now.
+    Extend(Duration),
+    /// The start failed with this error number.
+    Failed(i32),
 }
 
 /// Who of a service gets a signal.

@@ -21,6 +21,48 @@ pub const HELD_DEATH: Duration = Duration::from_millis(100);
 /// A leader that ends with success this soon after its start, and leaves processes behind, has daemonised.
 pub const DAEMONISES_WITHIN: Duration = Duration::from_secs(5);
 
+/// How long a service may take to be ready.
+pub const READY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long to wait from one readiness probe to the next.
+pub const READY_PROBE_EVERY: Duration = Duration::from_millis(250);
+
+/// How long to wait from one health probe to the next.
+pub const PROBE_EVERY: Duration = Duration::from_secs(10);
+
+/// How long a probe may take.
+pub const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// So many failed probes in a row make a service unhealthy.
+pub const PROBE_FAILURES: u32 = 3;
+
+/// How long a hook may take.
+pub const HOOK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long the last command of all may take.
+pub const CLEANUP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The wait before the first restart.
+pub const RESTART_DELAY: Duration = Duration::from_millis(200);
+
+/// The longest wait before a restart.
+pub const RESTART_DELAY_MAX: Duration = Duration::from_secs(30);
+
+/// So many restarts within [`RESTART_WITHIN`].
+pub const RESTART_LIMIT: u32 = 5;
+
+/// The window in which restarts are counted.
+pub const RESTART_WITHIN: Duration = Duration::from_secs(60);
+
+/// After such a run the wait before a restart begins at the first one again.
+pub const STABLE_AFTER: Duration = Duration::from_secs(60);
+
+/// The most that the platform is asked for, if `--extend` does not say.
+pub const EXTEND_MAX: Duration = Duration::from_secs(600);
+
+/// What the platform is asked for at a time, if its own timeout is not known.
+pub const EXTEND_BY: Duration = Duration::from_secs(10);
+
 /// The most that each level of the stop order keeps for KILL and reaping.
 pub const KILL_RESERVE_MAX: Duration = Duration::from_millis(500);
 

@@ -1,4 +1,6 @@
-use super::{End, HookId, Pid, ServiceId, Signal, StartFailure};
+use std::time::Duration;
+
+use super::{End, HookId, Pid, Purpose, ServiceId, Signal, StartFailure};
 
 /// Everything that can happen to us.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +74,24 @@ pub enum Event {
         /// How.
         result: Result<End, StartFailure>,
     },
+    /// The answer to [`Command::Probe`](super::Command::Probe).
+    Probed {
+        /// The service.
+        service: ServiceId,
+        /// What was to be found out.
+        purpose: Purpose,
+        /// What went wrong, in words.
+        result: Result<(), String>,
+    },
+    /// The service says something of itself.
+    Notified {
+        /// The service.
+        service: ServiceId,
+        /// What.
+        message: ServiceMessage,
+    },
+    /// Somebody asks for something.
+    Requested(Request),
     /// The system would not let us signal a process.
     SignalRefused {
         /// The service it belongs to.
@@ -83,6 +103,47 @@ pub enum Event {
     },
     /// Time has passed. Surplus calls are harmless.
     TimePassed,
+}
+
+/// What a service says of itself.
+///
+/// Source: sd_notify(3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServiceMessage {
+    /// It is ready, or has done its reload.
+    Ready,
+    /// It reads its configuration anew.
+    Reloading,
+    /// It begins to stop by itself.
+    Stopping,
+    /// Its state in words.
+    Status(String),
+    /// It is well.
+    Alive,
+    /// It is not well, and says so itself.
+    Trouble,
+    /// It will say that it is well at least this often.
+    WatchdogEvery(Duration),
+    /// What it does now may take so much longer, from now.
+    Extend(Duration),
+}
+
+/// What somebody asks for, by way of the control socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Stop the whole system.
+    StopSystem {
+        /// Who asks.
+        sender: Sender,
+    },
+    /// Stop this service, what comes after it first. It stays down until it is started.
+    Stop(ServiceId),
+    /// Start this service, what it comes after first.
+    Start(ServiceId),
+    /// Stop this service alone, and start it again.
+    Restart(ServiceId),
+    /// Send this service a signal.
+    Signal(ServiceId, Signal),
 }
 
 /// Who sent a signal.

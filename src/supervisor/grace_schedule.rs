@@ -117,6 +117,11 @@ impl GraceSchedule {
         Ok(Self { stages })
     }
 
+    /// KILL alone.
+    pub(crate) const fn kill_alone() -> Self {
+        Self { stages: Vec::new() }
+    }
+
     /// A schedule of one signal and one wait, then KILL.
     pub(crate) fn single(action: StageAction, wait: Duration) -> Self {
         Self { stages: vec![Stage { action, target: None, wait: Wait::For(wait) }] }

@@ -29,15 +29,18 @@ mod verdict;
 
 pub use budget::Scale;
 pub use cause::{Cause, Failure};
-pub use command::{Command, Recipients};
+pub use command::{Command, PlatformMessage, Recipients};
 pub use end::{End, SuccessStatuses};
-pub use event::{Event, Sender, Stray};
+pub use event::{Event, Request, Sender, ServiceMessage, Stray};
 pub use grace_schedule::{Act, GraceSchedule, ScheduleError, Stage, StageAction, Target, Wait};
-pub use hook::{HookId, HookKind};
-pub use notice::{EndMeaning, IgnoredBecause, Level, Notice};
+pub use hook::{HookId, HookKind, Purpose, Step};
+pub use notice::{EndMeaning, IgnoredBecause, Level, Limit, Notice, Wish};
 pub use pid::Pid;
 pub use service_id::ServiceId;
-pub use settings::{Deadline, ExitStatusPolicy, Kind, Mode, Seat, ServiceSettings, Settings};
+pub use settings::{
+    Deadline, ExitStatusPolicy, Health, HookTimes, Kind, Mode, Readiness, ReadyBy, Restart, RestartWhen,
+    Seat, ServiceSettings, Settings,
+};
 pub use signal::Signal;
 pub use signal_set::SignalSet;
 pub use start_failure::{StartFailure, StartStep};

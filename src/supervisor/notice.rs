@@ -2,7 +2,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    Cause, End, Failure, HookKind, Pid, Recipients, Scale, Sender, ServiceId, Signal, StartFailure, Verdict,
+    Cause, End, Failure, HookKind, Pid, Purpose, Recipients, Scale, Sender, ServiceId, Signal, StartFailure,
+    Step, Verdict,
 };
 
 /// What was decided or seen: each becomes one log event with fields, and a line in the report.
@@ -14,6 +15,104 @@ pub enum Notice {
         service: ServiceId,
         /// Its leader.
         pid: Pid,
+    },
+    /// What runs before a service's start, or after its end, was forked.
+    StepStarted {
+        /// The service.
+        service: ServiceId,
+        /// What of it.
+        step: Step,
+        /// Its process.
+        pid: Pid,
+    },
+    /// Every essential service is ready, every essential task is done.
+    SystemReady {
+        /// Since curfew began.
+        after: Duration,
+    },
+    /// A probe of a service failed.
+    ProbeFailed {
+        /// The service.
+        service: ServiceId,
+        /// What it was to find out.
+        purpose: Purpose,
+        /// How many failed in a row.
+        failures: u32,
+        /// What it saw.
+        reason: String,
+    },
+    /// The health probe of a service succeeds again.
+    ProbeRecovered {
+        /// The service.
+        service: ServiceId,
+        /// How many had failed.
+        failures: u32,
+    },
+    /// A service runs, but has failed all the same: it is stopped.
+    ServiceFailing {
+        /// The service.
+        service: ServiceId,
+        /// How.
+        failure: Failure,
+        /// What its last probe saw.
+        last_seen: Option<String>,
+        /// How long it had, or how many probes failed: what was exceeded.
+        limit: Limit,
+    },
+    /// A service that ended is started again.
+    RestartPlanned {
+        /// The service.
+        service: ServiceId,
+        /// After this wait.
+        delay: Duration,
+        /// The how manieth in the window.
+        attempt: u32,
+        /// How many the window allows.
+        limit: u32,
+    },
+    /// A service ended too often to be started again.
+    RestartLimit {
+        /// The service.
+        service: ServiceId,
+        /// How often it was restarted.
+        limit: u32,
+        /// In this time.
+        within: Duration,
+    },
+    /// What a service says of its state.
+    StatusSaid {
+        /// The service.
+        service: ServiceId,
+        /// Its words.
+        text: String,
+    },
+    /// A service reads its configuration anew, or has done so.
+    Reloading {
+        /// The service.
+        service: ServiceId,
+        /// It has done so.
+        done: bool,
+    },
+    /// A service says that it stops by itself.
+    StopsByItself {
+        /// The service.
+        service: ServiceId,
+    },
+    /// A service's current wait was made longer, as it asked.
+    WaitExtended {
+        /// The service.
+        service: ServiceId,
+        /// What it asked for.
+        asked: Duration,
+        /// How long the wait lasts from now.
+        granted: Duration,
+    },
+    /// Somebody asked for a change to a service.
+    Asked {
+        /// The service.
+        service: ServiceId,
+        /// To what end.
+        wish: Wish,
     },
     /// The service is up: a start that went well.
     ServiceReady {
@@ -111,6 +210,13 @@ pub enum Notice {
         /// The service.
         service: ServiceId,
         /// For how long.
+        wait: Duration,
+    },
+    /// What runs before a service's stop begins.
+    PreStopBegun {
+        /// The service.
+        service: ServiceId,
+        /// How long it may take.
         wait: Duration,
     },
     /// A stage of a service begins: its signal is sent.
@@ -235,6 +341,28 @@ pub enum Notice {
         /// More than 80 % of the budget went.
         near_miss: bool,
     },
+}
+
+/// What a service exceeded that fails while it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// This time.
+    Time(Duration),
+    /// So many failed probes in a row.
+    Probes(u32),
+    /// None: it said so itself.
+    None,
+}
+
+/// What somebody asks of a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// To start it.
+    Start,
+    /// To stop it.
+    Stop,
+    /// To stop it and start it again.
+    Restart,
 }
 
 /// What the end of a leader means.

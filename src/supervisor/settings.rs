@@ -26,6 +26,14 @@ pub struct Settings {
     pub reloadable: bool,
     /// Where the exit status comes from.
     pub exit_status: ExitStatusPolicy,
+    /// How long the last command of all may take, which runs when every service is down; `None`: there is none.
+    pub cleanup: Option<Duration>,
+    /// The platform is asked for more time while a start or a stop makes progress, at most so long. `None`: it is not.
+    pub extend: Option<Duration>,
+    /// How often the platform wants to hear that we are well; half of it is how often it does. `None`: never.
+    pub platform_watchdog: Option<Duration>,
+    /// Makes the delays of restarts differ from run to run, so that what failed together does not come back together.
+    pub seed: u64,
 }
 
 /// One command, or many services.
@@ -98,6 +106,20 @@ pub struct ServiceSettings {
     pub essential: bool,
     /// Which ends count as success.
     pub success: SuccessStatuses,
+    /// When it counts as ready. A task is never ready, but done.
+    pub ready: Readiness,
+    /// How it is looked after once it is ready. Default: not at all.
+    pub health: Option<Health>,
+    /// How often it must say that it is well, once it is ready. Default: never.
+    ///
+    /// Source: systemd.service(5), `WatchdogSec=`.
+    pub watchdog: Option<Duration>,
+    /// When it is started again. Default: never.
+    pub restart: Restart,
+    /// How long a task may take. Default: as long as it likes.
+    pub task_timeout: Option<Duration>,
+    /// How long the commands may take that run before its start, before its stop and after it; `None`: there is none.
+    pub hooks: HookTimes,
     /// The signals that are passed on to it.
     pub forward: SignalSet,
 }
@@ -113,9 +135,120 @@ impl ServiceSettings {
             drain: Duration::ZERO,
             essential: true,
             success: SuccessStatuses::default(),
+            ready: Readiness::default(),
+            health: None,
+            watchdog: None,
+            restart: Restart::default(),
+            task_timeout: None,
+            hooks: HookTimes::default(),
             forward: SignalSet::EMPTY,
         }
     }
+}
+
+/// When a service that was started counts as ready: what comes after it is started then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Readiness {
+    /// What tells it.
+    pub by: ReadyBy,
+    /// How long it may take, from the fork. Default: 60 s. Nothing is too long; what is not ready by then has failed.
+    pub timeout: Duration,
+    /// How long to wait from one probe's end to the next. Default: 250 ms.
+    pub every: Duration,
+}
+
+/// What tells that a service is ready.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReadyBy {
+    /// The execution of its command.
+    #[default]
+    Execution,
+    /// A probe that succeeds: HTTP, TCP, a file, a command.
+    Probe,
+    /// Its own word: `READY=1` (sd_notify(3)).
+    Notify,
+    /// A newline on a descriptor (s6's `notification-fd`).
+    Descriptor,
+}
+
+impl Default for Readiness {
+    fn default() -> Self {
+        Self { by: ReadyBy::Execution, timeout: defaults::READY_TIMEOUT, every: defaults::READY_PROBE_EVERY }
+    }
+}
+
+/// How a service is looked after once it is ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// From one probe's end to the next. Default: 10 s.
+    pub every: Duration,
+    /// How long a probe may take. Default: 3 s.
+    pub timeout: Duration,
+    /// So many failures in a row make it unhealthy. Default: 3; 1 is the first one.
+    pub failures: u32,
+    /// So long after it was ready failures do not count. Default: 0.
+    pub start_period: Duration,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self {
+            every: defaults::PROBE_EVERY,
+            timeout: defaults::PROBE_TIMEOUT,
+            failures: defaults::PROBE_FAILURES,
+            start_period: Duration::ZERO,
+        }
+    }
+}
+
+/// When a service that ended unasked is started again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Restart {
+    /// After which ends. Default: none.
+    pub when: RestartWhen,
+    /// The wait before the first restart; each further one doubles it. Default: 200 ms.
+    pub delay: Duration,
+    /// The longest wait. Default: 30 s.
+    pub delay_max: Duration,
+    /// So many restarts within `within`; the next end has its consequences. Default: 5; 0: none at all.
+    pub limit: u32,
+    /// Default: 1 min. For a task there is no such window: its retries are counted from its start.
+    pub within: Duration,
+}
+
+impl Default for Restart {
+    fn default() -> Self {
+        Self {
+            when: RestartWhen::Never,
+            delay: defaults::RESTART_DELAY,
+            delay_max: defaults::RESTART_DELAY_MAX,
+            limit: defaults::RESTART_LIMIT,
+            within: defaults::RESTART_WITHIN,
+        }
+    }
+}
+
+/// After which ends a service is started again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RestartWhen {
+    /// After none: the platform's own restart sees the truth.
+    #[default]
+    Never,
+    /// After a failure.
+    OnFailure,
+    /// After every end that nobody asked for.
+    Always,
+}
+
+/// How long the commands around a service may take; `None`: there is none. Default of each: 5 s.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HookTimes {
+    /// Before its start, which waits for it.
+    pub pre_start: Option<Duration>,
+    /// Before its drain and its first signal, if it had been ready.
+    pub pre_stop: Option<Duration>,
+    /// After its end, however it came to it.
+    pub post_stop: Option<Duration>,
 }
 
 /// Whether a service is meant to end.
@@ -149,6 +282,10 @@ impl Settings {
             seat: Seat::NoTerminal,
             reloadable: false,
             exit_status: ExitStatusPolicy::Verdict,
+            cleanup: None,
+            extend: None,
+            platform_watchdog: None,
+            seed: 0,
         }
     }
 
@@ -157,8 +294,17 @@ impl Settings {
         ServiceId::new(self.services.len())
     }
 
-    /// A service's name; `(stray)` for the pseudo-service.
+    /// The pseudo-service of the last command of all: behind that of the strays.
+    pub fn cleanup_id(&self) -> ServiceId {
+        ServiceId::new(self.services.len() + 1)
+    }
+
+    /// A service's name; `(stray)` and `(cleanup)` for the pseudo-services.
     pub fn name(&self, service: ServiceId) -> &str {
-        self.services.get(service.index()).map_or("(stray)", |settings| &settings.name)
+        match self.services.get(service.index()) {
+            Some(settings) => &settings.name,
+            None if service == self.stray_id() => "(stray)",
+            None => "(cleanup)",
+        }
     }
 }

@@ -1,20 +1,25 @@
 mod ends;
 mod hooks;
+mod platform;
+mod readiness;
 mod requests;
+mod restarts;
 mod service_stop;
 mod starting;
 mod strays;
 mod system_stop;
+mod wishes;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 use self::hooks::Hook;
 use super::service::{Phase, Service, State};
 use super::stop::Stop;
 use super::timers::{Timer, Timers};
 use super::{
-    Act, Command, Event, HookId, Kind, Notice, Outcome, Pid, ServiceId, ServiceSettings, Settings, Signal,
-    Timestamp,
+    Act, Command, End, Event, GraceSchedule, HookId, HookTimes, Kind, Notice, Outcome, Pid, ServiceId,
+    ServiceSettings, Settings, Signal, Timestamp, Verdict, exit_status, verdict,
 };
 
 /// The state machine: events and the time go in, commands come out.
@@ -34,9 +39,11 @@ pub struct Supervisor {
     settings: Settings,
     /// Those of the pseudo-service `(stray)`.
     stray_settings: ServiceSettings,
-    /// The services, then `(stray)`.
+    /// Those of the pseudo-service `(cleanup)`.
+    cleanup_settings: ServiceSettings,
+    /// The services, then `(stray)` and `(cleanup)`.
     services: Vec<Service>,
-    /// How many services are neither waiting nor down, `(stray)` aside.
+    /// How many services are neither waiting nor down, the pseudo-services aside.
     active: usize,
     /// How many of these were killed, but are not gone: nobody waits for them.
     lingering: usize,
@@ -56,6 +63,12 @@ pub struct Supervisor {
     turns: Vec<ServiceId>,
     /// One command: somebody asked for a pause, and not yet for its end.
     suspending: bool,
+    /// The platform was told that all is ready.
+    is_ready: bool,
+    /// How long the platform waits for a stop if nobody asks for more; set when it begins.
+    platform_timeout: Option<Duration>,
+    /// For the delays of restarts.
+    random: u64,
     stop: Option<Stop>,
     timers: Timers,
     commands: VecDeque<Command>,
@@ -77,16 +90,24 @@ impl Supervisor {
             .map(|index| Service::new(settings.order.dependencies(ServiceId::new(index)).len()))
             .collect();
         let waiting = services.len();
-        let mut strays = Service::new(0);
-        strays.state = State::Down;
-        services.push(strays);
+        for _ in [settings.stray_id(), settings.cleanup_id()] {
+            services.push(Service { state: State::Down, ..Service::new(0) });
+        }
         let stray_settings = ServiceSettings {
             grace: settings.stray_grace.clone(),
             ..ServiceSettings::new(settings.name(settings.stray_id()))
         };
+        let cleanup_settings = ServiceSettings {
+            grace: GraceSchedule::kill_alone(),
+            hooks: HookTimes { post_stop: settings.cleanup, ..HookTimes::default() },
+            ..ServiceSettings::new(settings.name(settings.cleanup_id()))
+        };
+        // Zero would stay zero.
+        let random = settings.seed | 1;
         Self {
             settings,
             stray_settings,
+            cleanup_settings,
             services,
             active: 0,
             lingering: 0,
@@ -100,6 +121,9 @@ impl Supervisor {
             next_hook: HookId::FIRST,
             turns: Vec::new(),
             suspending: false,
+            is_ready: false,
+            platform_timeout: None,
+            random,
             stop: None,
             timers: Timers::default(),
             commands: VecDeque::new(),
@@ -120,6 +144,9 @@ impl Supervisor {
             Event::StartFailed { service, failure } => self.on_start_failed(service, failure, now),
             Event::LeaderEnded { service, end } => self.on_leader_ended(service, end, now),
             Event::LeaderStopped { service } => self.on_leader_stopped(service),
+            Event::Probed { service, purpose, result } => self.on_probed(service, purpose, result, now),
+            Event::Notified { service, message } => self.on_notified(service, message, now),
+            Event::Requested(request) => self.on_request(request, now),
             Event::StrayEnded { pid, end } => self.on_stray_ended(pid, end),
             Event::Census { strays, hidden } => self.on_census(strays, hidden, now),
             Event::HookForked { hook, pid } => self.on_hook_forked(hook, pid),
@@ -149,7 +176,21 @@ impl Supervisor {
         &self.settings
     }
 
-    /// What became of each service so far, and of `(stray)` behind them.
+    /// How a service, or for `(cleanup)` the whole stop, went so far, and the exit status of it.
+    pub fn so_far(&self, id: ServiceId) -> (Verdict, Option<u8>) {
+        if id != self.settings.cleanup_id() {
+            let outcome = self.services[id.index()].outcome;
+            return (outcome.verdict(), outcome.end.map(End::status));
+        }
+        let outcomes = self.outcomes();
+        let status = self
+            .stop
+            .as_ref()
+            .map(|stop| exit_status(self.settings.mode, self.settings.exit_status, &stop.cause, &outcomes));
+        (verdict(&outcomes), status)
+    }
+
+    /// What became of each service so far, and of the pseudo-services behind them.
     pub fn outcomes(&self) -> Vec<Outcome> {
         self.services.iter().map(|service| service.outcome).collect()
     }
@@ -162,6 +203,12 @@ impl Supervisor {
             match timer {
                 Timer::Wait(id) => self.on_wait_over(id, now),
                 Timer::Look(id) => self.commands.push_back(Command::Look { service: id }),
+                Timer::Start(id) => self.on_start_timeout(id, now),
+                Timer::Probe(id) => self.on_probe_due(id, now),
+                Timer::ProbeTimeout(id) => self.on_probe_timeout(id, now),
+                Timer::Watchdog(id) => self.on_watchdog(id, now),
+                Timer::Ping => self.on_ping_due(now),
+                Timer::Extend => self.ask_for_time(now),
                 Timer::BudgetEnd => self.on_budget_end(now),
             }
         }
@@ -172,7 +219,11 @@ impl Supervisor {
         let waited = now.since(service.stage_began);
         match (service.state, service.outcome.end) {
             (State::Held, Some(end)) => self.conclude_end(id, end, true, now),
+            (State::BackOff, _) => self.launch(id),
+            (State::Stopping(Phase::PreStop), _) => self.begin_drain(id, now),
             (State::Stopping(Phase::Drain), _) => self.enter_stage(id, 0, now),
+            // What runs after the end has had its time.
+            (State::Stopping(Phase::PostStop), _) => self.kill(id, now),
             (State::Stopping(Phase::Stage(stage)), _) => {
                 // Only who was asked to end can be blamed for still being there.
                 if let Act::Signal(signal) = self.resolve(&self.settings_of(id).grace.stages()[stage].action)
@@ -192,10 +243,10 @@ impl Supervisor {
                     self.uncounted.insert(id);
                     self.ask_census();
                 }
-                self.lingering += usize::from(id != self.settings.stray_id());
+                self.lingering += usize::from(self.is_real(id));
                 self.tell(Notice::ServiceLingers { service: id, waited });
                 if self.stop.is_none() {
-                    self.reach(id);
+                    self.reach(id, now);
                     self.check_nothing_left(now);
                 } else if self.services[id.index()].turn_has_come {
                     self.settle(id);
@@ -204,7 +255,9 @@ impl Supervisor {
             }
             (
                 State::Waiting
+                | State::Preparing
                 | State::Starting
+                | State::Unready
                 | State::Up
                 | State::Held
                 | State::Ended
@@ -220,7 +273,16 @@ impl Supervisor {
     }
 
     fn settings_of(&self, id: ServiceId) -> &ServiceSettings {
-        self.settings.services.get(id.index()).unwrap_or(&self.stray_settings)
+        match self.settings.services.get(id.index()) {
+            Some(settings) => settings,
+            None if id == self.settings.stray_id() => &self.stray_settings,
+            None => &self.cleanup_settings,
+        }
+    }
+
+    /// Whether it is a service that was configured, and no pseudo-service.
+    fn is_real(&self, id: ServiceId) -> bool {
+        id.index() < self.settings.services.len()
     }
 
     fn tell(&mut self, notice: Notice) {

@@ -9,6 +9,18 @@ pub(crate) enum Timer {
     Wait(ServiceId),
     /// A stage's wait is nearly over.
     Look(ServiceId),
+    /// A service had to be ready by now, or a task done.
+    Start(ServiceId),
+    /// The next probe of a service is due.
+    Probe(ServiceId),
+    /// A probe of a service should have come back.
+    ProbeTimeout(ServiceId),
+    /// A service should have said that it is well.
+    Watchdog(ServiceId),
+    /// The platform wants to hear that we are well.
+    Ping,
+    /// More time must be asked for.
+    Extend,
     /// The time for stopping is over.
     BudgetEnd,
 }

@@ -103,7 +103,7 @@ pub fn exit_status(mode: Mode, policy: ExitStatusPolicy, cause: &Cause, outcomes
         }
         // One command that ends by itself: its own status, always.
         Cause::ServiceEnded { end, .. } if mode == Mode::OneCommand => return end.status(),
-        Cause::ServiceEnded { .. } | Cause::Signal { .. } | Cause::NothingLeft => {}
+        Cause::ServiceEnded { .. } | Cause::Signal { .. } | Cause::Request { .. } | Cause::NothingLeft => {}
     }
     if let Some((_, status)) = outcomes.iter().filter_map(|outcome| outcome.failed_stopping).min() {
         return status;

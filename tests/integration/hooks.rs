@@ -82,7 +82,7 @@ fn a_service_that_daemonises_is_an_error_that_names_the_cure() {
     let event = &finished.events("service.daemonised")[0];
     assert_eq!((&event["service"], &event["processes"]), (&"web".into(), &1.into()));
     assert!(event["message"].as_str().unwrap().contains("stay in the foreground"), "{event}");
-    assert_eq!(finished.report()["cause"]["daemonised"], true);
+    assert_eq!(finished.report()["cause"]["failure"], "daemonised");
     assert_eq!(finished.verdict(), "clean");
 }
 

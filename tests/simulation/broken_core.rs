@@ -2,7 +2,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use curfew::supervisor::{
-    Command, Event, Notice, Recipients, ServiceId, Settings, Signal, Supervisor, Target, Timestamp, Verdict,
+    Command, Event, Notice, Recipients, ServiceId, Settings, Signal, Step, Supervisor, Target, Timestamp,
+    Verdict,
 };
 
 /// The supervisor, or the supervisor with a bug put in on purpose: so that the checkers can be seen to bite.
@@ -146,13 +147,13 @@ impl Core {
                 behind = Some(Command::Signal { service, recipients, signal: Signal::TERM });
             }
             (Fault::StartsAfterTheStop, Command::Tell(Notice::StopRequested { .. })) => {
-                behind = Some(Command::Start { service: ServiceId::new(1) });
+                behind = Some(Command::Start { service: ServiceId::new(1), step: Step::Main });
             }
-            (Fault::StartsTooSoon, Command::Start { service }) if service.index() == 0 => {
-                behind = Some(Command::Start { service: ServiceId::new(1) });
+            (Fault::StartsTooSoon, Command::Start { service, .. }) if service.index() == 0 => {
+                behind = Some(Command::Start { service: ServiceId::new(1), step: Step::Main });
             }
             (Fault::StartsTwice, Command::Tell(Notice::ServiceReady { service, .. })) => {
-                behind = Some(Command::Start { service: *service });
+                behind = Some(Command::Start { service: *service, step: Step::Main });
             }
             (Fault::LevelFalls, Command::Signal { service, recipients, signal })
                 if *signal == Signal::KILL =>

@@ -248,7 +248,7 @@ impl History {
 fn starts(history: &History) -> Complaint {
     let stop = first_cause_seen(history).map_or(usize::MAX, |(index, _)| index);
     for (position, entry) in history.entries.iter().enumerate() {
-        let What::Command(Command::Start { service: id }, _) = entry.what else { continue };
+        let What::Command(Command::Start { service: id, .. }, _) = entry.what else { continue };
         let name = history.name(id);
         ensure!(position < stop, "{name} was started after the stop had begun");
         ensure!(history.started(id) == Some(position), "{name} was started twice");

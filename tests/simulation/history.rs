@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use curfew::supervisor::{
     Cause, Command, End, Event, Notice, Pid, Recipients, ServiceId, Settings, Signal, StageAction,
-    StartFailure, Target, Timestamp,
+    StartFailure, Step, Target, Timestamp,
 };
 
 use super::kernel::Kernel;
@@ -119,10 +119,10 @@ impl History {
 
     /// Notes what is looked up often.
     pub(crate) fn note_milestones(&mut self) {
-        self.milestones = vec![Milestones::default(); self.settings.services.len() + 1];
+        self.milestones = vec![Milestones::default(); self.settings.services.len() + 2];
         for (index, Entry { at, what }) in self.entries.iter().enumerate() {
             match what {
-                What::Command(Command::Start { service }, _) => {
+                What::Command(Command::Start { service, .. }, _) => {
                     self.milestones[service.index()].started.get_or_insert(index);
                 }
                 What::Command(Command::Tell(Notice::ServiceDown { service, .. }), _) => {
@@ -185,7 +185,13 @@ impl History {
 
     fn command_line(&self, command: &Command, hit: &[Pid]) -> String {
         match command {
-            Command::Start { service } => format!("{} start", self.settings.name(*service)),
+            Command::Start { service, step: Step::Main } => format!("{} start", self.settings.name(*service)),
+            Command::Start { service, step } => format!("{} {step}", self.settings.name(*service)),
+            Command::Probe { service, purpose } => {
+                format!("{} probe {purpose:?}", self.settings.name(*service))
+            }
+            Command::AbandonProbe { service } => format!("{} abandon probe", self.settings.name(*service)),
+            Command::TellPlatform(message) => format!("tell platform {message:?}"),
             Command::Signal { service, recipients, signal } => {
                 let name = self.settings.name(*service);
                 let to = match recipients {

@@ -185,7 +185,7 @@ impl World {
     /// When each service was started.
     pub(crate) fn starts(&self) -> Vec<(Duration, String)> {
         let start = |entry: &Entry| match &entry.what {
-            What::Command(Command::Start { service }, _) => {
+            What::Command(Command::Start { service, .. }, _) => {
                 Some((entry.at.since_start(), self.history.settings.name(*service).to_owned()))
             }
             _ => None,
@@ -340,7 +340,7 @@ impl World {
         let place = self.history.entries.len();
         self.history.entries.push(Entry { at: self.now, what: What::Command(command.clone(), Vec::new()) });
         match *command {
-            Command::Start { service } => {
+            Command::Start { service, .. } => {
                 let behaviour = &self.spec.services[service.index()].behaviour;
                 match self.kernel.start(service, behaviour, self.now) {
                     Ok(pid) => self.feed(Event::Forked { service, pid }),
@@ -374,7 +374,13 @@ impl World {
             // Whoever stopped us continues us before anything else happens.
             Command::StopSelf => {}
             // What is told or looked at changes no process.
-            Command::Tell(_) | Command::Measure { .. } | Command::Look { .. } | Command::Blame { .. } => {}
+            Command::Tell(_)
+            | Command::Measure { .. }
+            | Command::Look { .. }
+            | Command::Blame { .. }
+            | Command::Probe { .. }
+            | Command::AbandonProbe { .. }
+            | Command::TellPlatform(_) => {}
         }
     }
 

@@ -1,11 +1,13 @@
 //! Ends of leaders, and what follows from them.
 
-use super::super::service::{Leader, Phase, State};
+use super::super::service::{Leader, Next, Phase, State};
 use super::super::timers::Timer;
 use super::super::{
-    Act, Cause, End, EndMeaning, Failure, Kind, Mode, Notice, ServiceId, Signal, Timestamp, defaults,
+    Act, Cause, End, EndMeaning, Failure, HookKind, Kind, Mode, Notice, ServiceId, Signal, StartFailure,
+    Step, Timestamp, defaults,
 };
 use super::Supervisor;
+use super::restarts::Plan;
 
 impl Supervisor {
     pub(super) fn on_leader_ended(&mut self, id: ServiceId, end: End, now: Timestamp) {
@@ -14,8 +16,15 @@ impl Supervisor {
         if service.leader.is_none() || service.state == State::Held {
             return;
         }
+        if service.step == Step::PostStop {
+            let result = service.step_failure.map_or(Ok(end), Err);
+            return self.conclude_post_stop(id, result);
+        }
+        if service.step == Step::PreStart && service.state == State::Preparing && self.stop.is_none() {
+            return self.conclude_pre_start(id, end, now);
+        }
         service.outcome.end = Some(end);
-        let unasked = self.stop.is_none() && matches!(service.state, State::Starting | State::Up);
+        let unasked = self.stop.is_none() && service.runs();
         let failed_to_start = service.outcome.start_failure.is_some();
         if unasked && !failed_to_start && !self.is_success(id, end) && self.answers_stop_signal(id, end) {
             self.services[id.index()].state = State::Held;
@@ -30,6 +39,7 @@ impl Supervisor {
     pub(super) fn conclude_end(&mut self, id: ServiceId, end: End, unasked: bool, now: Timestamp) {
         let meaning = self.meaning(id, end, unasked);
         self.dismiss_hooks(id);
+        self.stop_watching(id);
         self.timers.clear(Timer::Look(id));
         let service = &mut self.services[id.index()];
         let leader = service.leader.take();
@@ -49,8 +59,18 @@ impl Supervisor {
             State::Stopping(Phase::Killed | Phase::Lingering) => {}
             // The census decides how it goes on. A wait that ran out meanwhile must not: what it left behind has heard
             // nothing yet.
-            State::Stopping(Phase::Drain | Phase::Stage(_)) => self.timers.clear(Timer::Wait(id)),
-            State::Waiting | State::Starting | State::Up | State::Held | State::Ended | State::Down => {
+            State::Stopping(Phase::PreStop | Phase::Drain | Phase::Stage(_) | Phase::PostStop) => {
+                self.timers.clear(Timer::Wait(id));
+            }
+            State::Waiting
+            | State::Preparing
+            | State::Starting
+            | State::Unready
+            | State::Up
+            | State::Held
+            | State::Ended
+            | State::BackOff
+            | State::Down => {
                 service.state = State::Ended;
                 self.timers.clear(Timer::Wait(id));
             }
@@ -81,6 +101,11 @@ impl Supervisor {
 
     /// A service ended, unasked, with success.
     pub(super) fn ended_unasked(&mut self, id: ServiceId, end: End, now: Timestamp) {
+        match self.plan_restart(id, false, now) {
+            Plan::Restart => return,
+            Plan::Exhausted => return self.has_consequences(id, Failure::RestartLimit, now),
+            Plan::Stay => {}
+        }
         if self.settings.services[id.index()].essential {
             self.request_stop(Cause::ServiceEnded { service: id, end }, now);
         }
@@ -113,6 +138,13 @@ impl Supervisor {
 
     /// A service failed, unasked.
     pub(super) fn failed(&mut self, id: ServiceId, failure: Failure, now: Timestamp) {
+        if self.plan_restart(id, true, now) != Plan::Restart {
+            self.has_consequences(id, failure, now);
+        }
+    }
+
+    /// A service failed for good.
+    fn has_consequences(&mut self, id: ServiceId, failure: Failure, now: Timestamp) {
         if self.settings.services[id.index()].essential {
             self.request_stop(Cause::ServiceFailed { service: id, failure }, now);
         } else if self.stop.is_none()
@@ -123,27 +155,94 @@ impl Supervisor {
         }
     }
 
-    /// No process of `id` is left.
+    /// No process of `id` is left: what runs after its end does so now, and then it is down, or starts again.
+    pub(super) fn gone(&mut self, id: ServiceId, now: Timestamp) {
+        self.uncounted.remove(&id);
+        let in_haste = self.stop.as_ref().is_some_and(|stop| stop.time_is_up) || self.is_kill_now();
+        let post_stop = self.settings_of(id).hooks.post_stop;
+        let service = &mut self.services[id.index()];
+        let was_cleaned = std::mem::replace(&mut service.is_cleaned, true);
+        if post_stop.is_some() && !was_cleaned && !in_haste {
+            return self.begin_post_stop(id, now);
+        }
+        match service.next {
+            Next::Restart(delay) if self.stop.is_none() && !service.is_unwanted => {
+                if std::mem::replace(&mut service.state, State::Ended) == State::Stopping(Phase::Lingering) {
+                    self.lingering -= 1;
+                }
+                self.back_off(id, delay, now);
+            }
+            Next::Restart(_) | Next::Down => self.down(id, now),
+        }
+    }
+
+    /// Everything else of it is gone: the command after its end runs.
+    pub(super) fn begin_post_stop(&mut self, id: ServiceId, now: Timestamp) {
+        let service = &mut self.services[id.index()];
+        if std::mem::replace(&mut service.state, State::Stopping(Phase::PostStop))
+            == State::Stopping(Phase::Lingering)
+        {
+            self.lingering -= usize::from(id.index() < self.settings.services.len());
+        }
+        service.is_cleaned = true;
+        service.strays_stopping = false;
+        service.step_failure = None;
+        service.stage_began = now;
+        self.timers.clear(Timer::Wait(id));
+        self.fit_to_budget(id, now);
+        self.launch_step(id, Step::PostStop);
+    }
+
+    /// The command after the end has ended itself, or could not be started.
+    pub(super) fn conclude_post_stop(&mut self, id: ServiceId, result: Result<End, StartFailure>) {
+        let service = &mut self.services[id.index()];
+        service.leader = None;
+        let dismissed = service.is_killed();
+        self.timers.clear(Timer::Wait(id));
+        self.tell(Notice::HookEnded { service: id, kind: HookKind::PostStop, result, dismissed });
+        self.uncounted.insert(id);
+        self.ask_census();
+    }
+
+    /// No process of `id` is left, and none will come.
     pub(super) fn down(&mut self, id: ServiceId, now: Timestamp) {
-        let is_stray = id == self.settings.stray_id();
+        let is_real = self.is_real(id);
         let service = &mut self.services[id.index()];
         let stopped_after = service.stopping_since.map(|since| now.since(since));
         let lingered = service.state == State::Stopping(Phase::Lingering);
         service.state = State::Down;
+        let is_unwanted = service.is_unwanted;
         self.timers.clear(Timer::Wait(id));
         self.uncounted.remove(&id);
-        if !is_stray {
+        if is_real {
             self.active -= 1;
             self.lingering -= usize::from(lingered);
         }
-        if stopped_after.is_some() || (self.stop.is_some() && !is_stray) {
+        if stopped_after.is_some() || (self.stop.is_some() && is_real) {
             self.tell(Notice::ServiceDown { service: id, after: stopped_after });
         }
         if self.stop.is_none() {
-            self.reach(id);
+            if is_unwanted {
+                self.stop_unwanted_dependencies(id, now);
+            } else {
+                self.reach(id, now);
+            }
             self.check_nothing_left(now);
         } else if self.services[id.index()].turn_has_come {
             self.settle(id);
+        }
+    }
+
+    fn stop_unwanted_dependencies(&mut self, id: ServiceId, now: Timestamp) {
+        // What comes after it waits for it again.
+        if self.kind(id) == Kind::Service {
+            self.services[id.index()].reached = false;
+        }
+        for position in 0..self.settings.order.dependencies(id).len() {
+            let dependency = self.settings.order.dependencies(id)[position];
+            if self.services[dependency.index()].is_unwanted {
+                self.stop_unwanted(dependency, now);
+            }
         }
     }
 

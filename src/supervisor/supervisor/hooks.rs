@@ -1,5 +1,6 @@
 //! Commands that run beside a leader.
 
+use super::super::service::{Phase, State};
 use super::super::{Command, End, HookId, HookKind, Notice, Pid, ServiceId, StartFailure, Timestamp};
 use super::Supervisor;
 
@@ -30,7 +31,12 @@ impl Supervisor {
 
     pub(super) fn on_hook_ended(&mut self, id: HookId, result: Result<End, StartFailure>, now: Timestamp) {
         let Some(Hook { service, kind, dismissed, .. }) = self.hooks.remove(&id) else { return };
+        let is_pre_stop = kind == HookKind::PreStop;
         self.tell(Notice::HookEnded { service, kind, result, dismissed });
+        let of = &self.services[service.index()];
+        if is_pre_stop && of.state == State::Stopping(Phase::PreStop) && of.leader.is_some() {
+            self.begin_drain(service, now);
+        }
         // It was the last thing that the service, or the whole system, waited for; or it has left children to us.
         if !self.uncounted.is_empty() {
             self.ask_census();

@@ -3,8 +3,8 @@
 use super::super::service::State;
 use super::super::stop::Repeat;
 use super::super::{
-    Cause, Command, IgnoredBecause, Level, Mode, Notice, Recipients, Seat, Sender, ServiceId, Signal, Target,
-    Timestamp,
+    Cause, Command, IgnoredBecause, Level, Mode, Notice, Recipients, Seat, Sender, ServiceId, Signal, Step,
+    Target, Timestamp,
 };
 use super::Supervisor;
 
@@ -23,39 +23,37 @@ impl Supervisor {
         };
         let ignore = |reason| Notice::SignalIgnored { signal: received, sender, reason };
         match self.request(received, sender) {
-            Request::Stop => self.on_stop_signal(received, sent, sender, now),
-            Request::Abort => {
+            Asked::Stop => self.on_stop_signal(received, sent, sender, now),
+            Asked::Abort => {
                 self.request_stop(Cause::Signal { signal: received, sender }, now);
                 self.hasten(Level::KillNow, received, now);
             }
-            Request::Forward => self.forward(received, sent, sender),
-            Request::Suspend => self.suspend(received),
-            Request::Resume => {
+            Asked::Forward => self.forward(received, sent, sender),
+            Asked::Suspend => self.suspend(received),
+            Asked::Resume => {
                 self.suspending = false;
                 self.commands.push_back(Command::Resume { service: ServiceId::new(0) });
             }
-            Request::Reload => self.tell(ignore(IgnoredBecause::NoReload)),
-            Request::Nothing => {}
+            Asked::Reload => self.tell(ignore(IgnoredBecause::NoReload)),
+            Asked::Nothing => {}
         }
     }
 
     /// What a signal to curfew asks for.
-    fn request(&self, signal: Signal, sender: Sender) -> Request {
+    fn request(&self, signal: Signal, sender: Sender) -> Asked {
         if self.settings.stop_signals.contains(signal) {
-            return Request::Stop;
+            return Asked::Stop;
         }
         match (signal, self.settings.mode) {
-            (Signal::CHLD | Signal::PIPE, _) => Request::Nothing,
-            (Signal::ABRT, _) => Request::Abort,
-            (Signal::HUP, _) if sender == Sender::Terminal => Request::Stop,
-            (Signal::HUP, Mode::ManyServices) if self.settings.reloadable => Request::Reload,
-            (Signal::HUP | Signal::QUIT, Mode::ManyServices) => Request::Stop,
-            (Signal::TSTP | Signal::TTIN | Signal::TTOU | Signal::ALRM, Mode::ManyServices) => {
-                Request::Nothing
-            }
-            (Signal::TSTP | Signal::TTIN | Signal::TTOU, Mode::OneCommand) => Request::Suspend,
-            (Signal::CONT, Mode::OneCommand) => Request::Resume,
-            (_, Mode::OneCommand | Mode::ManyServices) => Request::Forward,
+            (Signal::CHLD | Signal::PIPE, _) => Asked::Nothing,
+            (Signal::ABRT, _) => Asked::Abort,
+            (Signal::HUP, _) if sender == Sender::Terminal => Asked::Stop,
+            (Signal::HUP, Mode::ManyServices) if self.settings.reloadable => Asked::Reload,
+            (Signal::HUP | Signal::QUIT, Mode::ManyServices) => Asked::Stop,
+            (Signal::TSTP | Signal::TTIN | Signal::TTOU | Signal::ALRM, Mode::ManyServices) => Asked::Nothing,
+            (Signal::TSTP | Signal::TTIN | Signal::TTOU, Mode::OneCommand) => Asked::Suspend,
+            (Signal::CONT, Mode::OneCommand) => Asked::Resume,
+            (_, Mode::OneCommand | Mode::ManyServices) => Asked::Forward,
         }
     }
 
@@ -80,7 +78,7 @@ impl Supervisor {
     /// discarded where no shell is left in the session. We follow when it has stopped.
     pub(super) fn suspend(&mut self, received: Signal) {
         let service = ServiceId::new(0);
-        let runs = matches!(self.services[service.index()].state, State::Starting | State::Up);
+        let runs = self.services[service.index()].runs();
         if self.stop.is_some() || !runs {
             return;
         }
@@ -96,7 +94,7 @@ impl Supervisor {
     /// One command was stopped: so are we, or the shell would wait for ever. Without a shell nobody would continue us.
     /// In a stop it is only slow, and gets CONT.
     pub(super) fn on_leader_stopped(&mut self, id: ServiceId) {
-        let runs = matches!(self.services[id.index()].state, State::Starting | State::Up);
+        let runs = self.services[id.index()].runs();
         let shell_waits = self.settings.seat != Seat::NoTerminal || self.suspending;
         if self.settings.mode == Mode::OneCommand && self.stop.is_none() && runs && shell_waits {
             self.commands.push_back(Command::StopSelf);
@@ -115,7 +113,9 @@ impl Supervisor {
         let mut forwarded = false;
         for index in 0..self.settings.services.len() {
             let settings = &self.settings.services[index];
-            let runs = matches!(self.services[index].state, State::Starting | State::Up | State::Stopping(_));
+            let service = &self.services[index];
+            let runs =
+                (service.runs() || matches!(service.state, State::Stopping(_))) && service.step == Step::Main;
             if !settings.forward.contains(received) || !runs || self.services[index].leader.is_none() {
                 continue;
             }
@@ -133,7 +133,7 @@ impl Supervisor {
 }
 
 /// What a signal to curfew asks for.
-enum Request {
+enum Asked {
     Stop,
     Abort,
     Forward,

@@ -7,7 +7,7 @@ use super::super::service::{Phase, State};
 use super::super::stop::Stop;
 use super::super::timers::Timer;
 use super::super::{
-    Act, Cause, Command, HookKind, Level, Notice, Recipients, ServiceId, Signal, StageAction, Target,
+    Act, Cause, Command, HookKind, Level, Notice, Recipients, ServiceId, Signal, StageAction, Step, Target,
     Timestamp, Wait, defaults,
 };
 use super::Supervisor;
@@ -15,21 +15,41 @@ use super::Supervisor;
 impl Supervisor {
     /// Its turn has come.
     pub(super) fn begin_stop(&mut self, id: ServiceId, now: Timestamp) {
-        let was_up = self.services[id.index()].state == State::Up;
+        let was_ready = self.services[id.index()].state == State::Up;
+        self.stop_watching(id);
         self.commands.push_back(Command::Measure { service: id });
         self.services[id.index()].stopping_since = Some(now);
         self.fit_to_budget(id, now);
-        let drain = self.services[id.index()].share.scale.of(self.settings_of(id).drain);
+        let scale = self.services[id.index()].share.scale;
+        let pre_stop = self.settings_of(id).hooks.pre_stop.map(|time| scale.of(time));
         if self.is_kill_now() {
             self.kill(id, now);
-        } else if was_up && !drain.is_zero() {
+        } else if let (true, Some(wait)) = (was_ready, pre_stop) {
+            let service = &mut self.services[id.index()];
+            service.state = State::Stopping(Phase::PreStop);
+            service.stage_began = now;
+            self.timers.set(Timer::Wait(id), now + wait);
+            self.tell(Notice::PreStopBegun { service: id, wait });
+            self.run_hook(id, HookKind::PreStop);
+        } else if was_ready {
+            self.begin_drain(id, now);
+        } else {
+            self.enter_stage(id, 0, now);
+        }
+    }
+
+    /// It had been ready: it has its time to drain.
+    pub(super) fn begin_drain(&mut self, id: ServiceId, now: Timestamp) {
+        self.dismiss_hooks(id);
+        let drain = self.services[id.index()].share.scale.of(self.settings_of(id).drain);
+        if drain.is_zero() {
+            self.enter_stage(id, 0, now);
+        } else {
             let service = &mut self.services[id.index()];
             service.state = State::Stopping(Phase::Drain);
             service.stage_began = now;
             self.timers.set(Timer::Wait(id), now + drain);
             self.tell(Notice::DrainBegun { service: id, wait: drain });
-        } else {
-            self.enter_stage(id, 0, now);
         }
     }
 
@@ -70,9 +90,11 @@ impl Supervisor {
         // A wait that runs already shrinks like the others', and an open one gets an end.
         let at = self.timers.get(Timer::Wait(id));
         let until = match (self.services[id.index()].state, at, share.ends) {
-            (State::Stopping(Phase::Drain | Phase::Stage(_)), Some(at), _) => {
-                now + share.scale.of(at.since(now))
-            }
+            (
+                State::Stopping(Phase::PreStop | Phase::Drain | Phase::Stage(_) | Phase::PostStop),
+                Some(at),
+                _,
+            ) => now + share.scale.of(at.since(now)),
             (State::Stopping(Phase::Stage(_)), None, Some(ends)) => ends,
             (State::Stopping(Phase::Killed), Some(at), _) => at.min(now + budget.reserve),
             _ => return,
@@ -104,6 +126,10 @@ impl Supervisor {
         let written = stage.wait;
         let service = &mut self.services[id.index()];
         let wait = match written {
+            // What an extension took is not there any more.
+            Wait::For(wait) if service.is_extended => {
+                Some(service.share.until_end(service.share.scale.of(wait), now))
+            }
             Wait::For(wait) => Some(service.share.scale.of(wait)),
             Wait::Open => service.share.ends.map(|ends| ends.since(now)),
         };
@@ -153,7 +179,7 @@ impl Supervisor {
         service.stopping_since.get_or_insert(now);
         service.state = State::Stopping(Phase::Killed);
         service.stage_began = now;
-        service.outcome.escalated = true;
+        service.outcome.escalated |= service.step != Step::PostStop;
         self.dismiss_hooks(id);
         self.timers.clear(Timer::Look(id));
         self.timers.set(Timer::Wait(id), now + reserve);

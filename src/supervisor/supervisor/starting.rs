@@ -1,48 +1,110 @@
 //! Starting.
 
-use super::super::service::{Leader, State};
-use super::super::{Cause, Command, Failure, Kind, Notice, Pid, ServiceId, StartFailure, Timestamp};
+use super::super::service::{Leader, Next, State};
+use super::super::timers::Timer;
+use super::super::{
+    Cause, Command, Failure, HookKind, Kind, Notice, Pid, PlatformMessage, Purpose, ReadyBy, ServiceId,
+    StartFailure, Step, Timestamp,
+};
 use super::Supervisor;
 
 impl Supervisor {
     pub(super) fn on_begin(&mut self, now: Timestamp) {
+        if let Some(interval) = self.settings.platform_watchdog {
+            self.timers.set(Timer::Ping, now + interval / 2);
+        }
+        self.ask_for_time(now);
         for index in 0..self.settings.services.len() {
             if self.services[index].awaited == 0 {
                 self.start(ServiceId::new(index));
             }
         }
+        self.check_ready(now);
         self.check_nothing_left(now);
     }
 
+    /// Starts what has waited for its dependencies.
     pub(super) fn start(&mut self, id: ServiceId) {
-        let service = &mut self.services[id.index()];
-        debug_assert_eq!(service.state, State::Waiting, "a service is started once");
-        service.state = State::Starting;
+        debug_assert_eq!(self.services[id.index()].state, State::Waiting, "a service is started once");
         self.waiting -= 1;
         self.active += 1;
-        self.commands.push_back(Command::Start { service: id });
+        self.launch(id);
+    }
+
+    /// Begins a life of the service.
+    pub(super) fn launch(&mut self, id: ServiceId) {
+        let is_prepared = self.settings_of(id).hooks.pre_start.is_none();
+        let service = &mut self.services[id.index()];
+        service.begin_life();
+        if is_prepared {
+            self.launch_command(id);
+        } else {
+            service.state = State::Preparing;
+            self.launch_step(id, Step::PreStart);
+        }
+    }
+
+    fn launch_command(&mut self, id: ServiceId) {
+        self.services[id.index()].state = State::Starting;
+        self.launch_step(id, Step::Main);
+    }
+
+    pub(super) fn launch_step(&mut self, id: ServiceId, step: Step) {
+        self.services[id.index()].step = step;
+        self.commands.push_back(Command::Start { service: id, step });
     }
 
     pub(super) fn on_forked(&mut self, id: ServiceId, pid: Pid, now: Timestamp) {
         let service = &mut self.services[id.index()];
         service.leader = Some(Leader { pid, forked: now });
         service.forked = now;
-        self.tell(Notice::ServiceStarted { service: id, pid });
+        let step = service.step;
+        let wait = service.share.scale.of(self.settings_of(id).hooks.post_stop.unwrap_or_default());
+        let settings = self.settings_of(id);
+        let must_be_done = match (step, settings.kind) {
+            (Step::PreStart, _) => settings.hooks.pre_start,
+            (Step::Main, Kind::Task) => settings.task_timeout,
+            (Step::Main, Kind::Service) if settings.ready.by == ReadyBy::Execution => None,
+            (Step::Main, Kind::Service) => Some(settings.ready.timeout),
+            (Step::PostStop, _) => None,
+        };
+        if let Some(time) = must_be_done {
+            self.timers.set(Timer::Start(id), now + time);
+        }
+        match step {
+            Step::Main => self.tell(Notice::ServiceStarted { service: id, pid }),
+            Step::PreStart => self.tell(Notice::StepStarted { service: id, step, pid }),
+            Step::PostStop => {
+                self.timers.set(Timer::Wait(id), now + wait);
+                self.tell(Notice::StepStarted { service: id, step, pid });
+            }
+        }
     }
 
     pub(super) fn on_executed(&mut self, id: ServiceId, now: Timestamp) {
+        let ready = self.settings_of(id).ready;
+        let is_ready = ready.by == ReadyBy::Execution || self.kind(id) == Kind::Task;
         let service = &mut self.services[id.index()];
-        match (service.state, service.leader) {
-            (State::Starting, Some(Leader { pid, forked })) => {
-                service.state = State::Up;
-                self.tell(Notice::ServiceReady { service: id, pid, after: now.since(forked) });
-                if self.kind(id) == Kind::Service {
-                    self.reach(id);
+        match service.state {
+            State::Starting if service.leader.is_some() => {
+                if is_ready {
+                    return self.become_ready(id, now);
+                }
+                service.state = State::Unready;
+                if ready.by == ReadyBy::Probe {
+                    self.probe(id, Purpose::Ready, now);
                 }
             }
-            // A stop overtook the start, or it was told before.
-            (State::Stopping(_) | State::Up | State::Held | State::Ended | State::Down, _) => {}
-            (State::Starting | State::Waiting, _) => {
+            // A stop overtook the start, or it was told before, or it is no command of the service itself.
+            State::Stopping(_)
+            | State::Preparing
+            | State::Unready
+            | State::Up
+            | State::Held
+            | State::Ended
+            | State::BackOff
+            | State::Down => {}
+            State::Starting | State::Waiting => {
                 debug_assert!(false, "{id:?} executed its command in state {:?}", service.state);
             }
         }
@@ -50,32 +112,69 @@ impl Supervisor {
 
     pub(super) fn on_start_failed(&mut self, id: ServiceId, failure: StartFailure, now: Timestamp) {
         let service = &mut self.services[id.index()];
-        service.outcome.start_failure = Some(failure);
         let was_forked = service.leader.is_some();
+        if service.step == Step::PostStop {
+            service.step_failure = Some(failure);
+            if !was_forked {
+                self.conclude_post_stop(id, Err(failure));
+            }
+            return;
+        }
+        service.outcome.start_failure = Some(failure);
         self.tell(Notice::StartFailed { service: id, failure });
+        self.tell_platform(PlatformMessage::Failed(failure.errno));
         // If it was forked its death is still to come, and with it the consequences.
         if !was_forked {
             self.failed(id, Failure::Start(failure), now);
-            self.down(id, now);
+            self.gone(id, now);
         }
+    }
+
+    /// What runs before the start has ended, unasked.
+    pub(super) fn conclude_pre_start(&mut self, id: ServiceId, end: super::super::End, now: Timestamp) {
+        self.timers.clear(Timer::Start(id));
+        let service = &mut self.services[id.index()];
+        service.leader = None;
+        let start_failure = service.outcome.start_failure;
+        let result = start_failure.map_or(Ok(end), Err);
+        self.tell(Notice::HookEnded { service: id, kind: HookKind::PreStart, result, dismissed: false });
+        if start_failure.is_none() && end == super::super::End::Exited(0) {
+            return self.launch_command(id);
+        }
+        let service = &mut self.services[id.index()];
+        service.state = State::Ended;
+        service.outcome.end = Some(end);
+        self.uncounted.insert(id);
+        self.ask_census();
+        self.failed(id, start_failure.map_or(Failure::PreStart(end), Failure::Start), now);
     }
 
     /// A stop begins: what was decided to be started, but not yet performed, is not started.
     pub(super) fn abandon_starts(&mut self) {
-        let services = &mut self.services;
-        let active = &mut self.active;
+        let mut abandoned = Vec::new();
         self.commands.retain(|command| match command {
-            Command::Start { service } => {
-                services[service.index()].state = State::Down;
-                *active -= 1;
+            Command::Start { service, step: step @ (Step::PreStart | Step::Main) } => {
+                abandoned.push((*service, *step));
                 false
             }
             _ => true,
         });
+        for (id, step) in abandoned {
+            let hooks = self.settings_of(id).hooks;
+            if step == Step::Main && hooks.pre_start.is_some() && hooks.post_stop.is_some() {
+                // What was prepared is undone.
+                self.services[id.index()].state = State::Ended;
+                self.uncounted.insert(id);
+                self.ask_census();
+            } else {
+                self.services[id.index()].state = State::Down;
+                self.active -= 1;
+            }
+        }
     }
 
     /// `id` is ready, or a task is done, or it failed and that does not matter: what comes after it may start.
-    pub(super) fn reach(&mut self, id: ServiceId) {
+    pub(super) fn reach(&mut self, id: ServiceId, now: Timestamp) {
         if self.stop.is_some() || std::mem::replace(&mut self.services[id.index()].reached, true) {
             return;
         }
@@ -83,15 +182,43 @@ impl Supervisor {
             let dependent = self.settings.order.dependents(id)[position];
             let service = &mut self.services[dependent.index()];
             service.awaited -= 1;
-            if service.awaited == 0 {
+            if service.awaited == 0 && service.state == State::Waiting {
                 self.start(dependent);
             }
         }
+        self.check_ready(now);
+    }
+
+    /// Whether the platform can be told that all is ready.
+    fn check_ready(&mut self, now: Timestamp) {
+        let is_missing = |(index, service): (usize, &super::super::service::Service)| {
+            self.settings.services[index].essential && !service.reached
+        };
+        let count = self.settings.services.len();
+        if self.stop.is_some() || self.is_ready || self.services[..count].iter().enumerate().any(is_missing) {
+            return;
+        }
+        self.is_ready = true;
+        self.timers.clear(Timer::Extend);
+        self.tell(Notice::SystemReady { after: now.since_start() });
+        self.tell_platform(PlatformMessage::Ready);
     }
 
     pub(super) fn check_nothing_left(&mut self, now: Timestamp) {
-        if self.stop.is_none() && self.active == self.lingering && self.waiting == 0 {
+        if self.stop.is_none()
+            && self.active == self.lingering
+            && self.waiting == 0
+            && !self.services.iter().any(|service| service.is_unwanted)
+        {
             self.request_stop(Cause::NothingLeft, now);
         }
+    }
+
+    /// Its wait before a restart begins.
+    pub(super) fn back_off(&mut self, id: ServiceId, delay: std::time::Duration, now: Timestamp) {
+        let service = &mut self.services[id.index()];
+        service.state = State::BackOff;
+        service.next = Next::Down;
+        self.timers.set(Timer::Wait(id), now + delay);
     }
 }

@@ -69,7 +69,7 @@ impl Supervisor {
                 // Their ends lead to another census.
                 self.uncounted.insert(id);
             } else {
-                self.down(id, now);
+                self.gone(id, now);
             }
         }
         self.check_finished(now);
@@ -104,9 +104,11 @@ impl Supervisor {
         let service = &mut self.services[id.index()];
         match service.state {
             State::Ended => self.stop_strays(id, now),
-            State::Stopping(Phase::Drain | Phase::Stage(_)) if !service.strays_stopping => {
+            State::Stopping(Phase::PreStop | Phase::Drain | Phase::Stage(_)) if !service.strays_stopping => {
                 self.stop_strays(id, now);
             }
+            // What a hook leaves behind has no grace of its own.
+            State::Stopping(Phase::PostStop) => self.kill(id, now),
             // A process that came later joins the stage that the others are in.
             State::Stopping(Phase::Stage(stage)) => {
                 let act = self.resolve(&self.settings_of(id).grace.stages()[stage].action);
@@ -126,8 +128,14 @@ impl Supervisor {
                     self.send(id, Recipients::Stray(*pid), Signal::KILL);
                 }
             }
-            State::Stopping(Phase::Drain) | State::Held => {}
-            State::Waiting | State::Starting | State::Up | State::Down => {
+            State::Stopping(Phase::PreStop | Phase::Drain) | State::Held => {}
+            State::Waiting
+            | State::Preparing
+            | State::Starting
+            | State::Unready
+            | State::Up
+            | State::BackOff
+            | State::Down => {
                 debug_assert!(false, "{id:?} is counted in state {:?}", service.state);
             }
         }
@@ -153,14 +161,33 @@ impl Supervisor {
         if self.stop.is_none() || !strays.turn_has_come {
             return;
         }
+        let is_settled = matches!(strays.state, State::Down | State::Stopping(Phase::Lingering));
+        if is_settled && self.begin_cleanup(now) {
+            return;
+        }
+        let strays = &self.services[self.settings.stray_id().index()];
+        let cleanup = &self.services[self.settings.cleanup_id().index()];
         let [time_is_up, swept] = self.stop.as_ref().map_or([false; 2], |stop| [stop.time_is_up, stop.swept]);
-        if self.active == 0 && strays.state == State::Down {
+        if self.active == 0 && strays.state == State::Down && cleanup.state == State::Down {
             self.finish(now);
         } else if time_is_up && !self.census_asked {
             self.conclude_time_up(now);
         } else if self.settings.deadline.is_none() && !time_is_up && !swept {
             self.bound_wait_for_the_killed(now);
         }
+    }
+
+    /// Everything else is down, or was given up: the last command of all runs. Whether it begins now.
+    fn begin_cleanup(&mut self, now: Timestamp) -> bool {
+        let id = self.settings.cleanup_id();
+        let in_haste = self.is_kill_now() || self.stop.as_ref().is_some_and(|stop| stop.time_is_up);
+        let cleanup = &mut self.services[id.index()];
+        if self.settings.cleanup.is_none() || std::mem::replace(&mut cleanup.turn_has_come, true) || in_haste
+        {
+            return false;
+        }
+        self.begin_post_stop(id, now);
+        true
     }
 
     /// Without a deadline only this wait is bounded: what KILL does not end may never end.

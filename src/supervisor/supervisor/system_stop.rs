@@ -5,8 +5,8 @@ use super::super::service::{Phase, State};
 use super::super::stop::Stop;
 use super::super::timers::Timer;
 use super::super::{
-    Cause, Command, Deadline, Level, Mode, Notice, Pid, ServiceId, Signal, Timestamp, defaults, exit_status,
-    verdict,
+    Cause, Command, Deadline, Level, Mode, Notice, Pid, PlatformMessage, ServiceId, Signal, Timestamp,
+    defaults, exit_status, verdict,
 };
 use super::Supervisor;
 
@@ -25,8 +25,10 @@ impl Supervisor {
             return;
         }
         self.abandon_starts();
-        let levels = self.measure_paths(now);
-        let budget = self.settings.deadline.map(|deadline| Budget::new(deadline, now, levels));
+        let longest = self.measure_paths(now);
+        self.note_platform_timeout();
+        self.settings.deadline = self.extended_deadline(longest);
+        let budget = self.settings.deadline.map(|deadline| Budget::new(deadline, now, longest.levels));
         let mut stop = Stop::new(cause, now, budget, self.settings.services.len());
         stop.received = received;
         self.stop = Some(stop);
@@ -35,6 +37,8 @@ impl Supervisor {
         }
         let granted = self.settings.deadline.map(Deadline::budget);
         self.tell(Notice::StopRequested { cause, budget: granted });
+        self.tell_platform(PlatformMessage::Stopping);
+        self.ask_for_time(now);
         for index in 0..self.settings.services.len() {
             let id = ServiceId::new(index);
             let dependents = self.settings.order.dependents(id).len();
@@ -42,7 +46,13 @@ impl Supervisor {
             service.awaited = dependents;
             if service.state == State::Waiting {
                 service.state = State::Down;
+            } else if service.state == State::BackOff {
+                service.state = State::Down;
+                self.active -= 1;
+                self.timers.clear(Timer::Wait(id));
             }
+            self.stop_watching(id);
+            let service = &mut self.services[index];
             if dependents == 0 {
                 self.turns.push(id);
             }
@@ -56,10 +66,13 @@ impl Supervisor {
         self.waiting = 0;
     }
 
-    /// Notes for each service what is to be stopped after it, and returns the levels of the whole order.
-    pub(super) fn measure_paths(&mut self, now: Timestamp) -> u32 {
-        // Processes that belong to no service come last, if there are any: a level is kept for them.
-        let end = Path::of_levels(u32::from(self.settings.mode == Mode::ManyServices));
+    /// Notes for each service what is to be stopped after it, and returns the longest way through the whole order.
+    pub(super) fn measure_paths(&mut self, now: Timestamp) -> Path {
+        // Processes that belong to no service come last, if there are any: a level is kept for them. Then the cleanup.
+        let strays = Path::of_levels(u32::from(self.settings.mode == Mode::ManyServices));
+        let cleanup = self.settings.cleanup.map_or(Path::default(), |time| Path::of_service(time, false));
+        let end = strays.then(cleanup);
+        self.services[self.settings.stray_id().index()].behind = cleanup;
         let mut longest = end;
         for position in 0..self.settings.order.start_order().len() {
             let id = self.settings.order.start_order()[position];
@@ -70,7 +83,7 @@ impl Supervisor {
             self.services[id.index()].behind = behind;
             longest = longest.longest(self.path_from(id, now));
         }
-        longest.levels
+        longest
     }
 
     /// The longest way from the stop of `id` to the end.
@@ -86,10 +99,10 @@ impl Supervisor {
             service.turn_has_come = true;
             match service.state {
                 State::Down | State::Stopping(Phase::Lingering) => self.settle(id),
-                State::Starting | State::Up => self.begin_stop(id, now),
+                State::Preparing | State::Starting | State::Unready | State::Up => self.begin_stop(id, now),
                 // It is on its way already, and is settled when it is down.
                 State::Held | State::Ended | State::Stopping(_) => {}
-                State::Waiting => unreachable!("nothing waits to be started in a stop"),
+                State::Waiting | State::BackOff => unreachable!("nothing waits to be started in a stop"),
             }
         }
         if self.stop.as_ref().is_some_and(|stop| stop.unsettled == 0) {
@@ -99,7 +112,7 @@ impl Supervisor {
 
     /// What is stopped after `id` need not wait for it any more.
     pub(super) fn settle(&mut self, id: ServiceId) {
-        if id == self.settings.stray_id() || std::mem::replace(&mut self.services[id.index()].settled, true) {
+        if !self.is_real(id) || std::mem::replace(&mut self.services[id.index()].settled, true) {
             return;
         }
         if let Some(stop) = &mut self.stop {
@@ -137,11 +150,16 @@ impl Supervisor {
             match (level, self.services[index].state) {
                 (
                     Level::KillNow,
-                    State::Starting | State::Up | State::Stopping(Phase::Drain | Phase::Stage(_)),
-                ) => {
-                    self.kill(id, now);
+                    State::Preparing
+                    | State::Starting
+                    | State::Unready
+                    | State::Up
+                    | State::Stopping(Phase::PreStop | Phase::Drain | Phase::Stage(_) | Phase::PostStop),
+                )
+                | (Level::NextStage, State::Stopping(Phase::PostStop)) => self.kill(id, now),
+                (Level::NextStage, State::Stopping(Phase::PreStop | Phase::Drain)) => {
+                    self.enter_stage(id, 0, now);
                 }
-                (Level::NextStage, State::Stopping(Phase::Drain)) => self.enter_stage(id, 0, now),
                 (Level::NextStage, State::Stopping(Phase::Stage(stage))) => {
                     self.enter_stage(id, stage + 1, now);
                 }
@@ -162,12 +180,23 @@ impl Supervisor {
             let id = ServiceId::new(index);
             match self.services[index].state {
                 State::Waiting | State::Down => continue,
-                State::Starting | State::Up | State::Stopping(Phase::Drain | Phase::Stage(_))
+                State::Preparing
+                | State::Starting
+                | State::Unready
+                | State::Up
+                | State::Stopping(Phase::PreStop | Phase::Drain | Phase::Stage(_) | Phase::PostStop)
                     if !self.services[index].awaits_census() =>
                 {
                     self.kill(id, now);
                 }
-                State::Starting | State::Up | State::Held | State::Ended | State::Stopping(_) => {}
+                State::Preparing
+                | State::Starting
+                | State::Unready
+                | State::Up
+                | State::Held
+                | State::Ended
+                | State::BackOff
+                | State::Stopping(_) => {}
             }
             self.uncounted.insert(id);
         }

@@ -1,5 +1,5 @@
 use curfew::supervisor::{
-    Command, End, Event, Notice, Pid, Sender, ServiceId, Signal, Stray, Supervisor, Timestamp,
+    Command, End, Event, Notice, Pid, Sender, ServiceId, Signal, Step, Stray, Supervisor, Timestamp,
 };
 
 use crate::process::{Behaviour, Bond, When};
@@ -220,7 +220,7 @@ fn haste_between_a_leaders_death_and_the_census_does_not_skip_what_its_strays_ne
     let (api, stray) = (ServiceId::new(0), Pid::new(101).unwrap());
     let at = |milliseconds| Timestamp::new(ms(milliseconds));
     core.handle(Event::Begin, at(0));
-    assert_eq!(core.next_command(), Some(Command::Start { service: api }));
+    assert_eq!(core.next_command(), Some(Command::Start { service: api, step: Step::Main }));
     core.handle(Event::Forked { service: api, pid: Pid::new(100).unwrap() }, at(0));
     core.handle(Event::Executed { service: api }, at(0));
     core.handle(Event::SignalReceived { signal: Signal::TERM, sender: SOMEBODY }, at(0));

@@ -1,5 +1,5 @@
 use curfew::supervisor::{
-    Command, End, Event, Pid, Recipients, ServiceId, Signal, Supervisor, Target, Timestamp,
+    Command, End, Event, Pid, Recipients, ServiceId, Signal, Step, Supervisor, Target, Timestamp,
 };
 
 use crate::process::{Behaviour, Bond, When};
@@ -30,7 +30,7 @@ fn after_the_end_nothing_is_armed_and_nothing_happens() {
     let pid = Pid::new(100).unwrap();
     let service = ServiceId::new(0);
     core.handle(Event::Begin, at(0));
-    assert_eq!(core.next_command(), Some(Command::Start { service }));
+    assert_eq!(core.next_command(), Some(Command::Start { service, step: Step::Main }));
     core.handle(Event::Forked { service, pid }, at(0));
     core.handle(Event::Executed { service }, at(0));
     core.handle(Event::SignalReceived { signal: Signal::TERM, sender: SOMEBODY }, at(0));
@@ -61,7 +61,7 @@ fn an_old_timer_changes_nothing() {
     let mut core = Supervisor::new(spec.settings());
     let service = ServiceId::new(0);
     core.handle(Event::Begin, Timestamp::ZERO);
-    assert_eq!(core.next_command(), Some(Command::Start { service }));
+    assert_eq!(core.next_command(), Some(Command::Start { service, step: Step::Main }));
     core.handle(Event::Forked { service, pid: Pid::new(100).unwrap() }, Timestamp::ZERO);
     core.handle(Event::Executed { service }, Timestamp::ZERO);
     core.handle(Event::SignalReceived { signal: Signal::TERM, sender: SOMEBODY }, Timestamp::ZERO);

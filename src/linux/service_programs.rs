@@ -1,0 +1,51 @@
+use std::ffi::OsString;
+
+use super::spawn::Program;
+use crate::supervisor::{HookKind, Step};
+
+/// What is executed for a service: its own command, and those around it.
+#[derive(Clone, Debug)]
+pub struct ServicePrograms {
+    /// Its own command.
+    pub main: Program,
+    /// Before its start.
+    pub pre_start: Option<Vec<OsString>>,
+    /// Before its stop.
+    pub pre_stop: Option<Vec<OsString>>,
+    /// After its end.
+    pub post_stop: Option<Vec<OsString>>,
+}
+
+impl From<Program> for ServicePrograms {
+    /// A command alone.
+    fn from(main: Program) -> Self {
+        Self { main, pre_start: None, pre_stop: None, post_stop: None }
+    }
+}
+
+impl ServicePrograms {
+    /// What runs as the service's leader. A step without a command is its own one: the supervisor asks for none such.
+    pub(crate) fn of_step(&self, step: Step) -> Program {
+        match step {
+            Step::PreStart => self.around(self.pre_start.as_ref()),
+            Step::Main => self.main.clone(),
+            Step::PostStop => self.around(self.post_stop.as_ref()),
+        }
+    }
+
+    /// What runs beside the leader. `stage` is the command of a stage.
+    pub(crate) fn of_hook(&self, kind: &HookKind, stage: Option<&Vec<OsString>>) -> Program {
+        match kind {
+            HookKind::PreStart => self.around(self.pre_start.as_ref()),
+            HookKind::PreStop => self.around(self.pre_stop.as_ref()),
+            HookKind::Stage(_) => self.around(stage),
+            HookKind::PostStop => self.around(self.post_stop.as_ref()),
+        }
+    }
+
+    /// Another command, with all that the service's own has around it.
+    fn around(&self, command: Option<&Vec<OsString>>) -> Program {
+        let command = command.unwrap_or(&self.main.command).clone();
+        Program { command, ..self.main.clone() }
+    }
+}

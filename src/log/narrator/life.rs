@@ -1,0 +1,182 @@
+//! What is said of services between start and stop.
+
+use super::{Narrator, describe_sender, words};
+use crate::log::record::milliseconds;
+use crate::supervisor::{Failure, Limit, Notice, Purpose, Sender, ServiceId, Wish};
+
+impl Narrator {
+    /// Says what was decided about a service that lives.
+    pub(super) fn tell_of_life(&self, notice: &Notice) {
+        match *notice {
+            Notice::StepStarted { service, step, pid } => tracing::debug!(
+                event = "hook.started",
+                service = self.name(service),
+                hook = %step,
+                pid = pid.number(),
+                "running {step}"
+            ),
+            Notice::PreStopBegun { service, wait } => tracing::info!(
+                event = "hook.started",
+                service = self.name(service),
+                hook = "pre-stop",
+                wait_ms = milliseconds(wait),
+                "running pre-stop, up to {}",
+                words(wait)
+            ),
+            Notice::SystemReady { after } => {
+                let after_ms = milliseconds(after);
+                tracing::debug!(event = "system.ready", after_ms, "everything essential is ready");
+            }
+            Notice::ProbeFailed { service, purpose: Purpose::Ready, ref reason, .. } => tracing::debug!(
+                event = "probe.failed",
+                service = self.name(service),
+                reason = reason.as_str(),
+                "not ready yet: {reason}"
+            ),
+            Notice::ProbeFailed { service, purpose: Purpose::Health, failures, ref reason } => {
+                tracing::warn!(
+                    event = "probe.failed",
+                    service = self.name(service),
+                    failures,
+                    reason = reason.as_str(),
+                    "health probe failed ({failures} in a row): {reason}"
+                );
+            }
+            Notice::ProbeRecovered { service, failures } => tracing::info!(
+                event = "probe.recovered",
+                service = self.name(service),
+                failures,
+                "well again after {failures} failed probes"
+            ),
+            Notice::ServiceFailing { service, failure, ref last_seen, limit } => {
+                let what = describe_failing(failure, limit);
+                let seen = last_seen.as_ref().map(|seen| format!("; the last probe saw: {seen}"));
+                tracing::error!(
+                    event = "service.failing",
+                    service = self.name(service),
+                    failure = failure_name(failure),
+                    last_seen = last_seen.as_deref(),
+                    "{what}{}",
+                    seen.unwrap_or_default()
+                );
+            }
+            Notice::RestartPlanned { service, delay, attempt, limit } => tracing::warn!(
+                event = "restart.planned",
+                service = self.name(service),
+                delay_ms = milliseconds(delay),
+                attempt,
+                limit,
+                "will be started again in {} (restart {attempt} of {limit})",
+                words(delay)
+            ),
+            Notice::RestartLimit { service, limit, within } => tracing::error!(
+                event = "restart.limit",
+                service = self.name(service),
+                limit,
+                "is not started again: {limit} restarts {}",
+                if within.as_secs() < MANY_YEARS {
+                    format!("within {}", words(within))
+                } else {
+                    "were tried".into()
+                }
+            ),
+            Notice::StatusSaid { service, ref text } => tracing::debug!(
+                event = "service.status",
+                service = self.name(service),
+                status = text.as_str(),
+                "says: {text}"
+            ),
+            Notice::Reloading { service, done } => tracing::info!(
+                event = "service.reloading",
+                service = self.name(service),
+                done,
+                "{}",
+                if done { "has reloaded its configuration" } else { "reloads its configuration" }
+            ),
+            Notice::StopsByItself { service } => tracing::info!(
+                event = "service.stopping",
+                service = self.name(service),
+                "says that it is stopping"
+            ),
+            Notice::WaitExtended { service, asked, granted } => tracing::info!(
+                event = "wait.extended",
+                service = self.name(service),
+                asked_ms = milliseconds(asked),
+                granted_ms = milliseconds(granted),
+                "asked for {} more, and gets {}",
+                words(asked),
+                words(granted)
+            ),
+            Notice::Asked { service, wish } => self.tell_wish(service, wish),
+            // Everything else is told elsewhere.
+            _ => debug_assert!(false, "{notice:?} is not of a life"),
+        }
+    }
+
+    fn tell_wish(&self, service: ServiceId, wish: Wish) {
+        let (name, what) = match wish {
+            Wish::Start => ("start", "to be started"),
+            Wish::Stop => ("stop", "to be stopped"),
+            Wish::Restart => ("restart", "to be restarted"),
+        };
+        tracing::info!(
+            event = "service.asked",
+            service = self.name(service),
+            wish = name,
+            "was asked {what}"
+        );
+    }
+
+    /// Who asked for a stop.
+    pub(super) fn request(sender: Sender) -> String {
+        format!("a request on the control socket{}", describe_sender(sender))
+    }
+}
+
+/// No window at all, in seconds.
+const MANY_YEARS: u64 = 1 << 32;
+
+fn describe_failing(failure: Failure, limit: Limit) -> String {
+    match (failure, limit) {
+        (Failure::NotReady, Limit::Time(time)) => format!("was not ready within {}", words(time)),
+        (Failure::TimedOut, Limit::Time(time)) => format!("took longer than {}", words(time)),
+        (Failure::Watchdog, Limit::Time(time)) => {
+            format!("did not say within {} that it is well (watchdog)", words(time))
+        }
+        (Failure::Watchdog, _) => "says that it is not well (watchdog)".to_owned(),
+        (Failure::Unhealthy, Limit::Probes(probes)) => {
+            format!("is unhealthy: {probes} health probes failed in a row")
+        }
+        _ => describe_failure(failure),
+    }
+}
+
+/// A failure that has no figures of its own.
+pub(super) fn describe_failure(failure: Failure) -> String {
+    match failure {
+        Failure::Ended(end) => format!("failed with {end}"),
+        Failure::PreStart(end) => format!("could not be started: pre-start failed with {end}"),
+        Failure::Start(_) => "could not be started".to_owned(),
+        Failure::Daemonised => "has daemonised".to_owned(),
+        Failure::NotReady => "was not ready in time".to_owned(),
+        Failure::Unhealthy => "is unhealthy".to_owned(),
+        Failure::Watchdog => "did not say in time that it is well (watchdog)".to_owned(),
+        Failure::TimedOut => "took too long".to_owned(),
+        Failure::RestartLimit => "ended again and again".to_owned(),
+    }
+}
+
+/// One word for a failure.
+pub(crate) const fn failure_name(failure: Failure) -> &'static str {
+    match failure {
+        Failure::Ended(_) => "ended",
+        Failure::PreStart(_) => "pre-start",
+        Failure::Start(_) => "start",
+        Failure::Daemonised => "daemonised",
+        Failure::NotReady => "not-ready",
+        Failure::Unhealthy => "unhealthy",
+        Failure::Watchdog => "watchdog",
+        Failure::TimedOut => "timed-out",
+        Failure::RestartLimit => "restart-limit",
+    }
+}
