@@ -56,6 +56,7 @@ pub fn supervise(plan: Plan, clock: Clock, collector: Collector) -> u8 {
     announce(&settings, deadline_source);
     let start_up = StartUp::prepare(mode);
     settings.seat = start_up.seat();
+    settings.has_shell = start_up.has_shell();
     let reporter =
         Reporter { collector, narrator, builder, format, level, report, report_time, now: clock.now() };
     let supervisor = Supervisor::new(settings);

@@ -2,7 +2,7 @@
 
 use nix::libc;
 
-use crate::supervisor::{End, Pid};
+use crate::supervisor::{End, Pid, Signal};
 
 /// Whether there are children, and whether one of them can be reaped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,8 +13,8 @@ pub(crate) enum Children {
     Living,
     /// One has ended.
     Ended(Pid, End),
-    /// One was stopped: it is still there.
-    Stopped(Pid),
+    /// One was stopped by this signal: it is still there.
+    Stopped(Pid, Signal),
 }
 
 /// Reaps one child that has ended, if there is one, or tells of one that was stopped.
@@ -58,7 +58,9 @@ fn wait(options: i32) -> Children {
         let (number, status) = unsafe { (information.si_pid(), information.si_status()) };
         return match Pid::new(number) {
             None => Children::Living,
-            Some(pid) if information.si_code == libc::CLD_STOPPED => Children::Stopped(pid),
+            Some(pid) if information.si_code == libc::CLD_STOPPED => {
+                Children::Stopped(pid, Signal::from_number(status).unwrap_or(Signal::STOP))
+            }
             Some(pid) => Children::Ended(pid, decode(information.si_code, status)),
         };
     }

@@ -181,7 +181,7 @@ impl<L: Listener> Runtime<L> {
             loop {
                 match reap() {
                     Children::Ended(pid, _) => drop(self.family.leaders.remove(&pid)),
-                    Children::Stopped(_) => {}
+                    Children::Stopped(..) => {}
                     Children::None | Children::Living => break,
                 }
             }
@@ -253,9 +253,9 @@ impl<L: Listener> Runtime<L> {
             let (pid, end) = match reap() {
                 Children::None | Children::Living => return,
                 Children::Ended(pid, end) => (pid, end),
-                Children::Stopped(pid) => {
+                Children::Stopped(pid, signal) => {
                     if let Some(service) = self.family.leaders.get(&pid).copied() {
-                        self.handle(Event::LeaderStopped { service });
+                        self.handle(Event::LeaderStopped { service, signal });
                     }
                     continue;
                 }

@@ -95,6 +95,11 @@ impl StartUp {
     pub fn seat(&self) -> Seat {
         self.context.terminal.as_ref().map_or(Seat::NoTerminal, Terminal::seat)
     }
+
+    /// Whether there is a shell that would continue us, were we stopped.
+    pub fn has_shell(&self) -> bool {
+        self.context.terminal.as_ref().is_some_and(Terminal::has_shell)
+    }
 }
 
 fn is_ignored(signal: Signal) -> bool {
@@ -110,7 +115,7 @@ fn inherited_children() -> HashSet<Pid> {
     // Almost always there are none, and the kernel says so at once.
     match look() {
         Children::None => HashSet::new(),
-        Children::Living | Children::Ended(..) | Children::Stopped(_) => {
+        Children::Living | Children::Ended(..) | Children::Stopped(..) => {
             FamilyTree::look().children(std::process::id() as i32).into_iter().collect()
         }
     }

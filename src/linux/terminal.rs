@@ -3,10 +3,10 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
 
 use nix::libc;
-use nix::unistd::{Pid as SystemPid, getpgrp, getsid, tcgetpgrp, tcsetpgrp};
+use nix::unistd::{Pid as SystemPid, getpgid, getpgrp, getppid, getsid, tcgetpgrp, tcsetpgrp};
 
-use super::proc_file_system::all_processes;
-use crate::supervisor::Seat;
+use super::proc_file_system::{Process, all_processes};
+use crate::supervisor::{Pid, Seat};
 
 /// The terminal that controls us, if there is one.
 ///
@@ -16,25 +16,30 @@ use crate::supervisor::Seat;
 pub(crate) struct Terminal {
     device: OwnedFd,
     seat: Seat,
+    has_shell: bool,
 }
 
 impl Terminal {
     /// Looks for the controlling terminal. `/dev/tty` is trusted over standard input, which may be anything.
     pub(crate) fn find() -> Option<Self> {
-        let device: File = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .custom_flags(libc::O_NOCTTY | libc::O_NONBLOCK)
-            .open("/dev/tty")
-            .ok()?;
+        let device = open_controlling_terminal()?;
+        let has_shell = is_a_job();
         let alone = [0, 1, 2].into_iter().all(is_our_terminal) && !group_has_others();
-        let seat = if alone { Seat::OwnGroup } else { Seat::SharedGroup };
-        Some(Self { device: device.into(), seat })
+        // In the background for ever, since no shell would bring us to the front, only our own group gets an error from the
+        // kernel when it reads; another would be stopped, for ever too.
+        let useful = has_shell || tcgetpgrp(&device) == Ok(getpgrp());
+        let seat = if alone && useful { Seat::OwnGroup } else { Seat::SharedGroup };
+        Some(Self { device: device.into(), seat, has_shell })
     }
 
     /// Where the one command runs.
     pub(crate) const fn seat(&self) -> Seat {
         self.seat
+    }
+
+    /// Whether there is a shell that would continue us, were we stopped.
+    pub(crate) const fn has_shell(&self) -> bool {
+        self.has_shell
     }
 
     /// The terminal itself, for the child to hand itself the foreground; `None` if that is not ours to give.
@@ -67,11 +72,36 @@ impl Terminal {
     }
 }
 
+fn open_controlling_terminal() -> Option<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(libc::O_NOCTTY | libc::O_NONBLOCK)
+        .open("/dev/tty")
+        .ok()
+}
+
 /// Whether this stream is the terminal of our session.
 fn is_our_terminal(stream: RawFd) -> bool {
     // SAFETY: tcgetsid only asks; a closed descriptor is an error.
     let session = unsafe { libc::tcgetsid(stream) };
     getsid(None).is_ok_and(|ours| ours.as_raw() == session)
+}
+
+/// Whether our process group is a shell's job: somebody outside of the group, in the session, is a parent in it. That is
+/// when the kernel lets Ctrl-Z stop it; a group without such a parent is called orphaned.
+fn is_a_job() -> bool {
+    let (group, session) = (getpgrp(), getsid(None).ok());
+    let mut parent = Some(getppid());
+    // Up through those of the group itself: a script, say. 0 is a parent outside of our pid namespace.
+    while let Some(pid) = parent.filter(|pid| pid.as_raw() > 0) {
+        if getpgid(Some(pid)) != Ok(group) {
+            return getsid(Some(pid)).ok() == session;
+        }
+        parent =
+            Pid::new(pid.as_raw()).and_then(Process::read).map(|process| SystemPid::from_raw(process.parent));
+    }
+    false
 }
 
 /// Whether our process group has another member, dead ones aside.

@@ -44,6 +44,8 @@ pub enum Event {
     LeaderStopped {
         /// The service.
         service: ServiceId,
+        /// The signal that stopped it.
+        signal: Signal,
     },
     /// Another descendant ended and was reaped: a stray.
     StrayEnded {

@@ -27,7 +27,7 @@ pub(crate) struct Kernel {
     /// What the exec pipes say.
     pub(crate) exec_results: Vec<(ServiceId, Result<(), StartFailure>)>,
     /// The leaders that were stopped, and not yet told.
-    pub(crate) stopped_leaders: Vec<ServiceId>,
+    pub(crate) stopped_leaders: Vec<(ServiceId, Signal)>,
     last_census: Vec<usize>,
 }
 
@@ -239,10 +239,11 @@ impl Kernel {
             }
             return;
         }
-        if signal == Signal::STOP {
+        let ignored = process.behaviour.ignores.contains(signal);
+        if signal == Signal::STOP || (signal == Signal::TSTP && !ignored) {
             let already = std::mem::replace(&mut process.is_stopped, true);
             if process.is_leader && !already {
-                self.stopped_leaders.push(process.service);
+                self.stopped_leaders.push((process.service, signal));
             }
             return;
         }

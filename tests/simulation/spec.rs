@@ -19,6 +19,7 @@ pub(crate) struct Spec {
     pub(crate) stray_grace: Option<GraceSchedule>,
     pub(crate) policy: ExitStatusPolicy,
     pub(crate) seat: Seat,
+    pub(crate) has_shell: bool,
     pub(crate) reloadable: bool,
     pub(crate) map: BTreeMap<Signal, Option<Signal>>,
     pub(crate) inputs: Vec<(Duration, Input)>,
@@ -161,6 +162,7 @@ impl Spec {
             stray_grace: None,
             policy: ExitStatusPolicy::Verdict,
             seat: Seat::NoTerminal,
+            has_shell: true,
             reloadable: false,
             map: BTreeMap::new(),
             inputs: Vec::new(),
@@ -231,6 +233,7 @@ impl Spec {
         }
         settings.exit_status = self.policy;
         settings.seat = self.seat;
+        settings.has_shell = self.has_shell;
         settings.reloadable = self.reloadable;
         settings.map.clone_from(&self.map);
         settings

@@ -273,6 +273,7 @@ fn generate(seed: u64) -> Spec {
     spec.services[0].settings.essential |= one_command;
     if one_command {
         spec.seat = random.pick(&[Seat::NoTerminal, Seat::OwnGroup, Seat::SharedGroup]);
+        spec.has_shell = !random.one_in(3);
     }
     if one_command && random.one_in(4) {
         spec.policy = ExitStatusPolicy::Mirror;
@@ -335,7 +336,9 @@ fn random_inputs(random: &mut Random, kinds: Kinds, spec: &mut Spec) {
         for _ in 0..random.within(1..=3) {
             let at = random.up_to(ms(8_000));
             let signal = random.pick(&[Signal::USR1, Signal::WINCH, Signal::HUP, Signal::TSTP, Signal::CONT]);
-            spec.inputs.push((at, Input::Signal(signal, SOMEBODY)));
+            let at_terminal = spec.mode == Mode::OneCommand && random.one_in(3);
+            let sender = if at_terminal { Sender::Terminal } else { SOMEBODY };
+            spec.inputs.push((at, Input::Signal(signal, sender)));
         }
     }
     if kinds.has(Has::OutsideSignals) {
@@ -343,7 +346,14 @@ fn random_inputs(random: &mut Random, kinds: Kinds, spec: &mut Spec) {
             // A platform that signals everybody at once may be a little early or late.
             let near = (stop + random.up_to(ms(250))).saturating_sub(ms(125));
             let at = if random.one_in(2) { near } else { random.up_to(ms(8_000)) };
-            let signal = random.pick(&[Signal::TERM, Signal::TERM, Signal::STOP, Signal::CONT, Signal::INT]);
+            let signal = random.pick(&[
+                Signal::TERM,
+                Signal::TERM,
+                Signal::STOP,
+                Signal::TSTP,
+                Signal::CONT,
+                Signal::INT,
+            ]);
             spec.inputs.push((at, Input::ToLeader(random.below(services), signal)));
         }
     }

@@ -221,7 +221,12 @@ impl World {
             match input {
                 Input::Signal(signal, sender) => {
                     self.signals.push((signal, sender));
-                    if self.spec.seat == Seat::SharedGroup && sender == Sender::Terminal {
+                    // The kernel discards TSTP where no shell waits.
+                    let is_told = match signal {
+                        Signal::TSTP => self.spec.has_shell,
+                        _ => true,
+                    };
+                    if self.spec.seat == Seat::SharedGroup && sender == Sender::Terminal && is_told {
                         self.kernel.deliver_to_group(ServiceId::new(0), signal, self.now);
                     }
                 }
@@ -260,8 +265,8 @@ impl World {
     }
 
     fn reap_all(&mut self) {
-        for service in std::mem::take(&mut self.kernel.stopped_leaders) {
-            self.handle(Event::LeaderStopped { service });
+        for (service, signal) in std::mem::take(&mut self.kernel.stopped_leaders) {
+            self.handle(Event::LeaderStopped { service, signal });
         }
         while !self.kernel.reapable.is_empty() {
             let which = if self.spec.shuffles { self.random.below(self.kernel.reapable.len()) } else { 0 };

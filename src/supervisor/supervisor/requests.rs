@@ -29,7 +29,7 @@ impl Supervisor {
                 self.hasten(Level::KillNow, received, now);
             }
             Asked::Forward => self.forward(received, sent, sender),
-            Asked::Suspend => self.suspend(received),
+            Asked::Suspend => self.suspend(received, sender),
             Asked::Resume => {
                 self.suspending = false;
                 self.commands.push_back(Command::Resume { service: ServiceId::new(0) });
@@ -76,10 +76,11 @@ impl Supervisor {
 
     /// Somebody wants the job to pause. The command is stopped with the signal that nobody can ignore: TSTP itself is
     /// discarded where no shell is left in the session. We follow when it has stopped.
-    pub(super) fn suspend(&mut self, received: Signal) {
+    pub(super) fn suspend(&mut self, received: Signal, sender: Sender) {
         let service = ServiceId::new(0);
         let runs = self.services[service.index()].runs();
-        if self.stop.is_some() || !runs {
+        // A command that the key has reached stops, or does not: an editor puts the screen in order first.
+        if self.stop.is_some() || !runs || self.reached_command(sender) {
             return;
         }
         self.suspending = true;
@@ -91,13 +92,19 @@ impl Supervisor {
         self.tell(Notice::SignalForwarded { service, received, sent: Signal::STOP });
     }
 
-    /// One command was stopped: so are we, or the shell would wait for ever. Without a shell nobody would continue us.
-    /// In a stop it is only slow, and gets CONT.
-    pub(super) fn on_leader_stopped(&mut self, id: ServiceId) {
+    /// One command was stopped: so are we, or the shell would wait for ever. Without a shell nobody would continue us, and
+    /// Ctrl-Z is to do nothing, as the kernel has it for a command that no shell waits for. In a stop it is only slow, and
+    /// gets CONT.
+    pub(super) fn on_leader_stopped(&mut self, id: ServiceId, signal: Signal) {
         let runs = self.services[id.index()].runs();
-        let shell_waits = self.settings.seat != Seat::NoTerminal || self.suspending;
-        if self.settings.mode == Mode::OneCommand && self.stop.is_none() && runs && shell_waits {
+        if self.settings.mode != Mode::OneCommand || self.stop.is_some() || !runs {
+            return;
+        }
+        let at_terminal = self.settings.seat != Seat::NoTerminal;
+        if self.suspending || (at_terminal && self.settings.has_shell) {
             self.commands.push_back(Command::StopSelf);
+        } else if at_terminal && signal == Signal::TSTP {
+            self.commands.push_back(Command::Resume { service: id });
         }
     }
 

@@ -250,6 +250,38 @@ fn curfew_stops_with_its_command_only_where_a_shell_waits_for_both() {
     let stubborn = Spec::one(service("app").that(Behaviour::stubborn())).term(ms(500));
     assert_eq!(stops(Seat::OwnGroup, stopped(stubborn)), 0);
     assert_eq!(stops(Seat::OwnGroup, stopped(Spec::many([service("api")]))), 0);
+    // In a container there may be a terminal, but no shell.
+    for seat in [Seat::OwnGroup, Seat::SharedGroup] {
+        assert_eq!(stops(seat, Spec { has_shell: false, ..stopped(one()) }), 0);
+    }
+}
+
+#[test]
+fn ctrl_z_does_nothing_where_no_shell_would_continue_the_command() {
+    let resumed = |signal| {
+        let spec = Spec::one(service("app")).at(ms(1000), Input::ToLeader(0, signal)).term(ms(2000));
+        let world = Spec { seat: Seat::OwnGroup, has_shell: false, ..spec }.run();
+        world.ends(0, ms(2000));
+        world.history.trace().contains("app resume")
+    };
+    assert!(resumed(Signal::TSTP));
+    // Somebody wants it to stand still, and can continue it himself.
+    assert!(!resumed(Signal::STOP));
+}
+
+/// An editor puts the screen in order before it stops itself.
+#[test]
+fn a_command_that_the_key_has_reached_is_not_stopped_by_force() {
+    for (ignores, stops) in [(false, true), (true, false)] {
+        let mut behaviour = Behaviour::obeys(ms(0));
+        if ignores {
+            behaviour = behaviour.ignoring(&[Signal::TSTP]);
+        }
+        let spec = Spec::one(service("app").that(behaviour)).key(ms(1000), Signal::TSTP);
+        let world = Spec { seat: Seat::SharedGroup, ..spec }.run();
+        world.sent("");
+        assert_eq!(world.history.trace().contains("stop self"), stops);
+    }
 }
 
 #[test]
