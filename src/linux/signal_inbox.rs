@@ -6,6 +6,7 @@ use nix::libc;
 use signal_hook::iterator::backend::SignalDelivery;
 use signal_hook::iterator::exfiltrator::raw::WithRawSiginfo;
 
+use super::terminal::has_controlling_terminal;
 use crate::supervisor::{Sender, Signal};
 
 /// The signals that curfew received, with their senders.
@@ -13,6 +14,8 @@ use crate::supervisor::{Sender, Signal};
 /// A self-pipe, not a signalfd: it needs no signal mask, which children would inherit.
 pub(crate) struct SignalInbox {
     delivery: SignalDelivery<UnixStream, WithRawSiginfo>,
+    /// Whether a terminal controlled us at the beginning.
+    had_terminal: bool,
 }
 
 impl SignalInbox {
@@ -32,15 +35,24 @@ impl SignalInbox {
             // SAFETY: SIG_IGN is a valid disposition, and no handler of ours is replaced.
             unsafe { libc::signal(signal.number(), libc::SIG_IGN) };
         }
-        Ok(Self { delivery })
+        Ok(Self { delivery, had_terminal: has_controlling_terminal() })
     }
 
     /// Takes what has come; each with its sender. Several of the same signal may have become one.
     pub(crate) fn take(&mut self) -> Vec<(Signal, Sender)> {
+        let had_terminal = self.had_terminal;
+        let hung_up = || had_terminal && !has_controlling_terminal();
         self.delivery
             .pending()
             .filter_map(|information| {
-                Some((Signal::from_number(information.si_signo)?, sender(&information)))
+                let signal = Signal::from_number(information.si_signo)?;
+                // A shell whose window is closed passes on what the kernel told it, and its signal comes before the
+                // kernel's own, or in its place.
+                let sender = match sender(&information) {
+                    Sender::Process { .. } if signal == Signal::HUP && hung_up() => Sender::Terminal,
+                    sender => sender,
+                };
+                Some((signal, sender))
             })
             .collect()
     }

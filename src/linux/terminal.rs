@@ -72,6 +72,11 @@ impl Terminal {
     }
 }
 
+/// Whether a terminal controls us. One that has hung up does not any more.
+pub(crate) fn has_controlling_terminal() -> bool {
+    open_controlling_terminal().is_some()
+}
+
 fn open_controlling_terminal() -> Option<File> {
     OpenOptions::new()
         .read(true)

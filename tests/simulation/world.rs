@@ -221,8 +221,9 @@ impl World {
             match input {
                 Input::Signal(signal, sender) => {
                     self.signals.push((signal, sender));
-                    // The kernel discards TSTP where no shell waits.
+                    // A hang-up is told to the session's leader alone; and the kernel discards TSTP where no shell waits.
                     let is_told = match signal {
+                        Signal::HUP => false,
                         Signal::TSTP => self.spec.has_shell,
                         _ => true,
                     };

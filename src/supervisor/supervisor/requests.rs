@@ -80,7 +80,7 @@ impl Supervisor {
         let service = ServiceId::new(0);
         let runs = self.services[service.index()].runs();
         // A command that the key has reached stops, or does not: an editor puts the screen in order first.
-        if self.stop.is_some() || !runs || self.reached_command(sender) {
+        if self.stop.is_some() || !runs || self.reached_command(received, sender) {
             return;
         }
         self.suspending = true;
@@ -108,13 +108,14 @@ impl Supervisor {
         }
     }
 
-    /// Whether the terminal has sent this signal to the one command already.
-    pub(super) fn reached_command(&self, sender: Sender) -> bool {
-        self.settings.seat == Seat::SharedGroup && sender == Sender::Terminal
+    /// Whether the terminal has sent this signal to the one command already: a key's signal goes to the whole group, a
+    /// hang-up to the leader of the session alone.
+    pub(super) fn reached_command(&self, signal: Signal, sender: Sender) -> bool {
+        self.settings.seat == Seat::SharedGroup && sender == Sender::Terminal && signal != Signal::HUP
     }
 
     pub(super) fn forward(&mut self, received: Signal, sent: Signal, sender: Sender) {
-        if self.reached_command(sender) {
+        if self.reached_command(received, sender) {
             return;
         }
         let mut forwarded = false;

@@ -157,7 +157,9 @@ impl Supervisor {
         let sent_by_terminal = index == 0
             && matches!(recipients, Recipients::Leader(_))
             && self.stop.as_ref().is_some_and(|stop| match stop.cause {
-                Cause::Signal { signal: cause, sender } => cause == signal && self.reached_command(sender),
+                Cause::Signal { signal: cause, sender } => {
+                    cause == signal && self.reached_command(cause, sender)
+                }
                 _ => false,
             });
         if !sent_by_terminal {

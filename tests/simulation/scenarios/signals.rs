@@ -285,6 +285,13 @@ fn a_command_that_the_key_has_reached_is_not_stopped_by_force() {
 }
 
 #[test]
+fn a_hang_up_of_the_terminal_is_passed_on_to_a_command_in_our_own_group() {
+    let app = service("app").that(Behaviour::obeys(ms(0)).how(How::BySignal));
+    let spec = Spec::one(app).key(ms(1000), Signal::HUP);
+    Spec { seat: Seat::SharedGroup, ..spec }.run().ends(0, ms(1000)).sent("1.000s app HUP → leader 100");
+}
+
+#[test]
 fn a_command_that_is_gone_is_not_paused() {
     let app = service("app").that(Behaviour::ends(ms(1000), curfew::supervisor::End::Exited(143)));
     let world = Spec::one(app).signal(ms(1050), Signal::TSTP).run();
