@@ -5,8 +5,12 @@
 //!
 //! | trap | test |
 //! |---|---|
-//! | 1 a group that is not the foreground is stopped at the terminal | `child_setup::a_child_has_a_session_and_a_group_of_its_own`; the terminal itself is for later |
-//! | 2–6 terminal | for later: needs a pseudo-terminal |
+//! | 1 a group that is not the foreground is stopped at the terminal | `child_setup::a_child_has_a_session_and_a_group_of_its_own`, `terminal::nobody_is_stopped_for_what_a_system_of_services_writes` |
+//! | 2 the foreground, handed over and given back | `terminal::ctrl_z_stops_the_whole_job_and_fg_continues_it`, `…the_foreground_is_given_back_at_the_end`, `…curfew_is_not_stopped_for_what_it_logs_beside_its_command` |
+//! | 3 letting go of the terminal hangs up | curfew never does; `terminal::a_terminal_that_hangs_up_stops_the_command` |
+//! | 4 a group without a shell cannot be stopped | `terminal::ctrl_z_where_nobody_could_continue_the_job_does_not_stop_it` |
+//! | 5 stdin may not be the terminal | `terminal::a_password_is_asked_for_at_the_terminal_though_every_stream_leads_elsewhere` |
+//! | 6 many services, one terminal | `terminal::no_service_has_the_terminal` |
 //! | 7 signalling one's own group | `stages::a_stage_for_the_group_reaches_the_workers_in_it`: curfew survives it, and nothing comes twice |
 //! | 8 the group before the child has made it | `start::a_term_between_fork_and_exec_is_not_lost` |
 //! | 9, 10 whom to signal; two TERMs mean force | `stages::a_stage_for_*`, `signals::two_thousand_rapid_stop_signals_are_one_request` |
@@ -53,4 +57,5 @@ mod signals;
 mod stages;
 mod start;
 mod support;
+mod terminal;
 mod usage;

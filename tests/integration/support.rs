@@ -6,11 +6,13 @@
 mod finished;
 mod lines;
 mod processes;
+mod terminal;
 mod time;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -24,6 +26,7 @@ use tempfile::TempDir;
 pub(crate) use finished::{Finished, check_report};
 pub(crate) use lines::Lines;
 pub(crate) use processes::{carriers, children, exists, kill, state};
+pub(crate) use terminal::Terminal;
 pub(crate) use time::{Moment, now, pause};
 
 /// The longest that a test may take.
@@ -55,6 +58,8 @@ pub(crate) struct Curfew {
     environment: BTreeMap<OsString, OsString>,
     working_directory: Option<PathBuf>,
     streams: [Option<Stdio>; 3],
+    /// What appears on the terminal that it is started at.
+    screen: Option<Lines>,
     before_exec: Vec<Box<dyn FnMut() -> io::Result<()> + Send + Sync>>,
 }
 
@@ -80,6 +85,7 @@ impl Curfew {
             environment: BTreeMap::new(),
             working_directory: None,
             streams: [None, None, None],
+            screen: None,
             before_exec: Vec::new(),
         }
     }
@@ -167,6 +173,23 @@ impl Curfew {
         self
     }
 
+    /// At this terminal: it is the controlling one, and all three streams. What appears on it counts as standard output.
+    pub(crate) fn at(self, terminal: &mut Terminal) -> Self {
+        let line = terminal.line();
+        let stream = || line.try_clone().expect("a descriptor");
+        let mut curfew = self.stdin(stream()).stdout(stream()).stderr(stream()).controlled_by(terminal);
+        curfew.screen = Some(terminal.screen());
+        terminal.leave_to_programs();
+        curfew
+    }
+
+    /// With this controlling terminal, wherever the streams lead. Nobody may hold it open: the test does.
+    pub(crate) fn controlled_by(self, terminal: &Terminal) -> Self {
+        let line = terminal.line();
+        // A system call alone.
+        self.before_exec(move || Terminal::take(line.as_raw_fd()))
+    }
+
     /// A program in front that executes curfew: its words, then curfew's.
     pub(crate) fn wrapped_by<const COUNT: usize>(mut self, wrapper: [&str; COUNT]) -> Self {
         self.wrapper = wrapper.map(OsString::from).to_vec();
@@ -248,7 +271,7 @@ impl Curfew {
         // The commands hold the other ends of what the test passed in.
         drop(command);
         Running {
-            stdout: Lines::read(child.stdout.take()),
+            stdout: self.screen.unwrap_or_else(|| Lines::read(child.stdout.take())),
             stderr: Lines::read(child.stderr.take()),
             pid: child.id() as i32,
             child: Some(child),

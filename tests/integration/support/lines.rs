@@ -41,7 +41,8 @@ impl Lines {
             if count == 0 {
                 state.ended = true;
             } else {
-                state.lines.push(String::from_utf8_lossy(&line).trim_end_matches('\n').to_owned());
+                // A terminal puts a carriage return before it.
+                state.lines.push(String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n']).to_owned());
             }
             changed.notify_all();
             if count == 0 {
