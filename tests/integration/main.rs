@@ -25,7 +25,7 @@
 //! | 20 EINTR | `signals::two_thousand_rapid_signals_neither_crash_nor_confuse` |
 //! | 21 mask and dispositions survive exec | `child_setup::children_start_with_an_empty_mask_and_default_dispositions_whatever_curfew_was_given` |
 //! | 22 a stopped child cannot obey | `stages::a_stopped_program_is_continued_so_that_it_can_obey` |
-//! | 23 PID 1 has no default actions | `inherited::pid_one_stops_when_it_is_asked_to` |
+//! | 23 PID 1 has no default actions | `pid_one::pid_one_stops_when_it_is_asked_to` |
 //! | 24 exec failure | `exit_status::a_command_that_is_not_there_is_127_with_one_clear_line`, `…_cannot_be_executed_is_126_…` |
 //! | 25 death by a signal | `exit_status::one_command_that_a_signal_ends_gives_128_plus_the_signal` |
 //! | 26 descriptors leak | `child_setup::one_command_inherits_every_descriptor_and_gets_none_of_curfews_own` |
@@ -48,6 +48,7 @@ mod inherited;
 mod order;
 mod output;
 mod panic;
+mod pid_one;
 mod reaping;
 mod report;
 mod scarcity;
