@@ -4,6 +4,7 @@
 //! main → run → arguments → config ──► supervisor   decides: pure, no system, no clock
 //!         │                               ▲
 //!         └──► supervise ──► linux ───────┘          performs and observes: the loop
+//!                  │           └──► protocol          what is said to others, as bytes: pure
 //!                  └───────► reporter → log, report   says what happened
 //! ```
 //!
@@ -15,6 +16,7 @@ pub mod config;
 pub mod error;
 pub mod linux;
 pub mod log;
+pub mod protocol;
 pub mod report;
 pub mod reporter;
 mod run;

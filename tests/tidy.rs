@@ -49,12 +49,13 @@ const NOT_IN_THE_CORE: [&str; 18] = [
 ];
 
 /// Who may use whom: the first part of a path below `src`, and the modules of ours that it may name.
-const MAY_USE: [(&str, &[&str]); 9] = [
+const MAY_USE: [(&str, &[&str]); 10] = [
     ("supervisor", &[]),
     ("config", &["arguments", "error", "supervisor"]),
     ("error", &["config"]),
     ("arguments", &["config", "error"]),
-    ("linux", &["supervisor"]),
+    ("linux", &["protocol", "supervisor"]),
+    ("protocol", &["supervisor"]),
     ("log", &["supervisor"]),
     ("report", &["supervisor", "log"]),
     ("reporter", &["supervisor", "log", "report", "linux"]),
