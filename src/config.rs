@@ -56,7 +56,7 @@ use crate::arguments::{Options, RunArguments};
 use crate::error::Error;
 use crate::supervisor::Settings;
 use description::Description;
-use environment::Environment;
+use environment::{Environment, MEANT_FOR_CURFEW};
 pub(crate) use nearest::nearest;
 use overrides::Overrides;
 use settling::Settling;
@@ -109,7 +109,9 @@ impl Config {
         let description = Description::find(arguments, &overrides, surroundings)?;
         let mut inherited = Environment::default();
         for (name, value) in &surroundings.environment {
-            if !environment.consumed.contains(name) {
+            let is_ours =
+                environment.consumed.contains(name) || MEANT_FOR_CURFEW.iter().any(|ours| name == ours);
+            if !is_ours {
                 inherited.set(name, value);
             }
         }

@@ -14,7 +14,7 @@ pub struct Surroundings {
 
 impl Surroundings {
     /// The value of a variable.
-    pub(crate) fn variable(&self, name: &str) -> Option<&OsStr> {
+    pub fn variable(&self, name: &str) -> Option<&OsStr> {
         self.environment.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_os_str())
     }
 }

@@ -456,6 +456,22 @@ fn services_get_the_environment_without_what_was_meant_for_curfew() {
 }
 
 #[test]
+fn services_get_nothing_that_the_manager_above_meant_for_curfew() {
+    let meant = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "FDSTORE", "SYSTEMD_EXEC_PID"];
+    let world =
+        meant.iter().fold(World::new().with("INVOCATION_ID", "x"), |world, name| world.with(name, "1"));
+    let world = world
+        .with_file("a.toml", "service.a = { command = 'a', environment = { NOTIFY_SOCKET = '@mine' } }\n");
+    let names = |arguments: &[&str]| {
+        let environment = world.settle(arguments).processes[0].environment();
+        environment.into_iter().map(|(name, _)| name.into_string().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&["--", "ls"]), ["INVOCATION_ID", "CURFEW_DEADLINE"]);
+    // What the file says is meant for the service.
+    assert_eq!(names(&["--config", "a.toml"]), ["INVOCATION_ID", "NOTIFY_SOCKET", "CURFEW_DEADLINE"]);
+}
+
+#[test]
 fn the_narrower_place_wins_among_variables() {
     let config = World::new()
         .with("A", "inherited")

@@ -8,6 +8,7 @@ mod exec_pipe;
 mod hooks;
 mod inquiries;
 mod log_output;
+mod notify_receiver;
 mod notify_sender;
 mod pidfd;
 mod proc_file_system;
@@ -23,6 +24,7 @@ mod terminal;
 mod wait_set;
 
 pub use log_output::{is_written_to_journal, write_plainly};
+pub use notify_receiver::{DATAGRAMS_AT_ONCE, Discarded, NotifyReceiver, Received};
 pub use notify_sender::{Importance, NotifySender};
 pub use report_file::{MayWait, write_report};
 pub use runtime::{Listener, Programs, Runtime};
