@@ -3,9 +3,15 @@
 mod announcement;
 mod notify_field;
 mod notify_message;
+mod own_unit;
+mod time_span;
+mod unit_properties;
 mod watchdog_interval;
 
 pub use announcement::{Announcement, LONGEST_STATUS, datagram};
 pub use notify_field::NotifyField;
 pub use notify_message::{LONGEST_DATAGRAM, NotifyMessage};
+pub use own_unit::OwnUnit;
+pub use time_span::parse_time_span;
+pub use unit_properties::UnitProperties;
 pub use watchdog_interval::watchdog_interval;
