@@ -125,6 +125,16 @@ pub struct Options {
     #[arg(long, value_name = "DURATION", help_heading = "How to stop")]
     pub margin: Option<String>,
 
+    /// Ask the platform for more time, if a start or a stop needs it
+    ///
+    /// Under systemd (`Type=notify`) a schedule that is longer than `TimeoutStopSec` then has its whole time, and a start
+    /// is not cut off by `TimeoutStartSec`. The value is the longest that is asked for.
+    /// Example: --extend=5m.
+    /// Default: not asked for; --extend alone: 10m.
+    #[arg(long, value_name = "MAX", num_args = 0..=1, require_equals = true, default_missing_value = "10m",
+          help_heading = "How to stop")]
+    pub extend: Option<String>,
+
     /// Who gets a signal: `leader`, `group` or `all`
     ///
     /// The process that curfew started, its process group, or all that descends from it. For every service.

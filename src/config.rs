@@ -16,6 +16,7 @@ mod log_level;
 mod nearest;
 mod overrides;
 mod process_settings;
+mod ready_table;
 mod restart_table;
 mod run_table;
 mod service_name;

@@ -128,6 +128,7 @@ impl ReportBuilder {
                 entry.pid = Some(pid);
                 entry.started = Some(now);
             }
+            Notice::LeaderMoved { service, pid } => self.services[service.index()].pid = Some(pid),
             Notice::ServiceReady { service, .. } => self.services[service.index()].ready = Some(now),
             Notice::StartFailed { service, failure } => {
                 self.services[service.index()].start_failure = Some(failure);

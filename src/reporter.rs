@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::linux::Listener;
 use crate::linux::clock::time_of_day;
 use crate::linux::{MayWait, write_report};
-use crate::log::{Collector, Level, LineFormat, Narrator};
+use crate::log::{Collector, Level, LineFormat, Narrator, StatusLine};
 use crate::report::ReportBuilder;
 use crate::supervisor::{HookKind, Notice, ServiceId, Timestamp, defaults};
 
@@ -23,6 +23,8 @@ pub struct Reporter {
     pub narrator: Narrator,
     /// Gathers the report.
     pub builder: ReportBuilder,
+    /// How things are, for the platform.
+    pub status_line: StatusLine,
     /// How lines are written.
     pub format: LineFormat,
     /// The gravest level that is still left out of the log; the report has everything.
@@ -48,12 +50,17 @@ impl Listener for Reporter {
             self.report_time = self.report_time.max(left);
         }
         self.builder.hear(notice, |cause| self.narrator.cause(cause), self.now);
+        self.status_line.hear(notice, self.now);
         self.narrator.tell(notice);
     }
 
     fn blame(&mut self, service: ServiceId, sentence: &str, whole: Value) {
         self.builder.add_blame(service, sentence, &whole);
         self.narrator.blame(service, sentence);
+    }
+
+    fn take_status(&mut self) -> Option<String> {
+        self.status_line.take(self.now)
     }
 
     fn hook_output(&mut self, service: ServiceId, kind: &HookKind, line: &str) {

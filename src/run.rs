@@ -1,6 +1,6 @@
 //! From the command line to the exit status.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -14,6 +14,7 @@ use crate::linux::{
     write_plainly,
 };
 use crate::log::{Collector, Level, LineFormat};
+use crate::protocol::watchdog_interval;
 use crate::report::not_started;
 use crate::reporter::{in_history, write_within};
 use crate::supervise::{Plan, STATUS_BUG, supervise};
@@ -122,10 +123,16 @@ fn plan(config: Config, surroundings: &Surroundings) -> Plan {
         LogLevel::Info => Level::Info,
         LogLevel::Debug => Level::Debug,
     };
+    let mut settings = config.settings;
+    let text = |name| surroundings.variable(name).and_then(OsStr::to_str);
+    settings.platform_watchdog =
+        watchdog_interval(text("WATCHDOG_USEC"), text("WATCHDOG_PID"), std::process::id());
+    settings.seed = clock_seed();
     Plan {
         name: config.name,
-        settings: config.settings,
+        settings,
         programs: Programs { services, commands: config.commands, cleanup },
+        notify_socket: surroundings.variable("NOTIFY_SOCKET").map(OsStr::to_owned),
         deadline_source: config.deadline_source.as_str(),
         report: config.report,
         format,
@@ -136,7 +143,8 @@ fn plan(config: Config, surroundings: &Surroundings) -> Plan {
 fn programs(mut process: ProcessSettings, mode: Mode, surroundings: &Surroundings) -> ServicePrograms {
     let hooks = std::mem::take(&mut process.hooks);
     let HookCommands { pre_start, pre_stop, post_stop } = hooks;
-    ServicePrograms { main: program(process, mode, surroundings), pre_start, pre_stop, post_stop }
+    let notify = process.notify;
+    ServicePrograms { main: program(process, mode, surroundings), notify, pre_start, pre_stop, post_stop }
 }
 
 fn program(process: ProcessSettings, mode: Mode, surroundings: &Surroundings) -> Program {
@@ -152,6 +160,12 @@ fn program(process: ProcessSettings, mode: Mode, surroundings: &Surroundings) ->
         directory,
         parent_death: process.parent_death,
     }
+}
+
+/// Restarts of what failed together on many machines are to come at different times.
+fn clock_seed() -> u64 {
+    let since_epoch = time_of_day().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    since_epoch.as_nanos() as u64 ^ u64::from(std::process::id()).rotate_left(32)
 }
 
 fn say_error(error: &Error) {

@@ -1,5 +1,6 @@
 //! One run of curfew, from the settled plan to the exit status.
 
+use std::ffi::OsString;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
@@ -7,7 +8,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use crate::linux::clock::{Clock, time_of_day};
 use crate::linux::{Programs, Runtime, StartUp, write_plainly};
-use crate::log::{Collector, Level, LineFormat, Narrator};
+use crate::log::{Collector, Level, LineFormat, Narrator, StatusLine};
 use crate::report::ReportBuilder;
 use crate::reporter::Reporter;
 use crate::supervisor::{Mode, Settings, Supervisor, defaults};
@@ -20,6 +21,8 @@ pub struct Plan {
     pub settings: Settings,
     /// What is executed.
     pub programs: Programs,
+    /// Where the service manager above listens, if there is one: its `NOTIFY_SOCKET`.
+    pub notify_socket: Option<OsString>,
     /// Where the deadline is from, as the report says it.
     pub deadline_source: &'static str,
     /// Where the report goes; absolute.
@@ -40,7 +43,7 @@ static PANIC: Mutex<Option<String>> = Mutex::new(None);
 
 /// Supervises to the end, and returns the exit status. Signals must be blocked.
 pub fn supervise(plan: Plan, clock: Clock, collector: Collector) -> u8 {
-    let Plan { name, mut settings, programs, deadline_source, report, format, level } = plan;
+    let Plan { name, mut settings, programs, notify_socket, deadline_source, report, format, level } = plan;
     let mode = settings.mode;
     let run = run_name();
     let executed = programs
@@ -53,20 +56,31 @@ pub fn supervise(plan: Plan, clock: Clock, collector: Collector) -> u8 {
     let report_time = settings.deadline.map_or(defaults::REPORT_TIME_WITHOUT_DEADLINE, |deadline| {
         defaults::REPORT_RESERVE_MAX.min(deadline.margin / 2)
     });
+    let status_line = StatusLine::new(&settings);
     announce(&settings, deadline_source);
     let start_up = StartUp::prepare(mode);
     settings.seat = start_up.seat();
     settings.has_shell = start_up.has_shell();
-    let reporter =
-        Reporter { collector, narrator, builder, format, level, report, report_time, now: clock.now() };
-    let supervisor = Supervisor::new(settings);
-    let mut runtime = match Runtime::new(supervisor, programs, start_up, clock, run, reporter) {
-        Ok(runtime) => runtime,
-        Err(errno) => {
-            write_plainly(format!("curfew: cannot set up the event loop: {}\n", errno.desc()).as_bytes());
-            return STATUS_REFUSED;
-        }
+    let reporter = Reporter {
+        collector,
+        narrator,
+        builder,
+        status_line,
+        format,
+        level,
+        report,
+        report_time,
+        now: clock.now(),
     };
+    let supervisor = Supervisor::new(settings);
+    let mut runtime =
+        match Runtime::new(supervisor, programs, start_up, notify_socket.as_deref(), clock, run, reporter) {
+            Ok(runtime) => runtime,
+            Err(errno) => {
+                write_plainly(format!("curfew: cannot set up the event loop: {}\n", errno.desc()).as_bytes());
+                return STATUS_REFUSED;
+            }
+        };
     panic::set_hook(Box::new(|information| {
         *PANIC.lock().unwrap_or_else(PoisonError::into_inner) = Some(information.to_string());
     }));

@@ -6,7 +6,7 @@ use super::SyntaxError;
 use super::choice::parse_choice;
 use super::command_line::split_command;
 use super::deadline_choice::{DeadlineChoice, parse_deadline};
-use super::duration_syntax::parse_duration;
+use super::duration_syntax::{parse_duration, parse_positive_duration};
 use super::grace_syntax::{TARGETS, parse_schedule};
 use super::log_format::LogFormat;
 use super::log_level::LogLevel;
@@ -37,6 +37,7 @@ pub(crate) struct Overrides {
     pub(crate) grace_of: Vec<Given<(String, GraceSchedule)>>,
     pub(crate) deadline: Option<Given<DeadlineChoice>>,
     pub(crate) margin: Option<Given<Duration>>,
+    pub(crate) extend: Option<Duration>,
     pub(crate) signal_target: Option<Target>,
     pub(crate) stop_signals: Option<SignalSet>,
     pub(crate) forward: Option<SignalSet>,
@@ -75,6 +76,7 @@ impl Overrides {
             grace_of: reader.service_grace(),
             deadline: reader.parsed("deadline", |options| options.deadline.as_ref(), parse_deadline),
             margin: reader.parsed("margin", |options| options.margin.as_ref(), parse_duration),
+            extend: reader.value("extend", |options| options.extend.as_ref(), parse_positive_duration),
             signal_target: reader.choice("signal-target", |options| options.signal_target.as_ref(), &TARGETS),
             stop_signals: reader.value(
                 "stop-signals",

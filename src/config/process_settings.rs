@@ -20,6 +20,8 @@ pub struct ProcessSettings {
     ///
     /// Source: prctl(2), `PR_SET_PDEATHSIG`.
     pub parent_death: Option<Signal>,
+    /// Whether it gets a `NOTIFY_SOCKET` of its own.
+    pub notify: bool,
     /// What runs before its start, before its stop and after its end.
     pub hooks: HookCommands,
 }

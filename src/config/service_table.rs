@@ -5,10 +5,13 @@ use std::time::Duration;
 use super::duration_syntax::{parse_duration, parse_positive_duration};
 use super::file_values::{self, DURATION};
 use super::hook_table::{HookTable, hook};
+use super::ready_table::ready;
 use super::restart_table::restart;
 use super::signal_syntax::{parse_forward, parse_forwarded};
 use super::toml_document::{Keys, Place};
-use crate::supervisor::{GraceSchedule, Kind, Restart, Signal, SignalSet, SuccessStatuses, Target};
+use crate::supervisor::{
+    GraceSchedule, Kind, Readiness, Restart, Signal, SignalSet, SuccessStatuses, Target,
+};
 
 /// A service as it was described: what was not said is `None` or empty.
 #[derive(Clone, Debug, Default)]
@@ -20,10 +23,12 @@ pub(crate) struct ServiceTable {
     pub(crate) grace: Option<GraceSchedule>,
     /// The commands that the schedule runs, and where it says so.
     pub(crate) runs: Vec<(Place, Arc<str>)>,
+    pub(crate) ready: Option<Readiness>,
     pub(crate) restart: Option<Restart>,
     pub(crate) retries: Option<(Place, u32)>,
     pub(crate) timeout: Option<(Place, Duration)>,
     pub(crate) watchdog: Option<Duration>,
+    pub(crate) notify: Option<bool>,
     pub(crate) pre_start: Option<HookTable>,
     pub(crate) pre_stop: Option<HookTable>,
     pub(crate) post_stop: Option<HookTable>,
@@ -57,6 +62,7 @@ pub(crate) const KEYS: &Keys<ServiceTable> = &[
         service.grace = file_values::grace(value);
         service.runs = file_values::runs(value, service.grace.as_ref());
     }),
+    ("ready", |service, value| service.ready = ready(value)),
     ("restart", |service, value| service.restart = restart(value)),
     ("retries", |service, value| {
         service.retries = file_values::count(value).map(|count| (value.place_of_key(), count));
@@ -66,6 +72,7 @@ pub(crate) const KEYS: &Keys<ServiceTable> = &[
         service.timeout = timeout.map(|timeout| (value.place_of_key(), timeout));
     }),
     ("watchdog", |service, value| service.watchdog = value.parsed(DURATION, parse_positive_duration)),
+    ("notify", |service, value| service.notify = value.boolean()),
     ("pre-start", |service, value| service.pre_start = hook(value)),
     ("pre-stop", |service, value| service.pre_stop = hook(value)),
     ("post-stop", |service, value| service.post_stop = hook(value)),

@@ -25,8 +25,8 @@ use super::usage_error::UsageError;
 use crate::arguments::variable;
 use crate::error::Error;
 use crate::supervisor::{
-    Cycle, Deadline, ExitStatusPolicy, GraceSchedule, HookTimes, Kind, Mode, Restart, RestartWhen, ServiceId,
-    ServiceSettings, Settings, SignalSet, StopOrder, defaults,
+    Cycle, Deadline, ExitStatusPolicy, GraceSchedule, HookTimes, Kind, Mode, ReadyBy, Restart, RestartWhen,
+    ServiceId, ServiceSettings, Settings, SignalSet, StopOrder, defaults,
 };
 
 /// Tells a service how long it may take to stop, so that a curfew in it knows.
@@ -96,6 +96,7 @@ impl<'a> Settling<'a> {
         settings.reloadable = file.is_some();
         settings.cleanup =
             system.cleanup.as_ref().map(|cleanup| cleanup.timeout.unwrap_or(defaults::CLEANUP_TIMEOUT));
+        settings.extend = self.overrides.extend.or(system.extend);
         settings.exit_status = self.overrides.exit_status.map(|given| given.value).unwrap_or_default();
         let report = self.overrides.report.or(system.report);
         Ok(Config {
@@ -319,6 +320,7 @@ impl<'a> Settling<'a> {
                 kind: kind.or(service.kind).unwrap_or(Kind::Service),
                 grace: service.grace.clone().unwrap_or_else(|| default_grace.clone()),
                 signal_target: target.unwrap_or_default(),
+                ready: service.ready.unwrap_or_default(),
                 restart,
                 task_timeout: service.timeout.as_ref().map(|(_, timeout)| *timeout),
                 watchdog: service.watchdog,
@@ -383,6 +385,9 @@ impl<'a> Settling<'a> {
                 shared_environment: Rc::clone(&shared_environment),
                 own_environment: environment.into_variables(),
                 parent_death: service.parent_death.flatten(),
+                notify: service.notify.unwrap_or(false)
+                    || settings.ready.by == ReadyBy::Notify
+                    || settings.watchdog.is_some(),
                 hooks: HookCommands {
                     pre_start: command_of(service.pre_start.as_ref()),
                     pre_stop: command_of(service.pre_stop.as_ref()),
@@ -396,6 +401,7 @@ impl<'a> Settling<'a> {
             shared_environment: Rc::clone(&shared_environment),
             own_environment: Vec::new(),
             parent_death: None,
+            notify: false,
             hooks: HookCommands::default(),
         });
         self.config_errors.append(&mut files.errors);

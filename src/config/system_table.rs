@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::config_error::{ConfigError, Position};
 use super::deadline_choice::DeadlineChoice;
-use super::duration_syntax::parse_duration;
+use super::duration_syntax::{parse_duration, parse_positive_duration};
 use super::file_values::{self, DURATION};
 use super::hook_table::{HookTable, hook};
 use super::log_format::LogFormat;
@@ -23,6 +23,7 @@ pub(crate) struct SystemTable {
     pub(crate) grace: Option<GraceSchedule>,
     pub(crate) deadline: Option<DeadlineChoice>,
     pub(crate) margin: Option<(Place, Duration)>,
+    pub(crate) extend: Option<Duration>,
     pub(crate) report: Option<PathBuf>,
     pub(crate) log: Option<LogFormat>,
     pub(crate) log_level: Option<LogLevel>,
@@ -51,6 +52,9 @@ const KEYS: &Keys<SystemTable> = &[
     ("deadline", |system, value| system.deadline = file_values::deadline(value)),
     ("margin", |system, value| {
         system.margin = value.parsed(DURATION, parse_duration).map(|margin| (value.place(), margin));
+    }),
+    ("extend", |system, value| {
+        system.extend = value.parsed("the longest extension, such as \"10m\"", parse_positive_duration);
     }),
     ("report", |system, value| system.report = file_values::path(value)),
     ("log", |system, value| system.log = file_values::choice(value, &LogFormat::CHOICES)),

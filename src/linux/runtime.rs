@@ -1,5 +1,5 @@
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,8 +13,10 @@ use super::exec_pipe::{ExecPipe, ExecResult};
 use super::hooks::{EndedHook, Hooks, More};
 use super::inquiries::Inquiries;
 use super::log_output::LogOutput;
-use super::proc_file_system::FamilyTree;
+use super::platform::Platform;
+use super::proc_file_system::{FamilyTree, Process};
 use super::reap::{Children, look, reap};
+use super::service_messages::{IsNew, Said, ServiceMessages};
 use super::service_programs::ServicePrograms;
 use super::signal_inbox::SignalInbox;
 use super::signal_mask::unblock_all_signals;
@@ -37,6 +39,8 @@ pub trait Listener {
     fn take_lines(&mut self) -> Vec<Vec<u8>>;
     /// Something was found out about a service that does not stop: in words, and the whole.
     fn blame(&mut self, service: ServiceId, sentence: &str, whole: serde_json::Value);
+    /// How things are, in words, if that has changed.
+    fn take_status(&mut self) -> Option<String>;
     /// A hook of a service says something.
     fn hook_output(&mut self, service: ServiceId, kind: &HookKind, line: &str);
     /// The run is over: write the report, without taking long. Returns the last lines of the log.
@@ -67,6 +71,10 @@ pub struct Runtime<L> {
     /// What stages may run, by name.
     commands: HashMap<Arc<str>, Vec<OsString>>,
     hooks: Hooks,
+    platform: Platform,
+    messages: ServiceMessages,
+    /// Processes that spoke for a service while its first one lived.
+    heirs: HashMap<ServiceId, Pid>,
     /// The last census came to nothing, for want of /proc.
     strays_are_hidden: bool,
     /// Processes that we may not signal, each told once.
@@ -97,10 +105,12 @@ impl<L: Listener> Runtime<L> {
         supervisor: Supervisor,
         Programs { services: programs, commands, cleanup }: Programs,
         start_up: StartUp,
+        notify_socket: Option<&OsStr>,
         clock: Clock,
         run: String,
         listener: L,
     ) -> nix::Result<Self> {
+        let platform = Platform::find(notify_socket);
         let settings = supervisor.settings();
         let services = settings.services.len();
         let services_and_cleanup = (0..services).map(ServiceId::new).chain([settings.cleanup_id()]);
@@ -127,6 +137,9 @@ impl<L: Listener> Runtime<L> {
             inquiries: Inquiries::default(),
             commands,
             hooks: Hooks::default(),
+            platform,
+            messages: ServiceMessages::default(),
+            heirs: HashMap::new(),
             strays_are_hidden: false,
             refused: HashSet::new(),
             census_wanted: false,
@@ -158,11 +171,13 @@ impl<L: Listener> Runtime<L> {
                 return Ok(status);
             }
             self.write_log();
+            self.tell_status();
             let deadline = self.supervisor.next_deadline();
             let time = match deadline {
                 _ if self.work_is_left => Some(Duration::ZERO),
                 deadline => deadline.map(|deadline| deadline.since(self.clock.now())),
             };
+            let time = time.into_iter().chain(self.platform.try_again()).min();
             let ready = self.wait_set.wait(time);
             self.take_in(&ready);
         }
@@ -223,6 +238,7 @@ impl<L: Listener> Runtime<L> {
             match *ready {
                 Ready::ExecPipe(service) => self.look_at_exec_pipe(service),
                 Ready::HookOutput(number) => self.hear_hook(number),
+                Ready::Message(service) => self.hear_service(service),
                 // Looked at in any case.
                 Ready::Signals | Ready::LogOutput => {}
             }
@@ -266,6 +282,12 @@ impl<L: Listener> Runtime<L> {
                 self.exec_pipes.remove(&service);
                 self.leaders[service.index()] = None;
                 self.inquiries.drop_helper(service);
+                if let Some(heir) = self.heir(service) {
+                    self.family.leaders.insert(heir, service);
+                    self.leaders[service.index()] = Some(heir);
+                    self.handle(Event::LeaderMoved { service, pid: heir });
+                    continue;
+                }
                 self.handle(Event::LeaderEnded { service, end });
             } else if let Some(ended) = self.hooks.ended(pid, end) {
                 self.family.hooks.remove(&pid);
@@ -366,7 +388,12 @@ impl<L: Listener> Runtime<L> {
         match command {
             Command::Start { service, step } => self.start(service, step),
             // To be connected.
-            Command::Probe { .. } | Command::AbandonProbe { .. } | Command::TellPlatform(_) => {}
+            Command::Probe { .. } | Command::AbandonProbe { .. } => {}
+            Command::TellPlatform(message) => {
+                // What it is told is behind what was said before: whoever waits for it finds it in the log.
+                self.write_log();
+                self.platform.tell(message);
+            }
             Command::Signal { service, recipients, signal } => self.signal(service, recipients, signal),
             Command::Resume { service } => self.resume(service),
             Command::StopSelf => {
@@ -406,6 +433,7 @@ impl<L: Listener> Runtime<L> {
                     self.log.push(line);
                 }
                 self.log.flush_within(defaults::LAST_LOG_LINES);
+                self.tell_status();
                 self.see_helpers_off();
                 self.status = Some(status);
             }
@@ -424,6 +452,42 @@ impl<L: Listener> Runtime<L> {
             // The end of one of them is a signal.
             self.wait_set.wait(Some(end.since(self.clock.now())));
         }
+    }
+
+    /// Tells the platform how things are, if that is new.
+    fn tell_status(&mut self) {
+        if self.platform.listens()
+            && let Some(status) = self.listener.take_status()
+        {
+            self.platform.tell_status(&status);
+        }
+    }
+
+    fn hear_service(&mut self, service: ServiceId) {
+        let name = self.supervisor.settings().name(service).to_owned();
+        let leader = self.leader(service);
+        for said in self.messages.take(service, &name, leader) {
+            match said {
+                Said::Message(message) => self.handle(Event::Notified { service, message }),
+                Said::MainPid(pid) => {
+                    // Only one of its own can lead it.
+                    let tree = FamilyTree::look();
+                    let is_its_own = leader.is_some_and(|leader| {
+                        tree.descendants(vec![leader]).iter().any(|process| process.pid == pid)
+                    });
+                    if is_its_own && leader != Some(pid) {
+                        self.heirs.insert(service, pid);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Who leads a service after the end of its leader: a process that spoke for it, lives, and is our child now.
+    fn heir(&mut self, service: ServiceId) -> Option<Pid> {
+        let heir = self.heirs.remove(&service)?;
+        let process = Process::read(heir)?;
+        (!process.is_dead && process.parent == std::process::id() as i32).then_some(heir)
     }
 
     fn run_hook(&mut self, hook: HookId, service: ServiceId, kind: HookKind) {
@@ -475,6 +539,7 @@ impl<L: Listener> Runtime<L> {
     fn start(&mut self, service: ServiceId, step: Step) {
         self.close_finished_exec_pipes();
         let name = self.supervisor.settings().name(service).to_owned();
+        let messages = if step == Step::Main { self.open_messages(service, &name) } else { Vec::new() };
         let mut extra = vec![(RUN_VARIABLE, self.family.run.as_str()), (SERVICE_VARIABLE, name.as_str())];
         let (verdict, status) = self.supervisor.so_far(service);
         let (verdict, status) = (verdict.to_string(), status.map(|status| status.to_string()));
@@ -482,6 +547,7 @@ impl<L: Listener> Runtime<L> {
             extra.push((VERDICT_VARIABLE, &verdict));
             extra.extend(status.as_deref().map(|status| (EXIT_STATUS_VARIABLE, status)));
         }
+        extra.extend(messages.iter().map(|(name, value)| (*name, value.as_str())));
         // Its own command is by far the most frequent one, and its environment is long.
         let other;
         let program = match (step, self.programs.get(service.index()), &self.cleanup) {
@@ -515,6 +581,33 @@ impl<L: Listener> Runtime<L> {
         for (signal, sender) in received.into_iter().filter(|(signal, _)| *signal != Signal::CHLD) {
             self.feed(Event::SignalReceived { signal, sender });
         }
+    }
+
+    /// What a service is told of the socket on which it can say things of itself.
+    fn open_messages(&mut self, service: ServiceId, name: &str) -> Vec<(&'static str, String)> {
+        if !self.programs.get(service.index()).is_some_and(|programs| programs.notify) {
+            return Vec::new();
+        }
+        match self.messages.open(&self.family.run, service, name, None) {
+            Ok((receiver, IsNew::Yes)) => {
+                // Unwatched, it is not heard, and the start's time runs out.
+                let _ = self.wait_set.add_read(receiver, Ready::Message(service));
+            }
+            Ok((_, IsNew::No)) => {}
+            Err(errno) => tracing::error!(
+                event = "notify.refused",
+                service = name,
+                errno = errno as i32,
+                "there is no socket for its messages: {}",
+                errno.desc()
+            ),
+        }
+        let socket = self.messages.variable(service).and_then(|name| name.into_string().ok());
+        let mut variables: Vec<_> = socket.map(|socket| ("NOTIFY_SOCKET", socket)).into_iter().collect();
+        if let Some(watchdog) = self.supervisor.settings().services[service.index()].watchdog {
+            variables.push(("WATCHDOG_USEC", watchdog.as_micros().to_string()));
+        }
+        variables
     }
 
     fn leader(&self, service: ServiceId) -> Option<Pid> {

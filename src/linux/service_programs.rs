@@ -8,6 +8,8 @@ use crate::supervisor::{HookKind, Step};
 pub struct ServicePrograms {
     /// Its own command.
     pub main: Program,
+    /// Whether it gets a socket on which it can say things of itself.
+    pub notify: bool,
     /// Before its start.
     pub pre_start: Option<Vec<OsString>>,
     /// Before its stop.
@@ -19,7 +21,7 @@ pub struct ServicePrograms {
 impl From<Program> for ServicePrograms {
     /// A command alone.
     fn from(main: Program) -> Self {
-        Self { main, pre_start: None, pre_stop: None, post_stop: None }
+        Self { main, notify: false, pre_start: None, pre_stop: None, post_stop: None }
     }
 }
 

@@ -18,6 +18,8 @@ pub(crate) enum Ready {
     Signals,
     /// The log can take more.
     LogOutput,
+    /// A service says something of itself.
+    Message(ServiceId),
     /// The exec pipe of a service.
     ExecPipe(ServiceId),
     /// A hook says something. Its number.
@@ -28,6 +30,7 @@ const SIGNALS: u64 = 0;
 const LOG_OUTPUT: u64 = 1;
 const FIRST_EXEC_PIPE: u64 = 16;
 const FIRST_HOOK_OUTPUT: u64 = 1 << 32;
+const FIRST_MESSAGE: u64 = 2 << 32;
 
 impl Ready {
     fn token(self) -> u64 {
@@ -35,6 +38,7 @@ impl Ready {
             Self::Signals => SIGNALS,
             Self::LogOutput => LOG_OUTPUT,
             Self::ExecPipe(service) => FIRST_EXEC_PIPE + service.index() as u64,
+            Self::Message(service) => FIRST_MESSAGE + service.index() as u64,
             Self::HookOutput(hook) => FIRST_HOOK_OUTPUT + hook,
         }
     }
@@ -43,6 +47,7 @@ impl Ready {
         match token {
             SIGNALS => Self::Signals,
             LOG_OUTPUT => Self::LogOutput,
+            service @ FIRST_MESSAGE.. => Self::Message(ServiceId::new((service - FIRST_MESSAGE) as usize)),
             hook @ FIRST_HOOK_OUTPUT.. => Self::HookOutput(hook - FIRST_HOOK_OUTPUT),
             other => Self::ExecPipe(ServiceId::new((other - FIRST_EXEC_PIPE) as usize)),
         }

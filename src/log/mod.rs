@@ -4,9 +4,11 @@ mod collector;
 mod foreground;
 mod narrator;
 mod record;
+mod status_line;
 
 pub use collector::Collector;
 pub use narrator::Narrator;
 pub(crate) use narrator::failure_name;
 pub(crate) use record::milliseconds;
 pub use record::{Level, LineFormat, Record};
+pub use status_line::StatusLine;

@@ -87,6 +87,7 @@ impl Narrator {
             | Notice::Reloading { .. }
             | Notice::StopsByItself { .. }
             | Notice::WaitExtended { .. }
+            | Notice::LeaderMoved { .. }
             | Notice::Asked { .. } => self.tell_of_life(notice),
             Notice::EndHeld { service, hold } => tracing::debug!(
                 event = "service.end-held",

@@ -69,6 +69,9 @@ pub const KILL_RESERVE_MAX: Duration = Duration::from_millis(500);
 /// How long a killed process is waited for when there is no deadline at all.
 pub const KILL_WAIT_WITHOUT_DEADLINE: Duration = Duration::from_secs(10);
 
+/// What the platform had no room for is offered again after this time.
+pub const NOTIFY_AGAIN: Duration = Duration::from_millis(100);
+
 /// The most that is kept at the end of the budget to write the report.
 pub const REPORT_RESERVE_MAX: Duration = Duration::from_millis(100);
 

@@ -92,6 +92,13 @@ pub enum Event {
         /// What.
         message: ServiceMessage,
     },
+    /// A leader ended, and another process, which had spoken for the service, leads it now.
+    LeaderMoved {
+        /// The service.
+        service: ServiceId,
+        /// Its new leader.
+        pid: Pid,
+    },
     /// Somebody asks for something.
     Requested(Request),
     /// The system would not let us signal a process.
@@ -124,8 +131,8 @@ pub enum ServiceMessage {
     Alive,
     /// It is not well, and says so itself.
     Trouble,
-    /// It will say that it is well at least this often.
-    WatchdogEvery(Duration),
+    /// It will say that it is well at least this often; `None`: not any more.
+    WatchdogEvery(Option<Duration>),
     /// What it does now may take so much longer, from now.
     Extend(Duration),
 }

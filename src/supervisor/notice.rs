@@ -107,6 +107,13 @@ pub enum Notice {
         /// How long the wait lasts from now.
         granted: Duration,
     },
+    /// A service has another leader now.
+    LeaderMoved {
+        /// The service.
+        service: ServiceId,
+        /// Its new leader.
+        pid: Pid,
+    },
     /// Somebody asked for a change to a service.
     Asked {
         /// The service.

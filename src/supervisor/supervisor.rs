@@ -145,6 +145,7 @@ impl Supervisor {
             Event::LeaderEnded { service, end } => self.on_leader_ended(service, end, now),
             Event::Probed { service, purpose, result } => self.on_probed(service, purpose, result, now),
             Event::Notified { service, message } => self.on_notified(service, message, now),
+            Event::LeaderMoved { service, pid } => self.on_leader_moved(service, pid),
             Event::Requested(request) => self.on_request(request, now),
             Event::LeaderStopped { service, signal } => self.on_leader_stopped(service, signal),
             Event::StrayEnded { pid, end } => self.on_stray_ended(pid, end),

@@ -45,6 +45,8 @@ mod child_setup;
 mod exit_status;
 mod hooks;
 mod inherited;
+mod life;
+mod notify;
 mod order;
 mod output;
 mod panic;

@@ -252,7 +252,7 @@ fn a_command_in_the_background_that_nobody_could_bring_to_the_front_gets_an_erro
     let Some(curfew) = in_a_script(&mut terminal, script) else { return };
     let mut bash = curfew.command(["cat"]).start();
     bash.wait_for("bash waits");
-    bash.wait_for("cat: -: Input/output error");
+    bash.wait_for("-: Input/output error");
     bash.eventually("curfew has ended", || carriers(bash.token()) == [bash.pid()]);
     terminal.press("\n");
     let finished = bash.end();

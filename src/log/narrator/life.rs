@@ -107,6 +107,12 @@ impl Narrator {
                 words(asked),
                 words(granted)
             ),
+            Notice::LeaderMoved { service, pid } => tracing::info!(
+                event = "service.moved",
+                service = self.name(service),
+                pid = pid.number(),
+                "its first process ended; process {pid} leads it now"
+            ),
             Notice::Asked { service, wish } => self.tell_wish(service, wish),
             // Everything else is told elsewhere.
             _ => debug_assert!(false, "{notice:?} is not of a life"),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::super::service::{Phase, State};
 use super::super::timers::Timer;
 use super::super::{
-    Command, Failure, Health, Kind, Limit, Notice, Purpose, ReadyBy, ServiceId, ServiceMessage, Step,
+    Command, Failure, Health, Kind, Limit, Notice, Pid, Purpose, ReadyBy, ServiceId, ServiceMessage, Step,
     Timestamp, defaults,
 };
 use super::Supervisor;
@@ -228,13 +228,23 @@ impl Supervisor {
                     self.fail_while_running(id, Failure::Watchdog, Limit::None, now);
                 }
             }
+            // Only who is watched may say how.
             ServiceMessage::WatchdogEvery(time) => {
-                if service.watchdog.is_some() && !time.is_zero() {
-                    service.watchdog = Some(time);
+                if self.settings_of(id).watchdog.is_some() {
+                    self.services[id.index()].watchdog = time;
+                    self.timers.clear(Timer::Watchdog(id));
                     self.hear_sign_of_life(id, now);
                 }
             }
             ServiceMessage::Extend(time) => self.extend(id, time, now),
+        }
+    }
+
+    /// The first process of a service has ended, and left the service to another.
+    pub(super) fn on_leader_moved(&mut self, id: ServiceId, pid: Pid) {
+        if let Some(leader) = &mut self.services[id.index()].leader {
+            leader.pid = pid;
+            self.tell(Notice::LeaderMoved { service: id, pid });
         }
     }
 

@@ -1,0 +1,81 @@
+use std::ffi::OsStr;
+use std::time::Duration;
+
+use nix::errno::Errno;
+
+use super::clock::monotonic;
+use super::notify_sender::{Importance, NotifySender};
+use crate::protocol::{Announcement, datagram};
+use crate::supervisor::{PlatformMessage, defaults};
+
+/// The service manager above us, if there is one that listens.
+#[derive(Default)]
+pub(crate) struct Platform {
+    sender: Option<NotifySender>,
+}
+
+impl Platform {
+    /// The manager that `NOTIFY_SOCKET` names. One that cannot be reached is told of, and passed over.
+    pub(crate) fn find(variable: Option<&OsStr>) -> Self {
+        let Some(variable) = variable.filter(|variable| !variable.is_empty()) else {
+            return Self::default();
+        };
+        match NotifySender::open(variable) {
+            Ok(sender) => Self { sender: Some(sender) },
+            Err(errno) => {
+                complain(errno);
+                Self::default()
+            }
+        }
+    }
+
+    /// Whether anybody listens.
+    pub(crate) const fn listens(&self) -> bool {
+        self.sender.is_some()
+    }
+
+    /// Tells it what was decided.
+    pub(crate) fn tell(&mut self, message: PlatformMessage) {
+        let (announcement, importance) = match message {
+            PlatformMessage::Ready => (Announcement::Ready, Importance::MustArrive),
+            PlatformMessage::Stopping => (Announcement::Stopping, Importance::MustArrive),
+            PlatformMessage::Reloading => {
+                (Announcement::Reloading { monotonic: monotonic() }, Importance::MustArrive)
+            }
+            PlatformMessage::Ping => (Announcement::WatchdogAlive, Importance::Passing),
+            PlatformMessage::Extend(time) => (Announcement::ExtendTimeout(time), Importance::MustArrive),
+            PlatformMessage::Failed(errno) => (Announcement::Errno(errno), Importance::MustArrive),
+        };
+        self.send(announcement, importance);
+    }
+
+    /// Tells it how things are, in words.
+    pub(crate) fn tell_status(&mut self, text: &str) {
+        self.send(Announcement::Status(text), Importance::Passing);
+    }
+
+    /// Tries again what there was no room for. Returns when the next try is due.
+    pub(crate) fn try_again(&mut self) -> Option<Duration> {
+        let sender = self.sender.as_mut().filter(|sender| sender.keeps_something())?;
+        if let Err(errno) = sender.send_kept() {
+            complain(errno);
+        }
+        sender.keeps_something().then_some(defaults::NOTIFY_AGAIN)
+    }
+
+    fn send(&mut self, announcement: Announcement, importance: Importance) {
+        let Some(sender) = &mut self.sender else { return };
+        if let Err(errno) = sender.send(&datagram(&[announcement]), importance) {
+            complain(errno);
+        }
+    }
+}
+
+fn complain(errno: Errno) {
+    tracing::warn!(
+        event = "notify.failed",
+        errno = errno as i32,
+        "cannot tell the service manager anything: {}; check NotifyAccess= of the unit",
+        errno.desc()
+    );
+}
