@@ -196,8 +196,8 @@ impl Curfew {
         self
     }
 
-    /// One more word of that program.
-    pub(crate) fn wrapped_also_by(mut self, word: &str) -> Self {
+    /// One more word of the program in front.
+    pub(crate) fn wrapped_by_word(mut self, word: &str) -> Self {
         self.wrapper.push(word.into());
         self
     }
