@@ -255,14 +255,14 @@ enum Init {
     /// With `--exit-status mirror`: the command's own status, even after a stop.
     Mirror,
     Tini,
-    DumbInit,
+    Dumb,
 }
 
 impl Init {
     /// Those that are there; says which are not.
     fn all() -> Vec<Self> {
         let mut all = vec![Self::Curfew, Self::Mirror];
-        for (init, program) in [(Self::Tini, "tini"), (Self::DumbInit, "dumb-init")] {
+        for (init, program) in [(Self::Tini, "tini"), (Self::Dumb, "dumb-init")] {
             match is_installed(program) {
                 true => all.push(init),
                 false => skip(&format!("the part with {program}: it is not installed")),
@@ -277,7 +277,7 @@ impl Init {
             Self::Curfew => (curfew_binary(), &[]),
             Self::Mirror => (curfew_binary(), &["run", "--exit-status", "mirror"]),
             Self::Tini => ("tini", &[]),
-            Self::DumbInit => ("dumb-init", &[]),
+            Self::Dumb => ("dumb-init", &[]),
         };
         let curfew = options.iter().fold(Curfew::bare([]), |curfew, option| curfew.arg(*option));
         as_pid_one(curfew.program(program))
@@ -318,7 +318,7 @@ fn a_command_that_cannot_be_executed_is_127_or_126_as_under_tini() {
         return;
     }
     // dumb-init gives 2 for both.
-    for init in Init::all().into_iter().filter(|init| *init != Init::DumbInit) {
+    for init in Init::all().into_iter().filter(|init| *init != Init::Dumb) {
         init.prepare().command(["/no/such/command"]).finish().assert_status(127);
         init.prepare().command(["/etc/passwd"]).finish().assert_status(126);
     }
