@@ -1,0 +1,11 @@
+//! curfew under a real systemd: each test boots one of its own, in namespaces, in well under a second.
+//!
+//! It takes root, systemd and cgroup v2; without them the tests say `skipped: why`, unless `SYSTEMD_LAB=required`.
+//! Tests wait for an entry of the journal, for `systemctl` to return or for a FIFO to be opened, never for time.
+
+mod failure;
+mod lab;
+#[path = "../integration/support/lines.rs"]
+mod lines;
+#[path = "../integration/support/time.rs"]
+mod time;
