@@ -99,6 +99,15 @@ pub struct Options {
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = "What to run")]
     pub directory: Option<PathBuf>,
 
+    /// Run as this user, and in this group
+    ///
+    /// Names of /etc/passwd and /etc/group, or numbers. Without a group it is the user's own. A service's own `user` goes
+    /// first. Only root can become another user.
+    /// Example: --user nobody, --user 1000:1000.
+    /// Default: the user that curfew is.
+    #[arg(long, value_name = "USER[:GROUP]", value_hint = ValueHint::Username, help_heading = "What to run")]
+    pub user: Option<String>,
+
     /// How to stop: signals and waits, ending in KILL; may be repeated for single services
     ///
     /// Stages are `SIGNAL@TARGET WAIT`, separated by commas; KILL is added if missing. The target (leader, group, all)
@@ -436,7 +445,7 @@ fn as_arguments(option: &Arg, value: &OsStr) -> Result<Vec<OsString>, (&'static 
             _ => Err(("this is neither true nor false", "write 1 or 0")),
         };
     }
-    let is_path = option.get_value_hint() != ValueHint::Unknown;
+    let is_path = matches!(option.get_value_hint(), ValueHint::FilePath | ValueHint::DirPath);
     if !is_path && value.to_str().is_none() {
         return Err(("the value is not UTF-8", "write it in UTF-8"));
     }

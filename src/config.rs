@@ -1,5 +1,6 @@
 //! From the command line, the environment and the file to one valid [`Config`], or to every error with its cure.
 
+mod account_syntax;
 mod choice;
 mod command_line;
 mod config_error;
@@ -16,7 +17,9 @@ mod log_level;
 mod nearest;
 mod overrides;
 mod process_settings;
+mod process_table;
 mod ready_table;
+mod resource_limit;
 mod restart_table;
 mod run_table;
 mod service_name;
@@ -46,6 +49,7 @@ pub use grace_syntax::parse_schedule;
 pub use log_format::LogFormat;
 pub use log_level::LogLevel;
 pub use process_settings::{HookCommands, ProcessSettings};
+pub use resource_limit::ResourceLimit;
 pub use service_name::parse_name;
 pub use signal_syntax::parse_signal;
 pub use surroundings::Surroundings;

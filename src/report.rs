@@ -470,7 +470,7 @@ fn end_value(end: Option<End>) -> Value {
 
 fn start_failure_value(failure: StartFailure) -> Value {
     json!({
-        "step": format!("{:?}", failure.step).to_lowercase(),
+        "step": failure.step.name(),
         "errno": failure.errno,
         "message": std::io::Error::from_raw_os_error(failure.errno).to_string(),
     })

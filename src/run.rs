@@ -10,8 +10,8 @@ use crate::config::{Config, HookCommands, LogFormat, LogLevel, ProcessSettings, 
 use crate::error::{Error, STATUS_USAGE};
 use crate::linux::clock::{Clock, time_of_day};
 use crate::linux::{
-    Program, Programs, ServicePrograms, block_all_signals, interruptible, is_written_to_journal,
-    write_plainly,
+    ChildSetup, Program, Programs, ResourceLimit, ServicePrograms, block_all_signals, interruptible,
+    is_written_to_journal, write_plainly,
 };
 use crate::log::{Collector, Level, LineFormat};
 use crate::protocol::watchdog_interval;
@@ -148,17 +148,36 @@ fn programs(mut process: ProcessSettings, mode: Mode, surroundings: &Surrounding
 }
 
 fn program(process: ProcessSettings, mode: Mode, surroundings: &Surroundings) -> Program {
-    let directory = match mode {
+    let started_in = match mode {
         // It is forked before curfew itself leaves the directory.
-        Mode::OneCommand => process.directory,
-        Mode::ManyServices => Some(process.directory.unwrap_or_else(|| surroundings.directory.clone())),
+        Mode::OneCommand => None,
+        Mode::ManyServices => process.directory.is_none().then(|| surroundings.directory.clone()),
+    };
+    let limits = process.limits.iter().map(|limit| ResourceLimit {
+        name: limit.name,
+        resource: limit.resource,
+        soft: limit.soft,
+        hard: limit.hard,
+    });
+    let setup = ChildSetup {
+        user: process.user,
+        group: process.group,
+        supplementary_groups: process.supplementary_groups,
+        login_variables: process.login_variables,
+        umask: process.umask,
+        nice: process.nice,
+        oom_score_adjust: process.oom_score_adjust,
+        limits: limits.collect(),
+        no_new_privileges: process.no_new_privileges,
     };
     Program {
         command: process.command,
         shared_environment: process.shared_environment,
         own_environment: process.own_environment,
-        directory,
+        directory: process.directory,
+        started_in,
         parent_death: process.parent_death,
+        setup,
     }
 }
 

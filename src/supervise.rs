@@ -7,8 +7,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
 use crate::linux::clock::{Clock, time_of_day};
-use crate::linux::{Programs, Runtime, StartUp, write_plainly};
-use crate::log::{Collector, Level, LineFormat, Narrator, StatusLine};
+use crate::linux::{Program, Programs, Runtime, StartUp, write_plainly};
+use crate::log::{Collector, Level, LineFormat, Narrator, ProgramWords, StatusLine};
 use crate::report::ReportBuilder;
 use crate::reporter::Reporter;
 use crate::supervisor::{Mode, Settings, Supervisor, defaults};
@@ -46,12 +46,8 @@ pub fn supervise(plan: Plan, clock: Clock, collector: Collector) -> u8 {
     let Plan { name, mut settings, programs, notify_socket, deadline_source, report, format, level } = plan;
     let mode = settings.mode;
     let run = run_name();
-    let executed = programs
-        .services
-        .iter()
-        .map(|service| service.main.command[0].to_string_lossy().into_owned())
-        .collect();
-    let narrator = Narrator::new(&settings, executed);
+    let narrator =
+        Narrator::new(&settings, programs.services.iter().map(|service| in_words(&service.main)).collect());
     let builder = ReportBuilder::new(&name, &run, &settings, deadline_source, time_of_day());
     let report_time = settings.deadline.map_or(defaults::REPORT_TIME_WITHOUT_DEADLINE, |deadline| {
         defaults::REPORT_RESERVE_MAX.min(deadline.margin / 2)
@@ -123,6 +119,11 @@ fn announce(settings: &Settings, deadline_source: &str) {
     } else {
         tracing::debug!(event = "curfew.started", services, "curfew {version}: {deadline}");
     }
+}
+
+fn in_words(program: &Program) -> ProgramWords {
+    let command = program.command[0].to_string_lossy().into_owned();
+    ProgramWords { command, settings: program.settings_in_words() }
 }
 
 fn words(duration: Duration) -> String {

@@ -34,6 +34,13 @@ impl Environment {
         }
     }
 
+    /// Sets or changes all that `other` has.
+    pub(crate) fn set_all_of(&mut self, other: &Self) {
+        for (name, value) in &other.variables {
+            self.set(name, value);
+        }
+    }
+
     /// Whether the variable is set.
     pub(crate) fn contains(&self, name: &str) -> bool {
         self.index.contains_key(OsStr::new(name))

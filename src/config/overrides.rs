@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::SyntaxError;
+use super::account_syntax::parse_user_and_group;
 use super::choice::parse_choice;
 use super::command_line::split_command;
 use super::deadline_choice::{DeadlineChoice, parse_deadline};
@@ -33,6 +34,8 @@ pub(crate) struct Overrides {
     pub(crate) task: Option<Given<()>>,
     pub(crate) env_file: Vec<PathBuf>,
     pub(crate) directory: Option<PathBuf>,
+    /// The user, and the group if one is named.
+    pub(crate) user: Option<(String, Option<String>)>,
     pub(crate) grace: Option<GraceSchedule>,
     pub(crate) grace_of: Vec<Given<(String, GraceSchedule)>>,
     pub(crate) deadline: Option<Given<DeadlineChoice>>,
@@ -72,6 +75,7 @@ impl Overrides {
             directory: reader
                 .path("directory", |options| options.directory.as_ref())
                 .map(|given| given.value),
+            user: reader.value("user", |options| options.user.as_ref(), parse_user_and_group),
             grace: reader.system_grace(),
             grace_of: reader.service_grace(),
             deadline: reader.parsed("deadline", |options| options.deadline.as_ref(), parse_deadline),

@@ -2,6 +2,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::rc::Rc;
 
+use super::resource_limit::ResourceLimit;
 use crate::supervisor::Signal;
 
 /// What is executed for a service, and with what around it.
@@ -22,6 +23,32 @@ pub struct ProcessSettings {
     pub parent_death: Option<Signal>,
     /// Whether it gets a `NOTIFY_SOCKET` of its own.
     pub notify: bool,
+    /// The user it runs as: a name or a number. Default: the one that curfew is.
+    ///
+    /// Source: systemd.exec(5), `User=`.
+    pub user: Option<String>,
+    /// Its group: a name or a number. Default: the first group of its user.
+    pub group: Option<String>,
+    /// The groups it is in besides, and besides those that its user is a member of.
+    ///
+    /// Source: systemd.exec(5), `SupplementaryGroups=`.
+    pub supplementary_groups: Vec<String>,
+    /// Which of HOME, LOGNAME, SHELL and USER it has from its user, if it has one: those that are nowhere configured.
+    pub login_variables: Vec<&'static str>,
+    /// The permissions that files it makes do not get. Default: as curfew has it.
+    pub umask: Option<u32>,
+    /// From -20 to 19. Default: as curfew has it.
+    pub nice: Option<i32>,
+    /// From -1000 to 1000. Default: as curfew has it.
+    ///
+    /// Source: proc_pid_oom_score_adj(5).
+    pub oom_score_adjust: Option<i32>,
+    /// Its resource limits. Default: those that curfew was given.
+    pub limits: Vec<ResourceLimit>,
+    /// Whether no program it executes may give it rights. Default: no.
+    ///
+    /// Source: prctl(2), `PR_SET_NO_NEW_PRIVS`.
+    pub no_new_privileges: bool,
     /// What runs before its start, before its stop and after its end.
     pub hooks: HookCommands,
 }
@@ -36,6 +63,11 @@ pub struct HookCommands {
     /// After its end.
     pub post_stop: Option<Vec<OsString>>,
 }
+
+/// The variables that say who a user is.
+///
+/// Source: systemd.exec(5), "Environment variables in spawned processes".
+pub(crate) const LOGIN_VARIABLES: [&str; 4] = ["HOME", "LOGNAME", "SHELL", "USER"];
 
 #[cfg(test)]
 impl ProcessSettings {

@@ -5,13 +5,13 @@ use std::time::Duration;
 use super::duration_syntax::{parse_duration, parse_positive_duration};
 use super::file_values::{self, DURATION};
 use super::hook_table::{HookTable, hook};
+use super::process_table::{self, ProcessTable};
 use super::ready_table::ready;
+use super::resource_limit::limits;
 use super::restart_table::restart;
 use super::signal_syntax::{parse_forward, parse_forwarded};
 use super::toml_document::{Keys, Place};
-use crate::supervisor::{
-    GraceSchedule, Kind, Readiness, Restart, Signal, SignalSet, SuccessStatuses, Target,
-};
+use crate::supervisor::{GraceSchedule, Kind, Readiness, Restart, SignalSet, SuccessStatuses, Target};
 
 /// A service as it was described: what was not said is `None` or empty.
 #[derive(Clone, Debug, Default)]
@@ -40,7 +40,7 @@ pub(crate) struct ServiceTable {
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) env_file: Vec<(Place, PathBuf)>,
     pub(crate) directory: Option<PathBuf>,
-    pub(crate) parent_death: Option<Option<Signal>>,
+    pub(crate) process: ProcessTable,
     /// Where it stands in the file; `None`: it was not read from one, or is no table.
     pub(crate) place: Option<Place>,
     /// Whether the key is there, even if its value is wrong.
@@ -86,5 +86,18 @@ pub(crate) const KEYS: &Keys<ServiceTable> = &[
     ("environment", |service, value| service.environment = file_values::variables(value)),
     ("env-file", |service, value| service.env_file = file_values::paths(value)),
     ("directory", |service, value| service.directory = file_values::path(value)),
-    ("parent-death", |service, value| service.parent_death = file_values::parent_death(value)),
+    ("user", |service, value| service.process.user = process_table::account(value)),
+    ("group", |service, value| service.process.group = process_table::account(value)),
+    ("supplementary-groups", |service, value| {
+        service.process.supplementary_groups = process_table::accounts(value);
+    }),
+    ("umask", |service, value| service.process.umask = process_table::umask(value)),
+    ("nice", |service, value| service.process.nice = process_table::nice(value)),
+    ("oom-score-adjust", |service, value| {
+        service.process.oom_score_adjust = process_table::oom_score_adjust(value);
+    }),
+    ("limits", |service, value| service.process.limits = limits(value)),
+    ("clear-environment", |service, value| service.process.clear_environment = value.boolean()),
+    ("no-new-privileges", |service, value| service.process.no_new_privileges = value.boolean()),
+    ("parent-death", |service, value| service.process.parent_death = file_values::parent_death(value)),
 ];

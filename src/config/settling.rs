@@ -15,7 +15,8 @@ use super::environment::Environment;
 use super::hook_table::HookTable;
 use super::nearest::nearest;
 use super::overrides::{Given, Overrides};
-use super::process_settings::{HookCommands, ProcessSettings};
+use super::process_settings::{HookCommands, LOGIN_VARIABLES, ProcessSettings};
+use super::process_table::ProcessTable;
 use super::run_table::RunTable;
 use super::service_table::ServiceTable;
 use super::surroundings::Surroundings;
@@ -347,17 +348,48 @@ impl<'a> Settling<'a> {
     ) -> Vec<ProcessSettings> {
         let system = &description.system;
         let mut files = EnvFiles::default();
-        let mut common = std::mem::take(&mut self.inherited);
+        let mut configured = Environment::default();
         if self.overrides.env_file.is_empty() {
-            self.add_files(&mut common, &mut files, &system.env_file);
+            self.add_files(&mut configured, &mut files, &system.env_file);
         } else {
             for file in &self.overrides.env_file {
-                common.set_all(&files.variables(self.surroundings.directory.join(file), file, None));
+                configured.set_all(&files.variables(self.surroundings.directory.join(file), file, None));
             }
         }
-        common.set_all(&system.environment);
-        let is_told_deadline = common.contains(DEADLINE_VARIABLE);
-        let shared_environment: Rc<[(OsString, OsString)]> = common.into_variables().into();
+        configured.set_all(&system.environment);
+        let mut whole = std::mem::take(&mut self.inherited);
+        whole.set_all_of(&configured);
+        let is_told_deadline = whole.contains(DEADLINE_VARIABLE);
+        let whole: Rc<[(OsString, OsString)]> = whole.into_variables().into();
+        let cleared: Rc<[(OsString, OsString)]> = configured.clone().into_variables().into();
+        let surroundings = self.surroundings;
+        let set_up = |command, directory: Option<&PathBuf>, table: ProcessTable, environment: Environment| {
+            let is_configured = |name: &&str| configured.contains(name) || environment.contains(name);
+            let login_variables = match table.user {
+                Some(_) => LOGIN_VARIABLES.into_iter().filter(|name| !is_configured(name)).collect(),
+                None => Vec::new(),
+            };
+            let shared = if table.clear_environment.unwrap_or(false) { &cleared } else { &whole };
+            ProcessSettings {
+                notify: false,
+                command,
+                directory: directory.map(|directory| surroundings.directory.join(directory)),
+                shared_environment: Rc::clone(shared),
+                own_environment: environment.into_variables(),
+                parent_death: table.parent_death.flatten(),
+                user: table.user,
+                group: table.group,
+                supplementary_groups: table.supplementary_groups.unwrap_or_default(),
+                login_variables,
+                umask: table.umask,
+                nice: table.nice,
+                oom_score_adjust: table.oom_score_adjust,
+                limits: table.limits,
+                no_new_privileges: table.no_new_privileges.unwrap_or(false),
+                hooks: HookCommands::default(),
+            }
+        };
+        let defaults = self.process_defaults(system);
         let directory = self.overrides.directory.clone().or_else(|| system.directory.clone());
         let mut processes = Vec::with_capacity(settings.len());
         for (service, settings) in system.services.iter().zip(settings) {
@@ -379,33 +411,27 @@ impl<'a> Settling<'a> {
                 }
             };
             let directory = service.directory.as_ref().or(directory.as_ref());
-            processes.push(ProcessSettings {
-                command,
-                directory: directory.map(|directory| self.surroundings.directory.join(directory)),
-                shared_environment: Rc::clone(&shared_environment),
-                own_environment: environment.into_variables(),
-                parent_death: service.parent_death.flatten(),
-                notify: service.notify.unwrap_or(false)
-                    || settings.ready.by == ReadyBy::Notify
-                    || settings.watchdog.is_some(),
-                hooks: HookCommands {
-                    pre_start: command_of(service.pre_start.as_ref()),
-                    pre_stop: command_of(service.pre_stop.as_ref()),
-                    post_stop: command_of(service.post_stop.as_ref()),
-                },
-            });
+            let notify = service.notify.unwrap_or(false)
+                || settings.ready.by == ReadyBy::Notify
+                || settings.watchdog.is_some();
+            let hooks = HookCommands {
+                pre_start: command_of(service.pre_start.as_ref()),
+                pre_stop: command_of(service.pre_stop.as_ref()),
+                post_stop: command_of(service.post_stop.as_ref()),
+            };
+            let process = set_up(command, directory, service.process.or(&defaults), environment);
+            processes.push(ProcessSettings { notify, hooks, ..process });
         }
-        self.cleanup = command_of(system.cleanup.as_ref()).map(|command| ProcessSettings {
-            command,
-            directory: directory.as_ref().map(|directory| self.surroundings.directory.join(directory)),
-            shared_environment: Rc::clone(&shared_environment),
-            own_environment: Vec::new(),
-            parent_death: None,
-            notify: false,
-            hooks: HookCommands::default(),
-        });
+        self.cleanup = command_of(system.cleanup.as_ref())
+            .map(|command| set_up(command, directory.as_ref(), defaults, Environment::default()));
         self.config_errors.append(&mut files.errors);
         processes
+    }
+
+    /// What services get that do not say it themselves.
+    fn process_defaults(&self, system: &SystemTable) -> ProcessTable {
+        let (user, group) = self.overrides.user.clone().unzip();
+        ProcessTable { user, group: group.flatten(), ..ProcessTable::default() }.or(&system.process)
     }
 
     fn add_files(&self, environment: &mut Environment, files: &mut EnvFiles, named: &[(Place, PathBuf)]) {

@@ -9,6 +9,8 @@ use super::file_values::{self, DURATION};
 use super::hook_table::{HookTable, hook};
 use super::log_format::LogFormat;
 use super::log_level::LogLevel;
+use super::process_table::{self, ProcessTable};
+use super::resource_limit::limits;
 use super::run_table::{self, RunTable};
 use super::service_name::parse_name;
 use super::service_table::{self, ServiceTable};
@@ -34,6 +36,7 @@ pub(crate) struct SystemTable {
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) env_file: Vec<(Place, PathBuf)>,
     pub(crate) directory: Option<PathBuf>,
+    pub(crate) process: ProcessTable,
     pub(crate) services: Vec<ServiceTable>,
     pub(crate) cleanup: Option<HookTable>,
     /// The commands that stages can run.
@@ -68,6 +71,20 @@ const KEYS: &Keys<SystemTable> = &[
     ("environment", |system, value| system.environment = file_values::variables(value)),
     ("env-file", |system, value| system.env_file = file_values::paths(value)),
     ("directory", |system, value| system.directory = file_values::path(value)),
+    ("user", |system, value| system.process.user = process_table::account(value)),
+    ("group", |system, value| system.process.group = process_table::account(value)),
+    ("supplementary-groups", |system, value| {
+        system.process.supplementary_groups = process_table::accounts(value);
+    }),
+    ("umask", |system, value| system.process.umask = process_table::umask(value)),
+    ("nice", |system, value| system.process.nice = process_table::nice(value)),
+    ("oom-score-adjust", |system, value| {
+        system.process.oom_score_adjust = process_table::oom_score_adjust(value);
+    }),
+    ("limits", |system, value| system.process.limits = limits(value)),
+    ("clear-environment", |system, value| system.process.clear_environment = value.boolean()),
+    ("no-new-privileges", |system, value| system.process.no_new_privileges = value.boolean()),
+    ("parent-death", |system, value| system.process.parent_death = file_values::parent_death(value)),
     ("service", |system, value| {
         let entries = value.entries("tables such as [service.api]").unwrap_or_default();
         system.services = entries.iter().map(service).collect();

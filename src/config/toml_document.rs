@@ -1,6 +1,6 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -267,6 +267,21 @@ impl<'a> Value<'a> {
     /// The integer as it was written, if it is one.
     pub(crate) fn integer(&self) -> Option<String> {
         self.value.get_ref().as_integer().map(ToString::to_string)
+    }
+
+    /// An integer within these bounds.
+    pub(crate) fn integer_within(&self, expected: &str, bounds: RangeInclusive<i64>) -> Option<i64> {
+        let Some(integer) = self.value.get_ref().as_integer() else {
+            self.wrong_type(expected);
+            return None;
+        };
+        let number = i64::from_str_radix(integer.as_str(), integer.radix());
+        let number = number.ok().filter(|number| bounds.contains(number));
+        if number.is_none() {
+            let cure = format!("write {} to {}", bounds.start(), bounds.end());
+            self.fail(format!("{integer} is out of bounds"), cure);
+        }
+        number
     }
 
     /// The elements of an array; `None`, and no error, if it is none.

@@ -24,8 +24,8 @@ pub(crate) enum ExecResult {
     Failed(StartFailure),
 }
 
-/// The bytes of a failure: step, whether the command was not found, errno.
-pub(crate) const MESSAGE_LENGTH: usize = 6;
+/// The bytes of a failure: step, whether the command was not found, which setting it was, errno.
+pub(crate) const MESSAGE_LENGTH: usize = 7;
 
 impl ExecPipe {
     /// A new pipe: our end, and the child's. Both close on exec.
@@ -58,12 +58,12 @@ impl AsFd for ExecPipe {
 /// The message of a failure. Async-signal-safe: the child calls it.
 pub(crate) const fn encode(failure: StartFailure) -> [u8; MESSAGE_LENGTH] {
     let [a, b, c, d] = failure.errno.to_ne_bytes();
-    [failure.step as u8, failure.not_found as u8, a, b, c, d]
+    [failure.step as u8, failure.not_found as u8, failure.which, a, b, c, d]
 }
 
-fn decode([step, not_found, errno @ ..]: [u8; MESSAGE_LENGTH]) -> Option<StartFailure> {
+fn decode([step, not_found, which, errno @ ..]: [u8; MESSAGE_LENGTH]) -> Option<StartFailure> {
     let step = StartStep::ALL.into_iter().find(|known| *known as u8 == step)?;
-    Some(StartFailure { step, errno: i32::from_ne_bytes(errno), not_found: not_found != 0 })
+    Some(StartFailure { step, errno: i32::from_ne_bytes(errno), not_found: not_found != 0, which })
 }
 
 #[cfg(test)]
@@ -75,7 +75,7 @@ mod tests {
     #[test]
     fn a_failure_comes_through_the_pipe_as_it_was_sent() {
         for step in StartStep::ALL {
-            let failure = StartFailure { step, errno: 13, not_found: step == StartStep::Execute };
+            let failure = StartFailure { step, errno: 13, not_found: step == StartStep::Execute, which: 200 };
             let (pipe, child) = ExecPipe::open().unwrap();
             assert_eq!(pipe.look(), ExecResult::Pending);
             write(&child, &encode(failure)).unwrap();

@@ -49,8 +49,7 @@ impl Hooks {
         extra: &[(&str, &str)],
         context: &ChildContext,
     ) -> Result<Pid, StartFailure> {
-        let failed =
-            |errno: Errno| StartFailure { step: StartStep::Streams, errno: errno as i32, not_found: false };
+        let failed = |errno: Errno| StartFailure::new(StartStep::Streams, errno as i32);
         let (output, child_end) = pipe2(OFlag::O_CLOEXEC).map_err(failed)?;
         // Ours alone: each end of a pipe has flags of its own.
         let flags = nix::fcntl::FcntlArg::F_SETFL(OFlag::O_NONBLOCK);

@@ -1,11 +1,14 @@
 //! The thin layer over Linux: it performs and observes. No policy, no durations of its own.
 
+mod accounts;
 mod blame;
 mod census;
+mod child_setup;
 pub mod clock;
 mod delivery;
 mod exec_pipe;
 mod hooks;
+mod identity;
 mod inquiries;
 mod log_output;
 mod notify_receiver;
@@ -25,6 +28,7 @@ mod start_up;
 mod terminal;
 mod wait_set;
 
+pub use child_setup::{ChildSetup, ResourceLimit};
 pub use log_output::{is_written_to_journal, write_plainly};
 pub use notify_receiver::{DATAGRAMS_AT_ONCE, Discarded, NotifyReceiver, Received};
 pub use notify_sender::{Importance, NotifySender};

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use nix::errno::Errno;
 use nix::libc;
 
+use super::child_setup::{ChildSetup, PreparedSetup};
 use super::exec_pipe::{ExecPipe, encode};
 use super::terminal::Terminal;
 use crate::supervisor::{Pid, Seat, Signal, StartFailure, StartStep};
@@ -20,10 +21,22 @@ pub struct Program {
     pub shared_environment: Rc<[(OsString, OsString)]>,
     /// What this one has besides, or instead.
     pub own_environment: Vec<(OsString, OsString)>,
-    /// The working directory; `None`: the one curfew has.
+    /// The working directory that was asked for: its user must be able to enter it.
     pub directory: Option<PathBuf>,
+    /// Where curfew was started, if that is no longer its own directory and no other was asked for. It is entered before
+    /// the user is changed. `None`: the one curfew has.
+    pub started_in: Option<PathBuf>,
     /// The signal it gets when curfew dies (prctl(2), PR_SET_PDEATHSIG).
     pub parent_death: Option<Signal>,
+    /// Who it runs as, its limits, and the like.
+    pub setup: ChildSetup,
+}
+
+impl Program {
+    /// The settings that a step of its start may fail with, as they stand in the configuration.
+    pub fn settings_in_words(&self) -> Vec<(StartStep, String)> {
+        self.setup.in_words(self.directory.as_deref())
+    }
 }
 
 /// What every child of a run is given.
@@ -47,16 +60,13 @@ struct Prepared {
     candidates: Vec<CString>,
     arguments: Vec<CString>,
     environment: Vec<CString>,
-    directory: Option<CString>,
-    parent_death: i32,
-    parent: i32,
+    setup: PreparedSetup,
     seat: Seat,
     /// The terminal of which the child takes the foreground.
     foreground_of: Option<RawFd>,
     standard_input: Option<RawFd>,
     /// Where both output streams lead, if not where curfew's own do.
     output: Option<RawFd>,
-    open_files: Option<libc::rlimit>,
     keep_hup_ignored: bool,
 }
 
@@ -67,15 +77,17 @@ struct Prepared {
 ///
 /// # Errors
 /// What fork(2) or pipe(2) say: EAGAIN, ENOMEM, EMFILE. A NUL byte inside an argument: EINVAL, as a failed execution.
+/// What [`PreparedSetup::new`] cannot find.
 pub(crate) fn spawn(
     program: &Program,
     extra: &[(&str, &str)],
     context: &ChildContext,
     output: Option<RawFd>,
 ) -> Result<(Pid, ExecPipe), StartFailure> {
-    let failure = |step, errno: Errno| StartFailure { step, errno: errno as i32, not_found: false };
+    let failure = |step, errno: Errno| StartFailure::new(step, errno as i32);
+    let setup = PreparedSetup::new(program, context)?;
     let prepared =
-        prepare(program, extra, context, output).ok_or(failure(StartStep::Execute, Errno::EINVAL))?;
+        prepare(program, setup, extra, context, output).ok_or(failure(StartStep::Execute, Errno::EINVAL))?;
     let argument_pointers = pointers(&prepared.arguments);
     let environment_pointers = pointers(&prepared.environment);
     let shell_arguments = shell_arguments(&prepared.arguments);
@@ -131,13 +143,17 @@ impl Drop for BlockedSignals {
 
 fn prepare(
     program: &Program,
+    setup: PreparedSetup,
     extra: &[(&str, &str)],
     context: &ChildContext,
     output: Option<RawFd>,
 ) -> Option<Prepared> {
     let own = &program.own_environment;
-    let shared =
-        program.shared_environment.iter().filter(|(name, _)| !own.iter().any(|(instead, _)| name == instead));
+    let login = setup.login_variables();
+    let is_replaced = |name: &OsString| {
+        own.iter().any(|(instead, _)| name == instead) || login.iter().any(|(instead, _)| name == instead)
+    };
+    let shared = program.shared_environment.iter().filter(|(name, _)| !is_replaced(name));
     let path =
         own.iter().chain(shared.clone()).find(|(name, _)| name == "PATH").map(|(_, path)| path.as_os_str());
     let arguments: Option<Vec<CString>> =
@@ -152,24 +168,18 @@ fn prepare(
         .chain(own)
         .filter(|(name, _)| !extra.iter().any(|(extra, _)| name == extra))
         .map(|(name, value)| variable(name, value))
+        .chain(login.iter().filter_map(|(name, value)| Some(variable(OsStr::new(name), value.as_ref()?))))
         .chain(extra.iter().map(|(name, value)| variable(OsStr::new(name), OsStr::new(value))))
         .collect();
-    let directory = match &program.directory {
-        Some(directory) => Some(CString::new(directory.as_os_str().as_bytes()).ok()?),
-        None => None,
-    };
     Some(Prepared {
         candidates: candidates(program.command.first()?, path)?,
         arguments: arguments?,
         environment: environment?,
-        directory,
-        parent_death: program.parent_death.map_or(0, Signal::number),
-        parent: std::process::id() as i32,
+        setup,
         seat: context.terminal.as_ref().map_or(Seat::NoTerminal, Terminal::seat),
         foreground_of: context.terminal.as_ref().and_then(Terminal::to_hand_over),
         standard_input: context.standard_input.as_ref().map(AsRawFd::as_raw_fd),
         output,
-        open_files: context.open_files.map(|(soft, hard)| libc::rlimit { rlim_cur: soft, rlim_max: hard }),
         keep_hup_ignored: context.keep_hup_ignored,
     })
 }
@@ -240,24 +250,8 @@ unsafe fn run_child(
         {
             give_up(pipe, StartStep::Streams, false);
         }
-        if let Some(limit) = &prepared.open_files
-            && libc::setrlimit(libc::RLIMIT_NOFILE, limit) < 0
-        {
-            give_up(pipe, StartStep::Limits, false);
-        }
-        if prepared.parent_death != 0 {
-            if libc::prctl(libc::PR_SET_PDEATHSIG, prepared.parent_death, 0, 0, 0) < 0 {
-                give_up(pipe, StartStep::ParentDeath, false);
-            }
-            // curfew died before it could be asked for: nobody would ever send the signal.
-            if libc::getppid() != prepared.parent {
-                libc::_exit(126);
-            }
-        }
-        if let Some(directory) = &prepared.directory
-            && libc::chdir(directory.as_ptr()) < 0
-        {
-            give_up(pipe, StartStep::Directory, false);
+        if let Err((step, which)) = prepared.setup.apply() {
+            give_up_at(pipe, StartFailure { which, ..StartFailure::new(step, Errno::last() as i32) });
         }
         reset_dispositions(prepared.keep_hup_ignored);
         let mut empty = std::mem::zeroed();
@@ -340,12 +334,20 @@ unsafe fn execute(
 /// # Safety
 /// Only in the child.
 unsafe fn give_up(pipe: RawFd, step: StartStep, not_found: bool) -> ! {
-    let failure = StartFailure { step, errno: Errno::last() as i32, not_found };
+    // SAFETY: as the function's own contract says.
+    unsafe { give_up_at(pipe, StartFailure { not_found, ..StartFailure::new(step, Errno::last() as i32) }) }
+}
+
+/// The same, of any failure.
+///
+/// # Safety
+/// Only in the child.
+unsafe fn give_up_at(pipe: RawFd, failure: StartFailure) -> ! {
     let message = encode(failure);
     // SAFETY: the message is valid for reading, and _exit ends this process without running anything of curfew's.
     unsafe {
         libc::write(pipe, message.as_ptr().cast(), message.len());
-        libc::_exit(if not_found { 127 } else { 126 })
+        libc::_exit(if failure.not_found { 127 } else { 126 })
     }
 }
 

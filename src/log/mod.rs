@@ -3,12 +3,14 @@
 mod collector;
 mod foreground;
 mod narrator;
+mod program_words;
 mod record;
 mod status_line;
 
 pub use collector::Collector;
 pub use narrator::Narrator;
 pub(crate) use narrator::failure_name;
+pub use program_words::ProgramWords;
 pub(crate) use record::milliseconds;
 pub use record::{Level, LineFormat, Record};
 pub use status_line::StatusLine;

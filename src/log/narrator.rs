@@ -4,10 +4,11 @@ use std::io;
 use std::time::Duration;
 
 use super::foreground::foreground_cure;
+use super::program_words::ProgramWords;
 use super::record::milliseconds;
 use crate::supervisor::{
     Cause, End, EndMeaning, Failure, HookKind, IgnoredBecause, Level, Mode, Notice, Recipients, Sender,
-    ServiceId, Settings, Signal, StartFailure, StartStep, Target, Verdict,
+    ServiceId, Settings, Signal, StartFailure, Target, Verdict,
 };
 
 use life::describe_failure;
@@ -18,7 +19,7 @@ pub(crate) use life::failure_name;
 /// The event names are stable; the sentences may change.
 pub struct Narrator {
     names: Vec<String>,
-    commands: Vec<String>,
+    programs: Vec<ProgramWords>,
     mode: Mode,
     /// One command that ends by itself is not talked about: its own output says what there is to say.
     quiet: bool,
@@ -32,11 +33,11 @@ macro_rules! say {
 }
 
 impl Narrator {
-    /// A narrator for these services; `commands` are what each executes, for error messages.
-    pub fn new(settings: &Settings, commands: Vec<String>) -> Self {
+    /// A narrator for these services; `programs` are what each executes, for error messages.
+    pub fn new(settings: &Settings, programs: Vec<ProgramWords>) -> Self {
         let names =
             (0..=settings.services.len() + 1).map(|index| settings.name(ServiceId::new(index)).to_owned());
-        Self { names: names.collect(), commands, mode: settings.mode, quiet: false }
+        Self { names: names.collect(), programs, mode: settings.mode, quiet: false }
     }
 
     /// Says what was decided.
@@ -66,7 +67,7 @@ impl Narrator {
                 tracing::error!(
                     event = "service.start-failed",
                     service = self.name(service),
-                    step = %format!("{:?}", failure.step).to_lowercase(),
+                    step = failure.step.name(),
                     errno = failure.errno,
                     "{}",
                     self.start_failure(service, failure)
@@ -202,7 +203,7 @@ impl Narrator {
                 service = self.name(service),
                 processes,
                 "has daemonised: its first process ended at once, and left {processes} behind; {}",
-                foreground_cure(&self.commands[service.index()])
+                foreground_cure(&self.programs[service.index()].command)
             ),
             Notice::StraysHidden => tracing::warn!(
                 event = "stray.hidden",
@@ -423,19 +424,8 @@ impl Narrator {
     }
 
     fn start_failure(&self, service: ServiceId, failure: StartFailure) -> String {
-        let reason = io::Error::from_raw_os_error(failure.errno).to_string();
-        let reason = reason.split(" (os error").next().unwrap_or_default();
-        let command = self.commands.get(service.index()).map_or("?", String::as_str);
-        match failure.step {
-            StartStep::Execute if failure.not_found => {
-                format!("cannot execute {command:?}: command not found")
-            }
-            StartStep::Execute if failure.errno == 2 => {
-                format!("cannot execute {command:?}: the file is there, but its interpreter or loader is not")
-            }
-            StartStep::Execute => format!("cannot execute {command:?}: {reason}"),
-            step => format!("cannot start {command:?}: {step} failed: {reason}"),
-        }
+        let program = self.programs.get(service.index());
+        program.map_or_else(|| failure.step.to_string(), |program| program.start_failure(failure))
     }
 
     fn name(&self, service: ServiceId) -> &str {

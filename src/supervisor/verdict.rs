@@ -152,7 +152,7 @@ mod tests {
     }
 
     fn start_failure(step: StartStep, not_found: bool) -> StartFailure {
-        StartFailure { step, errno: 2, not_found }
+        StartFailure { not_found, ..StartFailure::new(step, 2) }
     }
 
     fn at(milliseconds: u64) -> Timestamp {

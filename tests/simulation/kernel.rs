@@ -112,7 +112,7 @@ impl Kernel {
     ) -> Result<Pid, StartFailure> {
         let start = behaviour.start;
         if start == Start::ForkRefused {
-            return Err(StartFailure { step: StartStep::Fork, errno: 11, not_found: false });
+            return Err(StartFailure::new(StartStep::Fork, 11));
         }
         let index = self.add(behaviour.clone(), service, None);
         self.processes[index].is_leader = true;
@@ -136,7 +136,7 @@ impl Kernel {
         now: Timestamp,
     ) -> Result<Pid, StartFailure> {
         if behaviour.start == Start::ForkRefused {
-            return Err(StartFailure { step: StartStep::Fork, errno: 11, not_found: false });
+            return Err(StartFailure::new(StartStep::Fork, 11));
         }
         let index = self.add(behaviour.clone(), service, None);
         self.processes[index].hook = Some(hook);

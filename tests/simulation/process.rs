@@ -211,6 +211,6 @@ impl Process {
 impl Start {
     /// What the exec pipe says of a failure.
     pub(crate) const fn failure(step: StartStep, not_found: bool) -> StartFailure {
-        StartFailure { step, errno: if not_found { 2 } else { 13 }, not_found }
+        StartFailure { step, errno: if not_found { 2 } else { 13 }, not_found, which: 0 }
     }
 }

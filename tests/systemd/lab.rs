@@ -60,7 +60,8 @@ impl Lab {
     #[track_caller]
     pub(crate) fn boot_with_sample_system() -> Option<Self> {
         if !programs().join("supervised-app").is_file() {
-            let reason = "the sample system is not built; `cargo test` in the root of the workspace builds it";
+            let reason =
+                "the sample system is not built; `cargo test` in the root of the workspace builds it";
             println!("skipped: {reason}");
             return None;
         }
@@ -149,7 +150,8 @@ impl Drop for Lab {
     fn drop(&mut self) {
         if std::thread::panicking() {
             // Whatever it can still tell.
-            let said = self.command(&["journalctl", "--no-pager", "--quiet", "-o", "short-monotonic"]).output();
+            let said =
+                self.command(&["journalctl", "--no-pager", "--quiet", "-o", "short-monotonic"]).output();
             let said = said.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
             println!("--- the journal\n{}---", said.unwrap_or_default());
             println!("--- complaints\n{}\n---", self.complaints.so_far().join("\n"));

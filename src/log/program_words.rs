@@ -1,0 +1,97 @@
+use std::io;
+
+use crate::supervisor::{StartFailure, StartStep};
+
+/// What is said of a program: its command, and the settings that its start may fail with.
+#[derive(Clone, Debug, Default)]
+pub struct ProgramWords {
+    /// The command, without its arguments.
+    pub command: String,
+    /// The settings as they stand in the configuration (`nice = -5`), each with its step. Of those that share a step,
+    /// [`StartFailure::which`] counts.
+    pub settings: Vec<(StartStep, String)>,
+}
+
+const EPERM: i32 = 1;
+const ENOENT: i32 = 2;
+const ESRCH: i32 = 3;
+const EAGAIN: i32 = 11;
+const EACCES: i32 = 13;
+
+impl ProgramWords {
+    /// Why it could not be started: the step with its setting, what the system says, and what to do about it.
+    pub(crate) fn start_failure(&self, failure: StartFailure) -> String {
+        let command = &self.command;
+        let reason = io::Error::from_raw_os_error(failure.errno).to_string();
+        let reason = reason.split(" (os error").next().unwrap_or_default();
+        let cure = self.cure(failure).map_or_else(String::new, |cure| format!("; {cure}"));
+        if failure.step == StartStep::Execute {
+            return match failure.errno {
+                _ if failure.not_found => format!("cannot execute {command:?}: command not found{cure}"),
+                ENOENT => {
+                    format!(
+                        "cannot execute {command:?}: the file is there, but its interpreter or loader is not"
+                    )
+                }
+                _ => format!("cannot execute {command:?}: {reason}{cure}"),
+            };
+        }
+        let setting = self.setting(failure).map_or_else(String::new, |setting| format!(" ({setting})"));
+        // "No such process" is the system's way to say it.
+        let reason = match (failure.step, failure.errno) {
+            (StartStep::User, ESRCH) => "there is no such user in /etc/passwd",
+            (StartStep::Group, ESRCH) if setting.is_empty() => "it is not known",
+            (StartStep::Group | StartStep::SupplementaryGroups, ESRCH) => {
+                "there is no such group in /etc/group"
+            }
+            _ => reason,
+        };
+        format!("cannot start {command:?}: {}{setting} failed: {reason}{cure}", failure.step)
+    }
+
+    /// The setting that a step failed with.
+    fn setting(&self, failure: StartFailure) -> Option<&str> {
+        let of_step = self.settings.iter().filter(|(step, _)| *step == failure.step);
+        // Who lacks the right to set groups lacks it for all of them.
+        let which =
+            if failure.errno == EPERM && failure.step != StartStep::Limits { 0 } else { failure.which };
+        of_step.map(|(_, words)| words.as_str()).nth(which.into())
+    }
+
+    fn has(&self, step: StartStep) -> bool {
+        self.settings.iter().any(|(known, _)| *known == step)
+    }
+
+    fn cure(&self, StartFailure { step, errno, not_found, .. }: StartFailure) -> Option<&'static str> {
+        let has_user = self.has(StartStep::User);
+        match (step, errno) {
+            (StartStep::User, ESRCH) => Some("add it, or write its number, with its `group`"),
+            (StartStep::Group, ESRCH) if !self.has(StartStep::Group) => {
+                Some("its user is not in /etc/passwd: write its `group` too")
+            }
+            (StartStep::Group | StartStep::SupplementaryGroups, ESRCH) => Some("add it, or write its number"),
+            (StartStep::User, EPERM) => {
+                Some("only root may become another user: start curfew as root, or leave it out")
+            }
+            (StartStep::Group | StartStep::SupplementaryGroups, EPERM) => {
+                Some("only root may change its groups: start curfew as root, or leave it out")
+            }
+            (StartStep::Nice, EPERM | EACCES) => {
+                Some("only root may go below the nice value that curfew has")
+            }
+            (StartStep::OomScoreAdjust, EACCES) => Some("only root may go below the value that curfew has"),
+            (StartStep::OomScoreAdjust, ENOENT) => Some("/proc is not mounted"),
+            (StartStep::Limits, EPERM) => Some(
+                "only root may raise a hard limit, and nobody that of open files above /proc/sys/fs/nr_open",
+            ),
+            (StartStep::Directory, EACCES) if has_user => Some("its user may not enter it"),
+            (StartStep::Execute, EACCES) if has_user && !not_found => {
+                Some("it runs as its own user, who needs the right to")
+            }
+            (StartStep::Execute, EAGAIN) => {
+                Some("its user has as many processes as its limit allows (limits.nproc)")
+            }
+            _ => None,
+        }
+    }
+}
