@@ -167,6 +167,8 @@ fn every_option_reaches_its_place() {
         "--task",
         "--directory",
         "sub",
+        "--user",
+        "nobody:42",
         "--grace",
         "INT 2s, QUIT",
         "--deadline",
@@ -217,6 +219,8 @@ fn every_option_reaches_its_place() {
     let process = &config.processes[0];
     assert!(process.directory.as_ref().unwrap().ends_with("sub"));
     assert!(process.directory.as_ref().unwrap().is_absolute());
+    assert_eq!((process.user.as_deref(), process.group.as_deref()), (Some("nobody"), Some("42")));
+    assert_eq!(process.login_variables, ["HOME", "LOGNAME", "SHELL", "USER"]);
     assert_eq!(
         variable(process, "CURFEW_DEADLINE"),
         Some("37s"),
@@ -300,6 +304,8 @@ fn every_wrong_option_is_told_at_once() {
         "c=x",
         "--service",
         "B=x",
+        "--user",
+        "api:a b",
     ]);
     assert_eq!(
         errors,
@@ -312,6 +318,7 @@ fn every_wrong_option_is_told_at_once() {
          `b`\n  B=x\n  ^",
             "--name: `A b` is no valid name; use a to z, 0 to 9, `-` and `_`, at most 63 characters, no `-` or `_` first: \
          `a-b`\n  A b\n  ^^^",
+            "--user: a name cannot contain ' '; write one name or number\n  api:a b\n       ^",
             "--grace: unknown unit `x`; write `10s`; the units are ms, s, m, h, d\n  TERM 10x\n       ^^^",
             "--grace: unknown signal `TERN`; did you mean `TERM`?\n  api=TERN\n      ^^^^",
             "--deadline: the deadline is zero; write `none` if there is no deadline, or how long the platform waits, such as \
@@ -627,6 +634,212 @@ fn every_key_of_the_file_reaches_its_place() {
     assert_eq!(migrate.command, ["myproject", "migrate", "two words"]);
     assert!(migrate.directory.as_ref().is_some_and(|path| path.is_absolute() && path.ends_with("sub")));
     assert_eq!((migrate.parent_death, api.parent_death), (Some(Signal::TERM), None));
+}
+
+#[test]
+fn every_setting_of_a_process_reaches_its_place() {
+    let config = from_file(
+        r#"
+        [service.a]
+        command = "a"
+        user = "api"
+        group = 1002
+        supplementary-groups = ["video", 44]
+        umask = "027"
+        nice = -5
+        oom-score-adjust = -1000
+        limits = { nofile = "1024:4096", core = 0, stack = "8M:unlimited", cpu = "1m", nproc = "unlimited" }
+        clear-environment = true
+        no-new-privileges = true
+        parent-death = "KILL"
+
+        [service.b]
+        command = "b"
+        "#,
+    );
+    let [a, b] = &config.processes[..] else { panic!("{config:?}") };
+    assert_eq!((a.user.as_deref(), a.group.as_deref()), (Some("api"), Some("1002")));
+    assert_eq!(a.supplementary_groups, ["video", "44"]);
+    assert_eq!((a.umask, a.nice, a.oom_score_adjust), (Some(0o027), Some(-5), Some(-1000)));
+    let none = nix::sys::resource::RLIM_INFINITY;
+    assert_eq!(
+        limits(a),
+        [
+            ("nofile", 1024, 4096),
+            ("core", 0, 0),
+            ("stack", 8 << 20, none),
+            ("cpu", 60, 60),
+            ("nproc", none, none)
+        ]
+    );
+    assert_eq!(a.limits[0].resource, nix::sys::resource::Resource::RLIMIT_NOFILE);
+    assert_eq!((a.no_new_privileges, a.parent_death), (true, Some(Signal::KILL)));
+    let nothing = ProcessSettings {
+        command: b.command.clone(),
+        directory: None,
+        shared_environment: b.shared_environment.clone(),
+        own_environment: b.own_environment.clone(),
+        parent_death: None,
+        user: None,
+        group: None,
+        supplementary_groups: Vec::new(),
+        login_variables: Vec::new(),
+        umask: None,
+        nice: None,
+        oom_score_adjust: None,
+        limits: Vec::new(),
+        no_new_privileges: false,
+    };
+    assert_eq!(*b, nothing, "what nobody said stays as it is");
+}
+
+fn limits(process: &ProcessSettings) -> Vec<(&'static str, u64, u64)> {
+    process.limits.iter().map(|limit| (limit.name, limit.soft, limit.hard)).collect()
+}
+
+#[test]
+fn what_is_said_at_the_top_is_for_every_service_that_does_not_say_it_itself() {
+    let content = r#"
+        user = "app"
+        group = "staff"
+        supplementary-groups = "log"
+        umask = 0o077
+        nice = 3
+        oom-score-adjust = 7
+        limits = { core = 0, nofile = 100 }
+        no-new-privileges = true
+        parent-death = "TERM"
+        [service.as-all]
+        command = "a"
+        [service.own]
+        command = "b"
+        user = "db"
+        umask = "000"
+        nice = 0
+        oom-score-adjust = 0
+        limits = { nofile = 5, nproc = 6 }
+        no-new-privileges = false
+        parent-death = "none"
+        [service.groups]
+        command = "c"
+        group = "cdrom"
+        supplementary-groups = []
+        "#;
+    let world = World::new().with_file("demo.toml", content);
+    let who = |process: &ProcessSettings| {
+        let [user, group] = [&process.user, &process.group].map(|name| name.clone().unwrap_or_default());
+        format!("{user}:{group} {}", process.supplementary_groups.join(","))
+    };
+    let config = world.settle(&FILE);
+    let [as_all, own, groups] = &config.processes[..] else { panic!("{config:?}") };
+    // The groups at the top are those of the user at the top.
+    assert_eq!([as_all, own, groups].map(who), ["app:staff log", "db: ", "app:cdrom "]);
+    assert_eq!((as_all.umask, as_all.nice, as_all.oom_score_adjust), (Some(0o077), Some(3), Some(7)));
+    assert_eq!((own.umask, own.nice, own.oom_score_adjust), (Some(0), Some(0), Some(0)));
+    assert_eq!(limits(as_all), [("core", 0, 0), ("nofile", 100, 100)]);
+    assert_eq!(limits(own), [("nofile", 5, 5), ("nproc", 6, 6), ("core", 0, 0)]);
+    assert_eq!((as_all.no_new_privileges, own.no_new_privileges), (true, false));
+    assert_eq!((as_all.parent_death, own.parent_death), (Some(Signal::TERM), None));
+    // An option is said of all, as at the top; the groups there were of the user there.
+    let config = world.settle(&["run", "--config", "demo.toml", "--user", "me"]);
+    let [as_all, own, groups] = &config.processes[..] else { panic!("{config:?}") };
+    assert_eq!([as_all, own, groups].map(who), ["me: ", "db: ", "me:cdrom "]);
+}
+
+#[test]
+fn a_user_gives_its_variables_unless_they_are_configured() {
+    let config = World::new()
+        .with("HOME", "/inherited")
+        .with_file("all.env", "SHELL=/bin/configured\n")
+        .with_file(
+            "demo.toml",
+            "env-file = 'all.env'\nenvironment.USER = 'configured'\n[service.a]\ncommand = 'a'\nuser = 'x'\n\
+             environment.HOME = '/own'\n[service.b]\ncommand = 'b'\nuser = 'x'\n[service.c]\ncommand = 'c'\n",
+        )
+        .settle(&FILE);
+    let [a, b, c] = &config.processes[..] else { panic!("{config:?}") };
+    assert_eq!(a.login_variables, ["LOGNAME"]);
+    assert_eq!(b.login_variables, ["HOME", "LOGNAME"]);
+    assert_eq!(c.login_variables, [""; 0]);
+}
+
+#[test]
+fn a_cleared_environment_keeps_what_is_configured() {
+    let config = World::new()
+        .with("A", "inherited")
+        .with("B", "inherited")
+        .with_file("all.env", "B=of_all\n")
+        .with_file("own.env", "D=own\n")
+        .with_file(
+            "demo.toml",
+            "env-file = 'all.env'\nenvironment.C = 'of all'\nclear-environment = true\n[service.a]\ncommand = 'a'\n\
+             env-file = 'own.env'\ngrace = 'TERM 1s'\n[service.b]\ncommand = 'b'\nclear-environment = false\n",
+        )
+        .settle(&FILE);
+    let names = |process: &ProcessSettings| {
+        let environment = process.environment();
+        environment.iter().map(|(name, _)| name.to_str().unwrap().to_owned()).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(names(&config.processes[0]), "B C D CURFEW_DEADLINE");
+    assert_eq!(names(&config.processes[1]), "A B C CURFEW_DEADLINE");
+    assert_eq!(variable(&config.processes[0], "B"), Some("of_all"));
+}
+
+#[test]
+fn every_wrong_setting_of_a_process_is_told() {
+    let errors = errors_of(
+        r#"user = ""
+umask = 22
+nice = 20
+limits = "many"
+[service.a]
+command = "a"
+user = "api:web"
+group = -1
+supplementary-groups = ["a,b", 4294967295, true]
+umask = "0o27"
+nice = "high"
+oom-score-adjust = 1001
+limits = { LimitNOFILE = 5, fds = 1, cpu = 10, core = "1X", nproc = -1, nofile = "9:8", stack = true }
+clear-environment = "yes"
+no-new-privileges = 1
+supplementary-group = "x"
+"#,
+    );
+    assert_eq!(
+        errors,
+        [
+            "demo.toml:1:9: user: the name is empty; write a name or a number\n  \n  ^",
+            "demo.toml:2:9: umask: it is not clear that 22 is octal; write \"022\"",
+            "demo.toml:3:8: nice: 20 is out of bounds; write -20 to 19",
+            "demo.toml:4:10: limits: expected a table such as { nofile = \"1024:4096\", core = 0 }, found the string \"many\"; \
+             write a table such as { nofile = \"1024:4096\", core = 0 }",
+            "demo.toml:7:12: service.a.user: a name cannot contain ':'; write one name or number\n  api:web\n     ^",
+            "demo.toml:8:9: service.a.group: -1 is out of bounds; write 0 to 4294967294",
+            "demo.toml:9:27: service.a.supplementary-groups: a name cannot contain ','; write one name or number\n  a,b\n   ^",
+            "demo.toml:9:32: service.a.supplementary-groups: 4294967295 is out of bounds; write 0 to 4294967294",
+            "demo.toml:9:44: service.a.supplementary-groups: expected a name or a number, found the boolean true; \
+             write a name or a number",
+            "demo.toml:10:10: service.a.umask: `0o27` is no umask; write 000 to 777, in octal digits\n  0o27\n  ^^^^",
+            "demo.toml:11:8: service.a.nice: expected a number from -20 to 19, found the string \"high\"; \
+             write a number from -20 to 19",
+            "demo.toml:12:20: service.a.oom-score-adjust: 1001 is out of bounds; write -1000 to 1000",
+            "demo.toml:13:12: service.a.limits.LimitNOFILE: unknown resource; did you mean `nofile`?",
+            "demo.toml:13:29: service.a.limits.fds: unknown resource; write one of as, core, cpu, data, fsize, locks, memlock, \
+             msgqueue, nice, nofile, nproc, rss, rtprio, rttime, sigpending, stack",
+            "demo.toml:13:44: service.a.limits.cpu: expected a duration such as \"10s\" or \"10s:20s\", or \"unlimited\", found the \
+             integer 10; write \"10s\"",
+            "demo.toml:13:56: service.a.limits.core: `1X` is no limit; write a number of bytes, such as `8M`, or \
+             `unlimited`\n  1X\n  ^^",
+            "demo.toml:13:69: service.a.limits.nproc: -1 is out of bounds; write 0 to 9223372036854775807",
+            "demo.toml:13:83: service.a.limits.nofile: the soft limit is above the hard one; write SOFT:HARD\n  9:8\n  ^^^",
+            "demo.toml:13:97: service.a.limits.stack: expected a limit in bytes such as 0, \"8M\", \"8M:64M\" or \"unlimited\", found \
+             the boolean true; write a limit in bytes such as 0, \"8M\", \"8M:64M\" or \"unlimited\"",
+            "demo.toml:14:21: service.a.clear-environment: expected true or false, found the string \"yes\"; write true or false",
+            "demo.toml:15:21: service.a.no-new-privileges: expected true or false, found the integer 1; write true or false",
+            "demo.toml:16:1: service.a.supplementary-group: unknown key; did you mean `supplementary-groups`?",
+        ]
+    );
 }
 
 #[test]

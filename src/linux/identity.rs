@@ -14,7 +14,7 @@ use crate::supervisor::{StartFailure, StartStep};
 pub(crate) struct Identity {
     groups: Option<Vec<gid_t>>,
     group: Option<gid_t>,
-    user: Option<uid_t>,
+    pub(crate) user: Option<uid_t>,
     /// What is said to have failed if the groups, or the group, cannot be had: the setting that they are from.
     groups_step: Option<StartStep>,
     group_step: Option<StartStep>,

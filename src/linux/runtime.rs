@@ -11,6 +11,7 @@ use super::clock::Clock;
 use super::delivery::{to_child, to_group_of, to_process, to_tree_of, to_unlisted};
 use super::exec_pipe::{ExecPipe, ExecResult};
 use super::hooks::{EndedHook, Hooks, More};
+use super::identity::Identity;
 use super::inquiries::Inquiries;
 use super::log_output::LogOutput;
 use super::platform::Platform;
@@ -588,7 +589,10 @@ impl<L: Listener> Runtime<L> {
         if !self.programs.get(service.index()).is_some_and(|programs| programs.notify) {
             return Vec::new();
         }
-        match self.messages.open(&self.family.run, service, name, None) {
+        let user = Identity::find(&self.programs[service.index()].main.setup)
+            .ok()
+            .and_then(|identity| identity.user);
+        match self.messages.open(&self.family.run, service, name, user) {
             Ok((receiver, IsNew::Yes)) => {
                 // Unwatched, it is not heard, and the start's time runs out.
                 let _ = self.wait_set.add_read(receiver, Ready::Message(service));

@@ -69,6 +69,7 @@ impl Narrator {
                     service = self.name(service),
                     step = failure.step.name(),
                     errno = failure.errno,
+                    setting = self.programs.get(service.index()).and_then(|program| program.setting(failure)),
                     "{}",
                     self.start_failure(service, failure)
                 );

@@ -50,7 +50,7 @@ impl ProgramWords {
     }
 
     /// The setting that a step failed with.
-    fn setting(&self, failure: StartFailure) -> Option<&str> {
+    pub(crate) fn setting(&self, failure: StartFailure) -> Option<&str> {
         let of_step = self.settings.iter().filter(|(step, _)| *step == failure.step);
         // Who lacks the right to set groups lacks it for all of them.
         let which =

@@ -50,7 +50,7 @@ pub enum LineFormat {
 }
 
 /// Fields that the sentence says already: people need them once, machines get them in JSON.
-const IN_THE_SENTENCE: [&str; 16] = [
+const IN_THE_SENTENCE: [&str; 17] = [
     "after_ms",
     "budget_ms",
     "cause",
@@ -60,6 +60,7 @@ const IN_THE_SENTENCE: [&str; 16] = [
     "of",
     "per_mille",
     "services",
+    "setting",
     "stage",
     "status",
     "step",

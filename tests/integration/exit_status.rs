@@ -24,12 +24,12 @@ fn for_each(numbers: impl IntoIterator<Item = i32>, action: impl Fn(i32) + Sync)
 }
 
 /// A user nobody else is, so that limits and permissions are those of one test alone.
-fn somebody(number: u32) -> u32 {
+pub(crate) fn somebody(number: u32) -> u32 {
     200_000 + std::process::id() % 30_000 * 10 + number
 }
 
 /// Runs curfew as somebody, with a limit on how many processes that user may have.
-fn as_somebody(curfew: Curfew, user: u32, processes: u64) -> Curfew {
+pub(crate) fn as_somebody(curfew: Curfew, user: u32, processes: u64) -> Curfew {
     curfew.before_exec(move || {
         let limit = libc::rlimit { rlim_cur: processes, rlim_max: processes };
         // SAFETY: system calls alone, with valid arguments.

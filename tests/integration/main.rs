@@ -54,6 +54,7 @@ mod pid_one;
 mod reaping;
 mod report;
 mod scarcity;
+mod settings;
 #[path = "../fixtures/signal_names.rs"]
 mod signal_names;
 mod signals;

@@ -479,3 +479,13 @@ pub(crate) fn is_installed(tool: &str) -> bool {
     std::env::var_os("PATH")
         .is_some_and(|path| std::env::split_paths(&path).any(|entry| entry.join(tool).exists()))
 }
+
+/// The curfew that is released: static, and so without what the C library would load at run time. `.ci/run` builds it,
+/// and says where it is.
+pub(crate) fn static_curfew_binary() -> Option<String> {
+    let binary = std::env::var("STATIC_CURFEW_BINARY").ok();
+    if binary.is_none() {
+        skip("STATIC_CURFEW_BINARY does not say where the static binary is; `.ci/run` builds one");
+    }
+    binary
+}
