@@ -271,8 +271,8 @@ EXIT STATUS (the first that applies)
   70       a bug in curfew; every process was killed first
   81       processes are left that could not be killed; log and report name them
   its own  a service ended with failure and so stopped the system: its status,
-           128+n if signal n ended it, 126 if it could not be started as it should
-           be (command, user, limits), 127 if its command was not found
+           128+n if signal n ended it, 126 if its start failed (command,
+           user, limits …), 127 if its command was not found
   82       a service failed without a status that says so
   its own  a service failed while it was being stopped: the first such status
   128+n    a task was interrupted by signal n

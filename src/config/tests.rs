@@ -689,6 +689,8 @@ fn every_setting_of_a_process_reaches_its_place() {
         oom_score_adjust: None,
         limits: Vec::new(),
         no_new_privileges: false,
+        notify: false,
+        hooks: Default::default(),
     };
     assert_eq!(*b, nothing, "what nobody said stays as it is");
 }
