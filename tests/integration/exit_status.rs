@@ -7,7 +7,9 @@ use std::thread;
 use nix::libc::{self, SIGTERM};
 
 use crate::signal_names::name;
-use crate::support::{Curfew, Finished, carriers, exists, fixture_binary, is_root, kill, skip};
+use crate::support::{
+    Curfew, Finished, carriers, children, exists, fixture_binary, is_root, kill, pause, skip,
+};
 
 /// Does something for each number, a few at a time.
 fn for_each(numbers: impl IntoIterator<Item = i32>, action: impl Fn(i32) + Sync) {
@@ -248,6 +250,67 @@ fn what_may_not_be_signalled_is_a_survivor_that_is_named_and_81() {
     assert_eq!(finished.events("survivor.left").len(), 1);
     assert!(finished.stop_took().as_millis() < 1000);
     curfew.eventually("the survivor is gone", || !exists(survivor));
+}
+
+/// A freezer of the first version of cgroups: what is in it is not even ended by KILL until somebody thaws it.
+struct Freezer(std::path::PathBuf);
+
+impl Freezer {
+    fn new() -> Option<Self> {
+        let path = std::path::Path::new("/sys/fs/cgroup/freezer")
+            .join(format!("curfew-test-{}", std::process::id()));
+        fs::create_dir(&path).ok()?;
+        Some(Self(path))
+    }
+
+    fn freeze(&self, pid: i32) {
+        fs::write(self.0.join("cgroup.procs"), pid.to_string()).unwrap();
+        fs::write(self.0.join("freezer.state"), "FROZEN").unwrap();
+    }
+
+    fn is_frozen(&self) -> bool {
+        fs::read_to_string(self.0.join("freezer.state")).is_ok_and(|state| state.trim() == "FROZEN")
+    }
+
+    fn thaw(&self) {
+        let _ = fs::write(self.0.join("freezer.state"), "THAWED");
+    }
+}
+
+impl Drop for Freezer {
+    fn drop(&mut self) {
+        self.thaw();
+        // EBUSY: whoever was in it is on its way out.
+        while fs::remove_dir(&self.0).is_err() && self.0.exists() {
+            pause(std::time::Duration::from_millis(5));
+        }
+    }
+}
+
+#[test]
+fn what_even_kill_does_not_end_is_named_and_81_inside_the_budget() {
+    let Some(freezer) = Freezer::new() else {
+        return skip("only a freezer of cgroup v1, as root, makes a process that KILL does not end");
+    };
+    let config = "service.frozen = { command = <obedient>, grace = \"TERM 200ms, KILL\" }\n\
+                  service.other = { command = <obedient>, after = [\"frozen\"] }";
+    let mut curfew = Curfew::run(["--deadline", "3s", "--margin", "1s"]).config(config).start();
+    curfew.wait_for_many(2, "ready");
+    let frozen = children(curfew.pid())[0];
+    freezer.freeze(frozen);
+    curfew.eventually("it is frozen", || freezer.is_frozen());
+    curfew.signal(SIGTERM);
+    // The survivor holds the log open: it has no end to wait for.
+    curfew.wait_for_event("stop.complete");
+    let finished = curfew.end();
+    let left = carriers(curfew.token());
+    freezer.thaw();
+    finished.assert_status(81);
+    assert_eq!(left, [frozen]);
+    assert_eq!(finished.report()["survivors"][0]["pid"], frozen);
+    assert!(finished.stop_took().as_millis() < 3000, "{finished}");
+    finished.place("other: done");
+    curfew.eventually("KILL ends it once it is thawed", || !exists(frozen));
 }
 
 #[test]
