@@ -10,11 +10,11 @@ use crate::config::{Config, HookCommands, LogFormat, LogLevel, ProcessSettings, 
 use crate::error::{Error, STATUS_USAGE};
 use crate::linux::clock::{Clock, time_of_day};
 use crate::linux::{
-    ChildSetup, Program, Programs, ResourceLimit, ServicePrograms, block_all_signals, interruptible,
-    is_written_to_journal, write_plainly,
+    ChildSetup, Program, Programs, ResourceLimit, ServicePrograms, WantedSockets, block_all_signals,
+    interruptible, is_written_to_journal, write_plainly,
 };
 use crate::log::{Collector, Level, LineFormat};
-use crate::protocol::watchdog_interval;
+use crate::protocol::{names_of_passed, watchdog_interval};
 use crate::report::not_started;
 use crate::reporter::{in_history, write_within};
 use crate::supervise::{Plan, STATUS_BUG, supervise};
@@ -49,7 +49,10 @@ fn perform(clock: Clock, collector: Collector) -> u8 {
 }
 
 fn run_services(arguments: &RunArguments, clock: Clock, collector: Collector) -> u8 {
+    let variable = |name| std::env::var(name).ok();
+    let [pid, count, names] = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"].map(variable);
     let surroundings = Surroundings {
+        sockets: names_of_passed(pid.as_deref(), count.as_deref(), names.as_deref(), std::process::id()),
         is_pid_1: std::process::id() == 1,
         environment: std::env::vars_os().collect(),
         // Without a current directory relative paths cannot be resolved, and the root is as good as any.
@@ -132,6 +135,7 @@ fn plan(config: Config, surroundings: &Surroundings) -> Plan {
         name: config.name,
         settings,
         programs: Programs { services, commands: config.commands, cleanup },
+        sockets: surroundings.sockets.clone(),
         notify_socket: surroundings.variable("NOTIFY_SOCKET").map(OsStr::to_owned),
         deadline_source: config.deadline_source.as_str(),
         report: config.report,
@@ -170,7 +174,12 @@ fn program(process: ProcessSettings, mode: Mode, surroundings: &Surroundings) ->
         limits: limits.collect(),
         no_new_privileges: process.no_new_privileges,
     };
+    let sockets = match mode {
+        Mode::OneCommand => WantedSockets::All,
+        Mode::ManyServices => WantedSockets::Named(process.sockets),
+    };
     Program {
+        sockets,
         command: process.command,
         shared_environment: process.shared_environment,
         own_environment: process.own_environment,

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
 use crate::linux::clock::{Clock, time_of_day};
-use crate::linux::{Program, Programs, Runtime, StartUp, write_plainly};
+use crate::linux::{PassedSockets, Program, Programs, Runtime, StartUp, write_plainly};
 use crate::log::{Collector, Level, LineFormat, Narrator, ProgramWords, StatusLine};
 use crate::report::ReportBuilder;
 use crate::reporter::Reporter;
@@ -23,6 +23,8 @@ pub struct Plan {
     pub programs: Programs,
     /// Where the service manager above listens, if there is one: its `NOTIFY_SOCKET`.
     pub notify_socket: Option<OsString>,
+    /// The names of the sockets that the service manager above has passed to us, in their order.
+    pub sockets: Vec<String>,
     /// Where the deadline is from, as the report says it.
     pub deadline_source: &'static str,
     /// Where the report goes; absolute.
@@ -43,7 +45,8 @@ static PANIC: Mutex<Option<String>> = Mutex::new(None);
 
 /// Supervises to the end, and returns the exit status. Signals must be blocked.
 pub fn supervise(plan: Plan, clock: Clock, collector: Collector) -> u8 {
-    let Plan { name, mut settings, programs, notify_socket, deadline_source, report, format, level } = plan;
+    let Plan { name, mut settings, programs, notify_socket, sockets, deadline_source, report, format, level } =
+        plan;
     let mode = settings.mode;
     let run = run_name();
     let narrator =
@@ -54,7 +57,7 @@ pub fn supervise(plan: Plan, clock: Clock, collector: Collector) -> u8 {
     });
     let status_line = StatusLine::new(&settings);
     announce(&settings, deadline_source);
-    let start_up = StartUp::prepare(mode);
+    let start_up = StartUp::prepare(mode, PassedSockets::take(&sockets));
     settings.seat = start_up.seat();
     settings.has_shell = start_up.has_shell();
     let reporter = Reporter {

@@ -51,7 +51,7 @@ const NOT_IN_THE_CORE: [&str; 18] = [
 /// Who may use whom: the first part of a path below `src`, and the modules of ours that it may name.
 const MAY_USE: [(&str, &[&str]); 10] = [
     ("supervisor", &[]),
-    ("config", &["arguments", "error", "supervisor"]),
+    ("config", &["arguments", "error", "protocol", "supervisor"]),
     ("error", &["config"]),
     ("arguments", &["config", "error"]),
     ("linux", &["protocol", "supervisor"]),

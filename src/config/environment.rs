@@ -4,9 +4,18 @@ use std::ffi::{OsStr, OsString};
 /// What the service manager above tells its own child, which is curfew: a service that believed it would speak to that
 /// manager over curfew's head, or take curfew's watchdog for its own.
 ///
-/// Source: systemd.exec(5), sd_notify(3), sd_watchdog_enabled(3).
-pub(crate) const MEANT_FOR_CURFEW: [&str; 5] =
-    ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "FDSTORE", "SYSTEMD_EXEC_PID"];
+/// Source: systemd.exec(5), sd_notify(3), sd_watchdog_enabled(3), sd_listen_fds(3).
+pub(crate) const MEANT_FOR_CURFEW: [&str; 8] = [
+    "NOTIFY_SOCKET",
+    "WATCHDOG_USEC",
+    "WATCHDOG_PID",
+    "FDSTORE",
+    "SYSTEMD_EXEC_PID",
+    // Passed on with the right pid to whoever asks for the sockets.
+    "LISTEN_PID",
+    "LISTEN_FDS",
+    "LISTEN_FDNAMES",
+];
 
 /// Variables in the order they were first set, each once.
 #[derive(Clone, Debug, Default)]

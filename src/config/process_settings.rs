@@ -21,6 +21,10 @@ pub struct ProcessSettings {
     ///
     /// Source: prctl(2), `PR_SET_PDEATHSIG`.
     pub parent_death: Option<Signal>,
+    /// The sockets that it gets of those that the service manager above has passed to curfew, by name and in this order.
+    ///
+    /// Source: systemd.socket(5), sd_listen_fds(3).
+    pub sockets: Vec<String>,
     /// Whether it gets a `NOTIFY_SOCKET` of its own.
     pub notify: bool,
     /// The user it runs as: a name or a number. Default: the one that curfew is.

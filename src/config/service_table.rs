@@ -29,6 +29,7 @@ pub(crate) struct ServiceTable {
     pub(crate) timeout: Option<(Place, Duration)>,
     pub(crate) watchdog: Option<Duration>,
     pub(crate) notify: Option<bool>,
+    pub(crate) sockets: Vec<(Place, String)>,
     pub(crate) pre_start: Option<HookTable>,
     pub(crate) pre_stop: Option<HookTable>,
     pub(crate) post_stop: Option<HookTable>,
@@ -72,6 +73,7 @@ pub(crate) const KEYS: &Keys<ServiceTable> = &[
         service.timeout = timeout.map(|timeout| (value.place_of_key(), timeout));
     }),
     ("watchdog", |service, value| service.watchdog = value.parsed(DURATION, parse_positive_duration)),
+    ("sockets", |service, value| service.sockets = file_values::names(value)),
     ("notify", |service, value| service.notify = value.boolean()),
     ("pre-start", |service, value| service.pre_start = hook(value)),
     ("pre-stop", |service, value| service.pre_stop = hook(value)),

@@ -25,6 +25,7 @@ use super::toml_document::{Place, Syntax};
 use super::usage_error::UsageError;
 use crate::arguments::variable;
 use crate::error::Error;
+use crate::protocol::is_called;
 use crate::supervisor::{
     Cycle, Deadline, ExitStatusPolicy, GraceSchedule, HookTimes, Kind, Mode, ReadyBy, Restart, RestartWhen,
     ServiceId, ServiceSettings, Settings, SignalSet, StopOrder, defaults,
@@ -72,6 +73,7 @@ impl<'a> Settling<'a> {
         self.refuse_what_needs_one_command(mode);
         self.apply_schedules(&mut description.system.services);
         self.refuse_what_needs_a_task(&description.system);
+        self.refuse_missing_sockets(&description.system);
         self.refuse_unknown_commands(&description.system);
         let order = self.order(&description);
         let (deadline, deadline_choice, deadline_source) = self.deadline(&description.system);
@@ -169,6 +171,18 @@ impl<'a> Settling<'a> {
                 let cure = "write ready = { …, timeout = \"30s\" } for a start, or type = \"task\"";
                 self.config_errors.push(place.error("only a task has a time to be done in", cure));
             }
+        }
+    }
+
+    /// Who passes sockets at all must pass those that are asked for. Where none are passed, a service makes its own.
+    fn refuse_missing_sockets(&mut self, system: &SystemTable) {
+        let passed = &self.surroundings.sockets;
+        let asked = system.services.iter().flat_map(|service| &service.sockets);
+        let is_missing =
+            |name: &str| !passed.is_empty() && !passed.iter().any(|socket| is_called(socket, name));
+        for (place, name) in asked.filter(|(_, name)| is_missing(name)) {
+            let problem = format!("there is no socket `{name}` among those that curfew was given");
+            self.config_errors.push(place.error(problem, format!("it was given {}", passed.join(", "))));
         }
     }
 
@@ -371,6 +385,7 @@ impl<'a> Settling<'a> {
             };
             let shared = if table.clear_environment.unwrap_or(false) { &cleared } else { &whole };
             ProcessSettings {
+                sockets: Vec::new(),
                 notify: false,
                 command,
                 directory: directory.map(|directory| surroundings.directory.join(directory)),
@@ -411,6 +426,7 @@ impl<'a> Settling<'a> {
                 }
             };
             let directory = service.directory.as_ref().or(directory.as_ref());
+            let sockets = service.sockets.iter().map(|(_, name)| name.clone()).collect();
             let notify = service.notify.unwrap_or(false)
                 || settings.ready.by == ReadyBy::Notify
                 || settings.watchdog.is_some();
@@ -420,7 +436,7 @@ impl<'a> Settling<'a> {
                 post_stop: command_of(service.post_stop.as_ref()),
             };
             let process = set_up(command, directory, service.process.or(&defaults), environment);
-            processes.push(ProcessSettings { notify, hooks, ..process });
+            processes.push(ProcessSettings { sockets, notify, hooks, ..process });
         }
         self.cleanup = command_of(system.cleanup.as_ref())
             .map(|command| set_up(command, directory.as_ref(), defaults, Environment::default()));

@@ -8,6 +8,8 @@ pub struct Surroundings {
     pub is_pid_1: bool,
     /// The environment that curfew was given.
     pub environment: Vec<(OsString, OsString)>,
+    /// The names of the sockets that the service manager above has passed to us.
+    pub sockets: Vec<String>,
     /// The directory that curfew was started in; absolute.
     pub directory: PathBuf,
 }

@@ -53,6 +53,11 @@ impl World {
             is_pid_1: *is_pid_1,
             environment: environment.clone(),
             directory: directory.clone(),
+            // As curfew's own process would have it.
+            sockets: match environment.iter().find(|(name, _)| name == "LISTEN_FDNAMES") {
+                Some((_, names)) => names.to_str().unwrap().split(':').map(str::to_owned).collect(),
+                None => Vec::new(),
+            },
         };
         Config::from_arguments(&run, &surroundings)
     }
@@ -690,6 +695,7 @@ fn every_setting_of_a_process_reaches_its_place() {
         limits: Vec::new(),
         no_new_privileges: false,
         notify: false,
+        sockets: Vec::new(),
         hooks: Default::default(),
     };
     assert_eq!(*b, nothing, "what nobody said stays as it is");
@@ -1162,4 +1168,23 @@ fn a_command_that_a_schedule_runs_is_described_in_the_same_file() {
             "demo.toml:12:18: service.c.grace: a command takes no target; write `run:dump`",
         ]
     );
+}
+
+#[test]
+fn a_socket_that_is_asked_for_must_be_among_those_that_were_passed() {
+    let text = "service.a = { command = 'a', sockets = ['http'] }\nservice.b = { command = 'b', sockets = ['smtp'] }\n";
+    let world = |names: Option<&str>| {
+        let world = World::new().with_file("demo.toml", text);
+        match names {
+            Some(names) => world.with("LISTEN_FDNAMES", names),
+            None => world,
+        }
+    };
+    assert_eq!(
+        world(Some("http.socket:admin")).config_errors(&FILE),
+        ["demo.toml:2:41: service.b.sockets: there is no socket `smtp` among those that curfew was given; \
+             it was given http.socket, admin"]
+    );
+    let config = world(None).settle(&FILE);
+    assert_eq!(config.processes[1].sockets, ["smtp"]);
 }

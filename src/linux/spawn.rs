@@ -9,6 +9,7 @@ use nix::libc;
 
 use super::child_setup::{ChildSetup, PreparedSetup};
 use super::exec_pipe::{ExecPipe, encode};
+use super::passed_sockets::{FIRST_PASSED, PassedSockets, WantedSockets};
 use super::terminal::Terminal;
 use crate::supervisor::{Pid, Seat, Signal, StartFailure, StartStep};
 
@@ -30,6 +31,8 @@ pub struct Program {
     pub parent_death: Option<Signal>,
     /// Who it runs as, its limits, and the like.
     pub setup: ChildSetup,
+    /// The sockets of the service manager above that it gets.
+    pub sockets: WantedSockets,
 }
 
 impl Program {
@@ -50,6 +53,8 @@ pub(crate) struct ChildContext {
     pub(crate) open_files: Option<(u64, u64)>,
     /// Whether an ignored HUP stays ignored: curfew was started by nohup(1).
     pub(crate) keep_hup_ignored: bool,
+    /// What the service manager above listens on.
+    pub(crate) sockets: PassedSockets,
 }
 
 /// Where programs are looked for if the environment has no PATH: what execvp(3) uses.
@@ -67,7 +72,37 @@ struct Prepared {
     standard_input: Option<RawFd>,
     /// Where both output streams lead, if not where curfew's own do.
     output: Option<RawFd>,
+    /// The sockets that become descriptors 3, 4 …
+    sockets: Vec<RawFd>,
     keep_hup_ignored: bool,
+}
+
+/// `LISTEN_PID=`, and room for the number, which only the child knows.
+struct ListenPid([u8; Self::NAME.len() + 12]);
+
+impl ListenPid {
+    const NAME: &[u8] = b"LISTEN_PID=";
+
+    fn new() -> Self {
+        let mut entry = [0; Self::NAME.len() + 12];
+        entry[..Self::NAME.len()].copy_from_slice(Self::NAME);
+        Self(entry)
+    }
+
+    /// Writes the number. Async-signal-safe: the child calls it. The entry ends with a NUL in any case.
+    fn set(&mut self, pid: i32) {
+        let (mut digits, mut rest, mut count) = ([0; 10], pid.unsigned_abs(), 0);
+        loop {
+            digits[count] = b'0' + (rest % 10) as u8;
+            (rest, count) = (rest / 10, count + 1);
+            if rest == 0 {
+                break;
+            }
+        }
+        for (place, digit) in digits[..count].iter().rev().enumerate() {
+            self.0[Self::NAME.len() + place] = *digit;
+        }
+    }
 }
 
 /// Forks, and executes the program in the child. What happens after the fork is told by the pipe. `output` is where its
@@ -89,7 +124,11 @@ pub(crate) fn spawn(
     let prepared =
         prepare(program, setup, extra, context, output).ok_or(failure(StartStep::Execute, Errno::EINVAL))?;
     let argument_pointers = pointers(&prepared.arguments);
-    let environment_pointers = pointers(&prepared.environment);
+    let mut environment_pointers = pointers(&prepared.environment);
+    let mut listen_pid = ListenPid::new();
+    if !prepared.sockets.is_empty() {
+        environment_pointers.insert(0, (&raw const listen_pid.0).cast());
+    }
     let shell_arguments = shell_arguments(&prepared.arguments);
     let (pipe, child_end) = ExecPipe::open().map_err(|errno| failure(StartStep::Fork, errno))?;
     // A signal that came between fork and exec would run curfew's handler in the child.
@@ -97,6 +136,8 @@ pub(crate) fn spawn(
     // SAFETY: the child calls only async-signal-safe functions until it executes or exits.
     let result = unsafe { libc::fork() };
     if result == 0 {
+        // SAFETY: getpid only asks.
+        listen_pid.set(unsafe { libc::getpid() });
         // SAFETY: we are the child, and every pointer is valid: made above, and nothing moved since.
         unsafe {
             run_child(
@@ -164,6 +205,12 @@ fn prepare(
         entry.extend_from_slice(value.as_bytes());
         CString::new(entry).ok()
     };
+    let sockets = context.sockets.of(&program.sockets);
+    let names: Vec<&str> = sockets.iter().map(|(name, _)| *name).collect();
+    let (count, names) = (sockets.len().to_string(), names.join(":"));
+    let listen = [("LISTEN_FDS", count.as_str()), ("LISTEN_FDNAMES", names.as_str())];
+    let extra: Vec<(&str, &str)> =
+        extra.iter().copied().chain(listen.into_iter().filter(|_| !sockets.is_empty())).collect();
     let environment: Option<Vec<CString>> = shared
         .chain(own)
         .filter(|(name, _)| !extra.iter().any(|(extra, _)| name == extra))
@@ -180,6 +227,7 @@ fn prepare(
         foreground_of: context.terminal.as_ref().and_then(Terminal::to_hand_over),
         standard_input: context.standard_input.as_ref().map(AsRawFd::as_raw_fd),
         output,
+        sockets: sockets.iter().map(|(_, descriptor)| *descriptor).collect(),
         keep_hup_ignored: context.keep_hup_ignored,
     })
 }
@@ -249,6 +297,12 @@ unsafe fn run_child(
             && (libc::dup2(output, 1) < 0 || libc::dup2(output, 2) < 0)
         {
             give_up(pipe, StartStep::Streams, false);
+        }
+        for (target, socket) in (FIRST_PASSED..).zip(&prepared.sockets) {
+            // What it replaces is the socket's first number, which is kept for this.
+            if libc::dup2(*socket, target) < 0 {
+                give_up(pipe, StartStep::Streams, false);
+            }
         }
         if let Err((step, which)) = prepared.setup.apply() {
             give_up_at(pipe, StartFailure { which, ..StartFailure::new(step, Errno::last() as i32) });

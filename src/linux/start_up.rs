@@ -6,6 +6,7 @@ use nix::libc;
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
+use super::passed_sockets::PassedSockets;
 use super::proc_file_system::FamilyTree;
 use super::reap::{Children, look};
 use super::spawn::ChildContext;
@@ -26,8 +27,8 @@ pub struct StartUp {
 }
 
 impl StartUp {
-    /// Prepares this process to supervise.
-    pub fn prepare(mode: Mode) -> Self {
+    /// Prepares this process to supervise. `sockets` were taken from the service manager above.
+    pub fn prepare(mode: Mode, sockets: PassedSockets) -> Self {
         let keep_hup_ignored = is_ignored(Signal::HUP);
         // Whatever we inherited: with CHLD ignored the kernel would reap our children and lose how they ended.
         // SAFETY: the default disposition replaces no handler of ours.
@@ -57,6 +58,7 @@ impl StartUp {
                 Mode::ManyServices => raise_open_files(),
             },
             keep_hup_ignored,
+            sockets,
         };
         if mode == Mode::ManyServices {
             close_inherited_descriptors();

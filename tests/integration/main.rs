@@ -29,7 +29,7 @@
 //! | 24 exec failure | `exit_status::a_command_that_is_not_there_is_127_with_one_clear_line`, `…_cannot_be_executed_is_126_…` |
 //! | 25 death by a signal | `exit_status::one_command_that_a_signal_ends_gives_128_plus_the_signal` |
 //! | 26 descriptors leak | `child_setup::one_command_inherits_every_descriptor_and_gets_none_of_curfews_own` |
-//! | 27 `LISTEN_PID` and the like | for later: systemd |
+//! | 27 `LISTEN_PID` and the like | `sockets::one_command_gets_every_socket_under_its_own_pid` |
 //! | 28 the working directory pins a mount | `child_setup::a_child_works_where_curfew_was_started_and_curfew_itself_pins_no_directory` |
 //! | 29 a stop during the start | `start::*` |
 //! | 30 respawn while stopping | `start::nothing_is_started_once_a_stop_has_begun`; restarts are for later |
@@ -58,6 +58,7 @@ mod settings;
 #[path = "../fixtures/signal_names.rs"]
 mod signal_names;
 mod signals;
+mod sockets;
 mod stages;
 mod start;
 mod support;
