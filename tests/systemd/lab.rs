@@ -6,6 +6,7 @@
 
 mod background;
 mod boot;
+mod gate;
 mod journal;
 mod outcome;
 
@@ -14,9 +15,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use tempfile::TempDir;
-
 pub(crate) use background::Background;
+pub(crate) use gate::Gate;
 pub(crate) use journal::Entry;
 pub(crate) use outcome::Outcome;
 
@@ -31,8 +31,8 @@ pub(crate) const SHARED: &str = "/run/lab";
 
 /// A booted systemd.
 pub(crate) struct Lab {
-    /// Removed after everything else.
-    directory: TempDir,
+    /// Removed by the keeper.
+    directory: PathBuf,
     keeper: Child,
     /// systemd, as this side numbers it.
     systemd: i32,
@@ -70,7 +70,7 @@ impl Lab {
 
     /// A directory that the inside sees as [`SHARED`].
     pub(crate) fn directory(&self) -> PathBuf {
-        self.directory.path().join("inside")
+        self.directory.join("inside")
     }
 
     /// Writes a file that the inside can read, and says where it is there.

@@ -3,9 +3,12 @@
 //! It takes root, systemd and cgroup v2; without them the tests say `skipped: why`, unless `SYSTEMD_LAB=required`.
 //! Tests wait for an entry of the journal, for `systemctl` to return or for a FIFO to be opened, never for time.
 
+mod expect;
 mod failure;
 mod lab;
 #[path = "../integration/support/lines.rs"]
 mod lines;
+mod sample;
+mod stopping;
 #[path = "../integration/support/time.rs"]
 mod time;

@@ -37,11 +37,27 @@ impl Background {
     /// Waits for a line with this text on the standard output, however early it came.
     #[track_caller]
     pub(crate) fn wait_for(&self, text: &str) -> String {
-        let found = self.stdout.wait_for(1, now().plus(PATIENCE), |line| line.contains(text));
-        match found {
-            Some(mut lines) => lines.remove(0),
+        self.wait_for_several(1, text).remove(0)
+    }
+
+    /// Waits for so many of them.
+    #[track_caller]
+    pub(crate) fn wait_for_several(&self, count: usize, text: &str) -> Vec<String> {
+        self.wait_on(&self.stdout, count, text)
+    }
+
+    /// Waits for a line with this text on the standard error.
+    #[track_caller]
+    pub(crate) fn wait_for_error(&self, text: &str) -> String {
+        self.wait_on(&self.stderr, 1, text).remove(0)
+    }
+
+    #[track_caller]
+    fn wait_on(&self, stream: &Lines, count: usize, text: &str) -> Vec<String> {
+        match stream.wait_for(count, now().plus(PATIENCE), |line| line.contains(text)) {
+            Some(lines) => lines,
             None => panic!(
-                "no line with {text:?} from {}:\n{}\n{}",
+                "not {count} lines with {text:?} from {}:\n{}\n{}",
                 self.command,
                 self.stdout.so_far().join("\n"),
                 self.stderr.so_far().join("\n")

@@ -34,13 +34,14 @@ pub(super) fn boot() -> Result<Lab, String> {
         }
     }
     let control_groups = control_groups().ok_or("no cgroup v2 is mounted")?;
-    let directory = TempDir::with_prefix("curfew-lab-").expect("a temporary directory");
+    // The keeper removes it, also when this process has no time to.
+    let directory = TempDir::with_prefix("curfew-lab-").expect("a temporary directory").keep();
     for name in ["image", "inside"] {
-        fs::create_dir(directory.path().join(name)).expect("the directory is ours");
+        fs::create_dir(directory.join(name)).expect("the directory is ours");
     }
     // systemd tells whoever started it when it is up, as its services tell it.
-    let booted = UnixDatagram::bind(directory.path().join("inside/booted")).expect("a socket");
-    let mut keeper = keeper(&control_groups, directory.path());
+    let booted = UnixDatagram::bind(directory.join("inside/booted")).expect("a socket");
+    let mut keeper = keeper(&control_groups, &directory);
     let mut first_line = String::new();
     let mut stdout = BufReader::new(keeper.stdout.take().expect("it is a pipe"));
     let _ = stdout.read_line(&mut first_line);
@@ -73,7 +74,7 @@ fn control_groups() -> Option<PathBuf> {
 
 fn keeper(control_group: &Path, directory: &Path) -> Child {
     let mut command = Command::new("sh");
-    command.args(["-c", KEEPER, "keeper"]).arg(control_group).arg(INIT).arg(directory).arg(programs());
+    command.args(["-c", KEEPER, "keeper"]).arg(control_group).arg(directory).arg(INIT).arg(programs());
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // SAFETY: system calls that take integers. A Ctrl-C is for the tests, and it is their end that ends the keeper.
     // Descriptors that the tests were given, those of a job server for instance, are not for it.
