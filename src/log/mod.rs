@@ -2,12 +2,14 @@
 
 mod collector;
 mod foreground;
+mod message_id;
 mod narrator;
 mod program_words;
 mod record;
 mod status_line;
 
 pub use collector::Collector;
+pub use message_id::{MESSAGE_IDS, message_id};
 pub use narrator::Narrator;
 pub(crate) use narrator::failure_name;
 pub use program_words::ProgramWords;

@@ -3,6 +3,7 @@
 //! It takes root, systemd and cgroup v2; without them the tests say `skipped: why`, unless `SYSTEMD_LAB=required`.
 //! Tests wait for an entry of the journal, for `systemctl` to return or for a FIFO to be opened, never for time.
 
+mod catalog;
 mod expect;
 mod failure;
 mod lab;
@@ -11,4 +12,6 @@ mod lines;
 mod sample;
 mod stopping;
 #[path = "../integration/support/time.rs"]
+#[allow(dead_code, reason = "nothing here waits for time to pass")]
 mod time;
+mod units;

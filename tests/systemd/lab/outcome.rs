@@ -2,6 +2,7 @@ use std::process::ExitStatus;
 
 /// What a command came to.
 #[derive(Debug)]
+#[expect(dead_code, reason = "all of it is for whoever reads why a test failed")]
 pub(crate) struct Outcome {
     pub(crate) command: String,
     pub(crate) status: ExitStatus,

@@ -1,0 +1,92 @@
+/// The `MESSAGE_ID=` of every event, by the event's name, in the order of the names.
+///
+/// They are what `journalctl MESSAGE_ID=…` and the catalogs in `deploy/systemd` find an entry by. An event that is here keeps its
+/// id for ever, also when its sentence changes; a new one gets a new one (`systemd-id128 new`), and an entry in each catalog.
+///
+/// Source: systemd.journal-fields(7), `MESSAGE_ID=`: a random 128-bit id, in 32 lower-case hexadecimal digits.
+pub const MESSAGE_IDS: [(&str, &str); 52] = [
+    ("budget.shrunk", "a27bb188ff48421c9a9a86d4cc49f853"),
+    ("curfew.started", "80f7db1069ee45cc84e957b16962e45b"),
+    ("deadline.learnt", "736e76c94cc1456888c68345f24f5e47"),
+    ("deadline.unknown", "975bc20886c24648bdcab58dca2da3d3"),
+    ("dependency.failed", "88c7fd27f41f44f0af9d37f6c4b39f12"),
+    ("drain.begun", "0a99f1fa191c4847bfc9e45237c1aace"),
+    ("environment.unknown", "a6eca95ba441439db10edc1d7f755633"),
+    ("hook.ended", "a86d267a64d34acabcfdd5ae5dee2264"),
+    ("hook.output", "24ee9f68dc6045a19b2b771bd9822d9e"),
+    ("hook.started", "c864ed2d3592458eb06b87b918fd9710"),
+    ("log.dropped", "90cb2cfa7b5849e4ba1fca8b3532f43f"),
+    ("notify.failed", "db26419a52854cdd8bd4d9d9b9fbcbac"),
+    ("notify.nonsense", "678f598501424086bac5884162271871"),
+    ("notify.refused", "a21a2b5bfd4b4fcc89a51d7a067a74d7"),
+    ("null.missing", "8d740506abb74102bdba7a102ad02cd8"),
+    ("probe.failed", "4e0ffa901f394444828c6a53482a6fff"),
+    ("probe.recovered", "94e21fb8d31a4f7893e1c93edd6bd318"),
+    ("report.failed", "6ff0c642b24a402d8ce393e2c1abd70b"),
+    ("restart.limit", "a9f53b3221f04260b29c5532e2e88983"),
+    ("restart.planned", "087dc199a011479f9a54a866f3f29d84"),
+    ("service.asked", "a6e904b83a304fd3bf8cf73da71fa155"),
+    ("service.blamed", "c23e10eb9aec4c1b95c74b40e9a1dbfe"),
+    ("service.daemonised", "23be7eca1f974fab90bf8653dcc9d96c"),
+    ("service.down", "f8dad3d4c1a34afc9273a6b453657c3e"),
+    ("service.end-held", "b27d29ab2b9f4c85992782c2c497f5dc"),
+    ("service.ended", "52b4698292444f62b6b30331ddbe1281"),
+    ("service.failing", "25bf5e3ae71a4f979affdba6021e7795"),
+    ("service.lingers", "5204816cbd7647d9b943e4eb1cca330c"),
+    ("service.moved", "77c96241f0ef491fbbe49050caa7f06c"),
+    ("service.ready", "d6f11d4d5b0742a0bf16260e40702ad7"),
+    ("service.reloading", "2417764b21d644c1a264701164e5e617"),
+    ("service.start-failed", "882cba8c14f74c42a13aedf9d2ac2a8e"),
+    ("service.started", "bcc7908d5e314fb78ac67dd734eb00da"),
+    ("service.status", "308af3bf1cd5428e89c3dcdb7be52697"),
+    ("service.stopping", "b9ccc893434b45f4b83edfe69d9487ef"),
+    ("services.stopped", "4ae20ee0b0b44b6d926152a869f91c13"),
+    ("signal.forwarded", "8c85c6e4a0104856b1653142c027868c"),
+    ("signal.ignored", "713d1654da0a493898566fccf7f097ed"),
+    ("signal.refused", "b6e95c39baa74c708a84ed91e961ed97"),
+    ("stage.expired", "58a029b85023403b90c69f5d664fc230"),
+    ("stage.run", "55a21f984c2246d68141526ea9365f31"),
+    ("stage.sent", "cd535fbb60ab44d480e13ac1eebfe3a7"),
+    ("stop.complete", "60799f69a3c442df96c92833ed8e8c4c"),
+    ("stop.escalated", "0f360da654244177bbd1fb6b7ce01311"),
+    ("stop.requested", "400137e5cc574512bb859de47d5b1280"),
+    ("stray.ended", "0c9765412fce4dae9cce810571145e91"),
+    ("stray.found", "368d7a91777248e986f44abc2f99ddab"),
+    ("stray.hidden", "e5c14c4e177945688e8f9445ef732eea"),
+    ("subreaper.refused", "3de9212d0df94efe922f6da7d2bb1ff5"),
+    ("survivor.left", "12c5706db0a6435da484d6d537dbbe61"),
+    ("system.ready", "e32afeca90f54988b2bd9f8ef3faf1a3"),
+    ("wait.extended", "14094993b20c47bfb86247f969e3f261"),
+];
+
+/// The `MESSAGE_ID=` of an event; `None`: there is no such event.
+pub fn message_id(event: &str) -> Option<&'static str> {
+    let place = MESSAGE_IDS.binary_search_by(|(name, _)| (*name).cmp(event)).ok()?;
+    Some(MESSAGE_IDS[place].1)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_in_order_so_that_they_are_found_and_no_id_is_given_twice() {
+        assert!(MESSAGE_IDS.is_sorted_by(|(one, _), (next, _)| one < next));
+        for (name, id) in MESSAGE_IDS {
+            assert_eq!(message_id(name), Some(id));
+        }
+        let ids: BTreeSet<&str> = MESSAGE_IDS.iter().map(|(_, id)| *id).collect();
+        assert_eq!(ids.len(), MESSAGE_IDS.len());
+        assert_eq!(message_id("no.event"), None);
+    }
+
+    #[test]
+    fn an_id_is_written_as_the_journal_wants_it() {
+        for (name, id) in MESSAGE_IDS {
+            let is_hexadecimal = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+            assert!(id.len() == 32 && id.bytes().all(is_hexadecimal), "{name}: {id}");
+        }
+    }
+}

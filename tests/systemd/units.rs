@@ -1,0 +1,78 @@
+//! The unit files that are shipped: they are accepted without a remark, and they do what they are for.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::expect;
+use crate::lab::{Lab, SHARED};
+use crate::sample::orders;
+
+/// A lab in which the documented command has installed everything.
+#[track_caller]
+fn installed() -> Option<Lab> {
+    let lab = Lab::boot_with_sample_system()?;
+    // The source tree, as far as the command needs it, with what `cargo build --release` would have left.
+    let shared = lab.directory();
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/systemd");
+    let to = shared.join("source/deploy/systemd");
+    fs::create_dir_all(&to).unwrap();
+    for entry in fs::read_dir(from).unwrap().flatten() {
+        fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+    let release = shared.join("source/target/release");
+    fs::create_dir_all(&release).unwrap();
+    symlink("/opt/under-test/curfew_under_test", release.join("curfew")).unwrap();
+    symlink("/opt/under-test/supervised-app", release.join("supervised-app")).unwrap();
+    // The links that the lab has at their place are no files that could be replaced.
+    lab.run(["rm", "/usr/local/bin/curfew", "/usr/local/bin/supervised-app"]).succeeds();
+    let outcome = lab.run([&format!("{SHARED}/source/deploy/systemd/install.sh")]).succeeds();
+    assert_eq!(outcome.stderr, "", "it has no complaint");
+    Some(lab)
+}
+
+#[test]
+fn systemd_has_no_remark_on_any_of_them() {
+    let Some(lab) = installed() else { return };
+    for unit in ["sample.service", "one-command.service"] {
+        let verified =
+            lab.run(["systemd-analyze", "verify", &format!("/etc/systemd/system/{unit}")]).succeeds();
+        assert_eq!(verified.stderr, "", "{unit}");
+    }
+    let unit = "/etc/systemd/user/sample-user.service";
+    let verified =
+        lab.run(["env", "XDG_RUNTIME_DIR=/run", "systemd-analyze", "--user", "verify", unit]).succeeds();
+    assert_eq!(verified.stderr, "", "{unit}");
+}
+
+/// A remark would be seen.
+#[test]
+fn systemd_remarks_on_a_key_that_it_does_not_know() {
+    let Some(lab) = Lab::boot() else { return };
+    lab.unit("odd.service", "[Service]\nExecStart=/bin/true\nKillMod=mixed\n");
+    let verified = lab.run(["systemd-analyze", "verify", "/etc/systemd/system/odd.service"]);
+    assert!(verified.stderr.contains("KillMod"), "{verified:#?}");
+}
+
+#[test]
+fn the_sample_systems_unit_starts_stops_and_keeps_every_order_and_the_report() {
+    let Some(lab) = installed() else { return };
+    lab.systemctl(["start", "sample.service"]).succeeds();
+    // Everything is ready when this returns, so the first order needs no patience.
+    lab.run(["supervised-app", "orders", "--count", "1"]).succeeds();
+    assert_eq!(lab.show("sample.service", "ActiveState"), "active");
+    let orders = orders(&lab);
+    lab.systemctl(["stop", "sample.service"]).succeeds();
+    expect::stopped_with(&lab, "sample.service", "success", "0");
+    expect::nothing_left_for_systemd(&lab, "sample.service");
+    expect::three_lines_in_order(&lab, "sample.service");
+    let acknowledged = lab.file("acknowledged.json", &orders.finish().succeeds().stdout);
+    let database = "/var/lib/sample/orders.db";
+    lab.run(["supervised-app", "verify", "--database", database, "--acknowledged", &acknowledged]).succeeds();
+    let report =
+        fs::read_to_string(lab.inside("/var/lib/private/sample/stop.json")).expect("there is a report");
+    let report: Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(report["verdict"], "clean");
+}
