@@ -8,6 +8,7 @@ mod background;
 mod boot;
 mod gate;
 mod journal;
+mod notifications;
 mod outcome;
 
 use std::fs;
@@ -16,7 +17,6 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 pub(crate) use background::Background;
-pub(crate) use gate::Gate;
 pub(crate) use journal::Entry;
 pub(crate) use outcome::Outcome;
 

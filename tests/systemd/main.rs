@@ -4,14 +4,17 @@
 //! Tests wait for an entry of the journal, for `systemctl` to return or for a FIFO to be opened, never for time.
 
 mod catalog;
+mod deadline;
 mod expect;
 mod failure;
 mod lab;
 #[path = "../integration/support/lines.rs"]
 mod lines;
+mod notify;
 mod sample;
 mod stopping;
 #[path = "../integration/support/time.rs"]
 #[allow(dead_code, reason = "nothing here waits for time to pass")]
 mod time;
 mod units;
+mod watchdog;

@@ -1,0 +1,220 @@
+//! The deadline that systemd sets: learnt from it, and extended with its help.
+
+use crate::expect;
+use crate::lab::{Background, Lab};
+
+/// A unit of Type=notify with curfew in front, and these lines more.
+fn unit(arguments: &str, more: &str) -> String {
+    format!(
+        "[Service]\nType=notify\nNotifyAccess=main\nExecStart=/usr/local/bin/curfew run {arguments}\nKillMode=mixed\n\
+         {more}\n"
+    )
+}
+
+/// Starts the unit, and waits for a line of it.
+#[track_caller]
+fn start(lab: &Lab, name: &str, text: &str) -> Background {
+    lab.systemctl(["start", name]).succeeds();
+    let follower = lab.follow(name);
+    follower.wait_for(text);
+    follower
+}
+
+#[track_caller]
+fn stop(lab: &Lab, name: &str) {
+    lab.systemctl(["stop", name]).succeeds();
+}
+
+/// What the stop had, as `stop requested` says it.
+fn budget(follower: &Background) -> String {
+    let line = follower.wait_for("🛑 stop requested");
+    line.rsplit_once("; ").map_or_else(String::new, |(_, budget)| budget.to_owned())
+}
+
+const DEAF: &str = "-- fixture ignores TERM";
+
+#[test]
+#[ignore = "needs `--deadline auto` to ask systemd"]
+fn a_schedule_that_is_too_long_is_shrunk_to_what_systemd_grants() {
+    let Some(lab) = Lab::boot() else { return };
+    lab.unit("deaf.service", &unit(&format!("--grace 'TERM 8s, KILL' {DEAF}"), "TimeoutStopSec=3s"));
+    let follower = start(&lab, "deaf.service", ": ready");
+    stop(&lab, "deaf.service");
+    expect::stopped_with(&lab, "deaf.service", "exit-code", "80");
+    expect::nothing_left_for_systemd(&lab, "deaf.service");
+    follower.wait_for("schedule shortened");
+    follower.wait_for("main thread waits");
+    expect::three_lines_in_order(&lab, "deaf.service");
+}
+
+#[test]
+fn a_schedule_that_fits_is_kept_whole() {
+    let Some(lab) = Lab::boot() else { return };
+    lab.unit("deaf.service", &unit(&format!("--grace 'TERM 3s, KILL' {DEAF}"), "TimeoutStopSec=5s"));
+    let follower = start(&lab, "deaf.service", ": ready");
+    stop(&lab, "deaf.service");
+    expect::stopped_with(&lab, "deaf.service", "exit-code", "80");
+    expect::nothing_left_for_systemd(&lab, "deaf.service");
+    follower.wait_for("waiting up to 3s");
+}
+
+#[test]
+fn with_extend_a_schedule_that_is_too_long_takes_its_time_and_systemd_waits() {
+    let Some(lab) = Lab::boot() else { return };
+    let command = "-- fixture script say:up until:TERM work:6s say:saved";
+    lab.unit(
+        "slow.service",
+        &unit(&format!("--extend --grace 'TERM 8s, KILL' {command}"), "TimeoutStopSec=3s"),
+    );
+    let follower = start(&lab, "slow.service", ": up");
+    stop(&lab, "slow.service");
+    expect::stopped_with(&lab, "slow.service", "success", "0");
+    expect::nothing_left_for_systemd(&lab, "slow.service");
+    follower.wait_for(": saved");
+}
+
+/// The same with the deadline said outright.
+#[test]
+fn with_extend_and_a_configured_deadline_systemd_waits_as_well() {
+    let Some(lab) = Lab::boot() else { return };
+    let command = "-- fixture script say:up until:TERM work:6s say:saved";
+    lab.unit(
+        "slow.service",
+        &unit(&format!("--extend --deadline 3s --grace 'TERM 8s, KILL' {command}"), "TimeoutStopSec=3s"),
+    );
+    let follower = start(&lab, "slow.service", ": up");
+    stop(&lab, "slow.service");
+    expect::stopped_with(&lab, "slow.service", "success", "0");
+    expect::nothing_left_for_systemd(&lab, "slow.service");
+    follower.wait_for(": saved");
+}
+
+#[test]
+fn a_task_that_is_longer_than_the_start_timeout_gets_its_time_with_extend() {
+    let Some(lab) = Lab::boot() else { return };
+    let path = lab.file(
+        "system.toml",
+        "[service.migrate]\ntype = \"task\"\ncommand = [\"fixture\", \"script\", \"work:4s\", \"say:migrated\"]\n\
+         [service.api]\nafter = [\"migrate\"]\ncommand = [\"fixture\", \"obedient\"]\n",
+    );
+    let more = "TimeoutStartSec=2s\nTimeoutStopSec=10s";
+    lab.unit("system.service", &unit(&format!("--extend --deadline 10s --config {path}"), more));
+    start(&lab, "system.service", "migrate: migrated");
+    stop(&lab, "system.service");
+    expect::stopped_with(&lab, "system.service", "success", "0");
+}
+
+/// The same without `--extend`, so that it is known what it is good for.
+#[test]
+fn without_extend_such_a_task_is_too_long_for_systemd() {
+    let Some(lab) = Lab::boot() else { return };
+    let path = lab.file(
+        "system.toml",
+        "[service.migrate]\ntype = \"task\"\ncommand = [\"fixture\", \"script\", \"work:60s\"]\n",
+    );
+    let more = "TimeoutStartSec=1s\nTimeoutStopSec=10s";
+    lab.unit("system.service", &unit(&format!("--deadline 10s --config {path}"), more));
+    lab.systemctl(["start", "system.service"]).fails();
+    assert_eq!(lab.show("system.service", "Result"), "timeout");
+    expect::nothing_left_for_systemd(&lab, "system.service");
+}
+
+#[test]
+fn a_service_that_extends_its_stop_gets_the_time_and_those_behind_it_keep_theirs() {
+    let Some(lab) = Lab::boot() else { return };
+    // The dashboard is stopped first, and says that it needs more than its schedule has.
+    let path = lab.file(
+        "system.toml",
+        "[service.api]\ngrace = \"TERM 4s, KILL\"\n\
+         command = [\"fixture\", \"script\", \"say:up\", \"until:TERM\", \"work:1s\", \"say:saved\"]\n\
+         [service.dashboard]\nafter = [\"api\"]\nnotify = true\ngrace = \"TERM 1s, KILL\"\n\
+         command = [\"fixture\", \"script\", \"say:up\", \"until:TERM\", \"send:EXTEND_TIMEOUT_USEC=4000000\", \
+         \"work:3s\", \"say:saved\"]\n",
+    );
+    lab.unit("system.service", &unit(&format!("--deadline 20s --config {path}"), "TimeoutStopSec=20s"));
+    let follower = start(&lab, "system.service", "dashboard: up");
+    stop(&lab, "system.service");
+    expect::stopped_with(&lab, "system.service", "success", "0");
+    follower.wait_for("dashboard: saved");
+    follower.wait_for("api: saved");
+    let end = follower.wait_for("🏁 shutdown complete");
+    assert!(end.contains("clean"), "{end}");
+}
+
+#[test]
+#[ignore = "needs `--deadline auto` to ask systemd"]
+fn a_drop_in_counts_and_so_does_one_that_came_while_curfew_ran() {
+    let Some(lab) = Lab::boot() else { return };
+    lab.unit("one.service", &unit("-- fixture script say:up until:TERM", "TimeoutStopSec=10s"));
+    lab.unit("one.service.d/more.conf", "[Service]\nTimeoutStopSec=40s\n");
+    let follower = start(&lab, "one.service", ": up");
+    stop(&lab, "one.service");
+    assert_eq!(budget(&follower), "budget 38s");
+    drop(follower);
+    let follower = lab.follow("one.service");
+    lab.systemctl(["start", "one.service"]).succeeds();
+    follower.wait_for_several(2, ": up");
+    lab.unit("one.service.d/more.conf", "[Service]\nTimeoutStopSec=20s\n");
+    stop(&lab, "one.service");
+    let line = follower.wait_for_several(2, "🛑 stop requested").remove(1);
+    assert!(line.ends_with("budget 19s"), "{line}");
+}
+
+#[test]
+fn no_limit_and_zero_both_mean_that_there_is_no_deadline() {
+    for limit in ["infinity", "0"] {
+        let Some(lab) = Lab::boot() else { return };
+        let more = format!("TimeoutStopSec={limit}");
+        lab.unit("one.service", &unit("-- fixture script say:up until:TERM", &more));
+        let follower = start(&lab, "one.service", ": up");
+        stop(&lab, "one.service");
+        assert_eq!(budget(&follower), "no deadline", "{more}");
+    }
+}
+
+#[test]
+#[ignore = "needs `--deadline auto` to ask systemd"]
+fn a_stop_that_comes_at_once_is_in_time_all_the_same() {
+    let Some(lab) = Lab::boot() else { return };
+    let text = unit(&format!("--grace 'TERM 8s, KILL' {DEAF}"), "TimeoutStopSec=3s");
+    lab.unit("deaf.service", &text.replace("Type=notify", "Type=exec"));
+    // Type=exec: systemd does not wait for anything but the exec.
+    lab.systemctl(["start", "deaf.service"]).succeeds();
+    stop(&lab, "deaf.service");
+    assert_ne!(lab.show("deaf.service", "Result"), "timeout");
+    expect::nothing_left_for_systemd(&lab, "deaf.service");
+}
+
+#[test]
+fn a_unit_of_which_curfew_is_not_the_main_process_tells_nothing_about_its_deadline() {
+    let Some(lab) = Lab::boot() else { return };
+    lab.unit(
+        "shell.service",
+        "[Service]\nExecStart=/bin/sh -c 'curfew run -- fixture script say:up until:TERM & wait'\nTimeoutStopSec=5s\n",
+    );
+    let follower = start(&lab, "shell.service", ": up");
+    stop(&lab, "shell.service");
+    assert_eq!(budget(&follower), "no deadline");
+}
+
+#[test]
+#[ignore = "needs `--deadline auto` to ask systemd"]
+fn an_unprivileged_user_of_the_unit_learns_it_over_the_bus() {
+    let Some(lab) = Lab::boot() else { return };
+    let more = "TimeoutStopSec=20s\nDynamicUser=yes";
+    lab.unit("one.service", &unit("-- fixture script say:up until:TERM", more));
+    let follower = start(&lab, "one.service", ": up");
+    stop(&lab, "one.service");
+    assert_eq!(budget(&follower), "budget 19s");
+}
+
+#[test]
+fn without_a_bus_there_is_no_deadline_and_the_start_is_not_held_up() {
+    let Some(lab) = Lab::boot() else { return };
+    let more = "TimeoutStopSec=20s\nDynamicUser=yes\nInaccessiblePaths=/run/dbus /run/systemd/private";
+    lab.unit("one.service", &unit("-- fixture script say:up until:TERM", more));
+    let follower = start(&lab, "one.service", ": up");
+    stop(&lab, "one.service");
+    expect::stopped_with(&lab, "one.service", "success", "0");
+    assert_eq!(budget(&follower), "no deadline");
+}
