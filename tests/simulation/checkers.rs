@@ -276,7 +276,18 @@ fn first_cause_seen(history: &History) -> Option<(usize, Cause)> {
     let mut early: BTreeMap<ServiceId, End> = BTreeMap::new();
     let mut ended = BTreeSet::new();
     let failed = |service: ServiceId, failure| Cause::ServiceFailed { service, failure };
-    for (index, at, event) in history.events() {
+    for (index, entry) in history.entries.iter().enumerate() {
+        let at = entry.at;
+        let event = match &entry.what {
+            What::Event(event) => event,
+            // That it is right is for others to check.
+            What::Command(Command::Tell(Notice::ServiceFailing { service, failure, .. }), _)
+                if settings.services[service.index()].essential =>
+            {
+                return Some((index, failed(*service, *failure)));
+            }
+            What::Command(..) => continue,
+        };
         match event {
             Event::SignalReceived { signal, sender } if history.asks_for_a_stop(*signal, *sender) => {
                 return Some((index, Cause::Signal { signal: *signal, sender: *sender }));
@@ -844,9 +855,19 @@ fn exit_status(history: &History) -> Complaint {
             let without = if ran { 82 } else { 71 };
             return ensure_is(start_failure_status(failure).unwrap_or(without), "it could not be started");
         }
-        Some(Cause::ServiceFailed { failure: Failure::Daemonised, .. }) => {
-            return ensure_is(82, "it has daemonised");
+        Some(Cause::ServiceFailed { failure: Failure::PreStart(end), .. }) => {
+            return ensure_is(end.status(), "that of what runs before the start");
         }
+        Some(Cause::ServiceFailed {
+            failure:
+                Failure::Daemonised
+                | Failure::NotReady
+                | Failure::Unhealthy
+                | Failure::Watchdog
+                | Failure::TimedOut
+                | Failure::RestartLimit,
+            ..
+        }) => return ensure_is(82, "a failure without a status of its own"),
         Some(Cause::ServiceEnded { end, .. }) if history.settings.mode == Mode::OneCommand => {
             return ensure_is(end.status(), "the one command's own");
         }
@@ -971,8 +992,8 @@ fn no_time_lost(history: &History) -> Complaint {
             let drains = history.executed(*id).is_some_and(|index| index < stop);
             at += if drains { settings.drain } else { Duration::ZERO };
             // Before its exec every signal ends it at once.
-            at += if leader.executed { after } else { Duration::ZERO };
-            if leader.executed && after > first {
+            at += if leader.executed_at.is_some() { after } else { Duration::ZERO };
+            if leader.executed_at.is_some() && after > first {
                 return Ok(());
             }
         }

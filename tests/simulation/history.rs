@@ -26,6 +26,8 @@ pub(crate) struct History {
     pub(crate) over: Timestamp,
     /// What the core still wanted to be woken for.
     pub(crate) armed: Option<Timestamp>,
+    /// It was cut off: it would have gone on.
+    pub(crate) is_cut: bool,
 }
 
 /// Where in the history the first of its kind stands, for one service.

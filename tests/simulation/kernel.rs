@@ -2,10 +2,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use curfew::supervisor::{
-    End, HookId, Mode, Pid, Recipients, ServiceId, Signal, StartFailure, StartStep, Stray, Target, Timestamp,
+    End, HookId, Mode, Pid, Purpose, Recipients, ServiceId, ServiceMessage, Signal, StartFailure, StartStep,
+    Step, Stray, Target, Timestamp,
 };
 
-use super::process::{Behaviour, Bond, Fork, How, Process, Reaction, Start, When};
+use super::process::{Answer, Behaviour, Bond, Fork, How, Origin, Process, Reaction, Saying, Start, When};
 
 /// The pid of the first process; the others follow, and none comes twice.
 const FIRST_PID: i32 = 100;
@@ -29,10 +30,29 @@ pub(crate) struct Kernel {
     /// The leaders that were stopped, and not yet told.
     pub(crate) stopped_leaders: Vec<(ServiceId, Signal)>,
     last_census: Vec<usize>,
+    /// What leaders said, and which of their processes said it.
+    pub(crate) said: Vec<(usize, ServiceMessage)>,
+    /// The probes that are under way: their numbers.
+    probes: BTreeMap<ServiceId, u64>,
+    /// What came back from probes.
+    pub(crate) answers: Vec<(ServiceId, Purpose, Result<(), String>)>,
+}
+
+/// A dead child of curfew, as it is reaped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reaped {
+    /// It led this service.
+    Leader(ServiceId, End),
+    /// It led this service, which another leads now.
+    Predecessor(ServiceId, Pid),
+    /// It was none of ours.
+    Stray(End),
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Happening {
+    Says(usize, usize),
+    Answers(ServiceId, u64, Purpose, Answer),
     Executes(usize),
     FailsToStart(usize, StartFailure),
     Ends(usize, End),
@@ -49,11 +69,14 @@ impl Kernel {
             living: BTreeSet::new(),
             happenings: BTreeMap::new(),
             happening_count: 0,
-            leaders: vec![None; service_count],
+            leaders: vec![None; service_count + 2],
             reapable: Vec::new(),
             exec_results: Vec::new(),
             stopped_leaders: Vec::new(),
             last_census: Vec::new(),
+            said: Vec::new(),
+            probes: BTreeMap::new(),
+            answers: Vec::new(),
         }
     }
 
@@ -74,7 +97,7 @@ impl Kernel {
         let Some(((at, _), happening)) = self.happenings.pop_first() else { return };
         match happening {
             Happening::Executes(index) if self.lives(index) => {
-                self.processes[index].executed = true;
+                self.processes[index].executed_at = Some(at);
                 self.exec_results.push((self.processes[index].service, Ok(())));
                 self.begin_life(index, at);
             }
@@ -86,6 +109,24 @@ impl Kernel {
             Happening::Forks(index, fork) if self.lives(index) && !self.processes[index].is_doomed => {
                 let fork = self.processes[index].behaviour.forks[fork].clone();
                 self.fork(index, &fork, at);
+            }
+            Happening::Says(index, saying)
+                if self.lives(index)
+                    && !self.processes[index].is_doomed
+                    && !self.processes[index].is_stopped =>
+            {
+                let message = self.processes[index].behaviour.says[saying].message.clone();
+                self.said.push((index, message));
+            }
+            Happening::Answers(service, number, purpose, answer)
+                if self.probes.get(&service) == Some(&number) =>
+            {
+                self.probes.remove(&service);
+                let result = match answer {
+                    Answer::Sick(_, status) => Err(format!("status {status}")),
+                    Answer::Well(_) | Answer::Never => Ok(()),
+                };
+                self.answers.push((service, purpose, result));
             }
             // Once it has taken a KILL, nothing else ends it.
             Happening::Ends(index, end)
@@ -100,13 +141,44 @@ impl Kernel {
 
     /// Whether there is anything that would wake curfew.
     pub(crate) fn has_news(&self) -> bool {
-        !self.reapable.is_empty() || !self.exec_results.is_empty() || !self.stopped_leaders.is_empty()
+        !self.reapable.is_empty()
+            || !self.exec_results.is_empty()
+            || !self.stopped_leaders.is_empty()
+            || !self.said.is_empty()
+            || !self.answers.is_empty()
+    }
+
+    /// Begins a probe. What it will see is settled now.
+    pub(crate) fn probe(&mut self, service: ServiceId, purpose: Purpose, number: u64, now: Timestamp) {
+        let Some(leader) = self.leader(service).map(|leader| &self.processes[leader]) else { return };
+        let answers = match purpose {
+            Purpose::Ready => &leader.behaviour.readiness,
+            Purpose::Health => &leader.behaviour.health,
+        };
+        let age = now.since(leader.executed_at.unwrap_or(now));
+        let latest = answers.iter().rev().find(|(from, _)| *from <= age).map(|(_, answer)| *answer);
+        let answer = match latest.unwrap_or(Answer::Well(Duration::ZERO)) {
+            _ if leader.is_stopped => Answer::Never,
+            answer => answer,
+        };
+        self.probes.insert(service, number);
+        if let Answer::Well(after) | Answer::Sick(after, _) = answer {
+            self.later(now + after, Happening::Answers(service, number, purpose, answer));
+        }
+    }
+
+    /// Nobody wants to know any more.
+    pub(crate) fn abandon_probe(&mut self, service: ServiceId) {
+        self.probes.remove(&service);
+        self.answers.retain(|(of, _, _)| *of != service);
     }
 
     /// Forks a leader.
     pub(crate) fn start(
         &mut self,
         service: ServiceId,
+        step: Step,
+        life: usize,
         behaviour: &Behaviour,
         now: Timestamp,
     ) -> Result<Pid, StartFailure> {
@@ -114,8 +186,10 @@ impl Kernel {
         if start == Start::ForkRefused {
             return Err(StartFailure::new(StartStep::Fork, 11));
         }
-        let index = self.add(behaviour.clone(), service, None);
+        let index = self.add(behaviour.clone(), service, None, now);
         self.processes[index].is_leader = true;
+        self.processes[index].life = life;
+        self.processes[index].origin = Origin::Step(step);
         self.leaders[service.index()] = Some(index);
         match start {
             Start::Executes(after) => self.later(now + after, Happening::Executes(index)),
@@ -132,15 +206,18 @@ impl Kernel {
         &mut self,
         hook: HookId,
         service: ServiceId,
+        life: usize,
         behaviour: &Behaviour,
         now: Timestamp,
     ) -> Result<Pid, StartFailure> {
         if behaviour.start == Start::ForkRefused {
             return Err(StartFailure::new(StartStep::Fork, 11));
         }
-        let index = self.add(behaviour.clone(), service, None);
+        let index = self.add(behaviour.clone(), service, None, now);
         self.processes[index].hook = Some(hook);
-        self.processes[index].executed = true;
+        self.processes[index].life = life;
+        self.processes[index].origin = Origin::Hook;
+        self.processes[index].executed_at = Some(now);
         self.begin_life(index, now);
         Ok(Self::pid(index))
     }
@@ -181,11 +258,13 @@ impl Kernel {
         let targets: Vec<usize> = match (recipients, self.leader(service)) {
             (Recipients::Leader(Target::Leader), Some(leader)) => vec![leader],
             (Recipients::Leader(Target::Group), Some(leader)) => {
-                self.living.iter().copied().filter(|index| self.processes[*index].group == leader).collect()
+                let group = self.processes[leader].group;
+                self.living.iter().copied().filter(|index| self.processes[*index].group == group).collect()
             }
             (Recipients::Leader(Target::All), Some(leader)) => {
                 let descends = |index: usize| !self.blind && self.descends(index, leader);
-                let in_tree = |index: &usize| self.processes[*index].group == leader || descends(*index);
+                let group = self.processes[leader].group;
+                let in_tree = |index: &usize| self.processes[*index].group == group || descends(*index);
                 self.living.iter().copied().filter(in_tree).collect()
             }
             (Recipients::Leader(_), None) => Vec::new(),
@@ -254,7 +333,7 @@ impl Kernel {
         if process.is_doomed || process.behaviour.start == Start::Hangs && process.is_leader {
             return;
         }
-        if process.is_leader && !process.executed {
+        if process.is_leader && process.executed_at.is_none() {
             // Between fork and exec every signal has its default action.
             self.die(index, Process::end_by(How::BySignal, signal), now);
             return;
@@ -266,6 +345,11 @@ impl Kernel {
         let (asked, needs, reaction) = (process.asked, process.behaviour.needs, process.behaviour.reaction);
         if asked == 1 {
             self.fork_all(index, When::AtSignal, now);
+            if self.processes[index].is_leader {
+                let says = self.processes[index].behaviour.says.iter();
+                let now_said = says.filter(|saying| saying.when == When::AtSignal);
+                self.said.extend(now_said.map(|saying| (index, saying.message.clone())));
+            }
         }
         if let (Reaction::Ends(after, how), true) = (reaction, asked == needs.max(1)) {
             self.later(now + after, Happening::Ends(index, Process::end_by(how, signal)));
@@ -284,16 +368,23 @@ impl Kernel {
         }
     }
 
-    /// Reaps a dead child of curfew. Returns the service it led, if any, and how it ended.
-    pub(crate) fn reap(&mut self, index: usize) -> (Option<ServiceId>, End) {
+    /// Reaps a dead child of curfew.
+    pub(crate) fn reap(&mut self, index: usize) -> Reaped {
         self.reapable.retain(|other| *other != index);
         let process = &self.processes[index];
         let (_, end) = process.ended.expect("it is dead");
-        let service = process.is_leader.then_some(process.service);
-        if let Some(service) = service {
-            self.leaders[service.index()] = None;
+        if !process.is_leader {
+            return Reaped::Stray(end);
         }
-        (service, end)
+        let service = process.service;
+        let is_heir =
+            |heir: &usize| self.processes[*heir].is_heir && self.processes[*heir].mother == Some(index);
+        let heir = self.living.iter().copied().find(is_heir);
+        self.leaders[service.index()] = heir;
+        let Some(heir) = heir else { return Reaped::Leader(service, end) };
+        self.processes[heir].is_leader = true;
+        self.processes[heir].executed_at = Some(self.processes[heir].born);
+        Reaped::Predecessor(service, Self::pid(heir))
     }
 
     /// Every living descendant that is not under a living leader.
@@ -349,19 +440,30 @@ impl Kernel {
         self.happenings.insert((at, self.happening_count), happening);
     }
 
-    fn add(&mut self, behaviour: Behaviour, service: ServiceId, parent: Option<usize>) -> usize {
+    fn add(
+        &mut self,
+        behaviour: Behaviour,
+        service: ServiceId,
+        parent: Option<usize>,
+        now: Timestamp,
+    ) -> usize {
         let index = self.processes.len();
         let is_stopped = behaviour.stopped;
         self.processes.push(Process {
             behaviour,
             service,
+            life: 0,
+            origin: Origin::Step(Step::Main),
             is_leader: false,
+            is_heir: false,
+            born: now,
             hook: None,
             is_hidden: false,
             parent,
+            mother: parent,
             children: Vec::new(),
             group: index,
-            executed: false,
+            executed_at: None,
             is_stopped,
             pending: Vec::new(),
             asked: 0,
@@ -386,11 +488,21 @@ impl Kernel {
                 When::AtSignal | When::AtDeath => None,
             })
             .collect();
+        let says: Vec<(usize, Duration)> = (process.behaviour.says.iter().enumerate())
+            .filter_map(|(saying, Saying { when, .. })| match when {
+                When::After(after) => Some((saying, *after)),
+                When::AtSignal | When::AtDeath => None,
+            })
+            .collect();
+        let is_leader = process.is_leader;
         if let Some((after, end)) = process.behaviour.unasked {
             self.later(now + after, Happening::Ends(index, end));
         }
         for (fork, after) in timed {
             self.later(now + after, Happening::Forks(index, fork));
+        }
+        for (saying, after) in says.into_iter().filter(|_| is_leader) {
+            self.later(now + after, Happening::Says(index, saying));
         }
     }
 
@@ -403,14 +515,16 @@ impl Kernel {
     }
 
     fn fork(&mut self, parent: usize, fork: &Fork, now: Timestamp) {
-        let (service, hidden, group) = {
+        let (service, life, origin, hidden, group) = {
             let parent = &self.processes[parent];
-            (parent.service, parent.is_hidden, parent.group)
+            (parent.service, parent.life, parent.origin, parent.is_hidden, parent.group)
         };
-        let ties = matches!(fork.bond, Bond::SameGroup | Bond::OwnSession | Bond::Anonymous);
-        let child = self.add(fork.child.clone(), service, ties.then_some(parent));
+        let ties = matches!(fork.bond, Bond::SameGroup | Bond::OwnSession | Bond::Anonymous | Bond::Heir);
+        let child = self.add(fork.child.clone(), service, ties.then_some(parent), now);
+        (self.processes[child].life, self.processes[child].origin) = (life, origin);
+        self.processes[child].is_heir = fork.bond == Bond::Heir && self.processes[parent].is_leader;
         self.processes[child].is_hidden = hidden || matches!(fork.bond, Bond::Hidden | Bond::Anonymous);
-        if fork.bond == Bond::SameGroup {
+        if matches!(fork.bond, Bond::SameGroup | Bond::Heir) {
             self.processes[child].group = group;
         }
         if ties {

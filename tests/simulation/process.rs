@@ -1,6 +1,8 @@
 use std::time::Duration;
 
-use curfew::supervisor::{End, HookId, ServiceId, Signal, SignalSet, StartFailure, StartStep, Timestamp};
+use curfew::supervisor::{
+    End, HookId, ServiceId, ServiceMessage, Signal, SignalSet, StartFailure, StartStep, Step, Timestamp,
+};
 
 /// What a fake process does: data, so that it can be printed, made at random and made smaller.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +27,31 @@ pub(crate) struct Behaviour {
     pub(crate) reaps: bool,
     /// What it forks.
     pub(crate) forks: Vec<Fork>,
+    /// What it says of itself; only a leader's words are heard.
+    pub(crate) says: Vec<Saying>,
+    /// What probes see that ask whether it is ready: from so long after its exec on. Nothing: it is, at once.
+    pub(crate) readiness: Vec<(Duration, Answer)>,
+    /// What probes see that ask whether it is well.
+    pub(crate) health: Vec<(Duration, Answer)>,
+}
+
+/// What a process says of itself, and when.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Saying {
+    /// So long after its beginning, or when it is first asked to end.
+    pub(crate) when: When,
+    pub(crate) message: ServiceMessage,
+}
+
+/// What comes back from a probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// After so long: it is well.
+    Well(Duration),
+    /// After so long: it is not, and shows this status.
+    Sick(Duration, u16),
+    /// Nothing, ever.
+    Never,
 }
 
 /// From the fork of a leader to its exec.
@@ -94,6 +121,8 @@ pub(crate) enum Bond {
     Daemon,
     /// Forked twice, and nothing tells whose it was.
     Hidden,
+    /// A child that will lead the service when the leader ends, which has said so (`MAINPID=`).
+    Heir,
 }
 
 impl Behaviour {
@@ -110,6 +139,9 @@ impl Behaviour {
             forbidden: false,
             reaps: true,
             forks: Vec::new(),
+            says: Vec::new(),
+            readiness: Vec::new(),
+            health: Vec::new(),
         }
     }
 
@@ -149,6 +181,35 @@ impl Behaviour {
         Self { start, ..self }
     }
 
+    /// Says this so long after its beginning.
+    pub(crate) fn saying(mut self, after: Duration, message: ServiceMessage) -> Self {
+        self.says.push(Saying { when: When::After(after), message });
+        self
+    }
+
+    /// Says this when it is first asked to end.
+    pub(crate) fn answering(mut self, message: ServiceMessage) -> Self {
+        self.says.push(Saying { when: When::AtSignal, message });
+        self
+    }
+
+    /// Says that it is well, so often and at such intervals.
+    pub(crate) fn pinging(self, every: Duration, times: u32) -> Self {
+        (1..=times).fold(self, |this, time| this.saying(every * time, ServiceMessage::Alive))
+    }
+
+    /// From so long after its exec on, probes of its readiness see this.
+    pub(crate) fn ready_after(mut self, after: Duration, answer: Answer) -> Self {
+        self.readiness.push((after, answer));
+        self
+    }
+
+    /// From so long after its exec on, probes of its health see this.
+    pub(crate) fn seen_as(mut self, after: Duration, answer: Answer) -> Self {
+        self.health.push((after, answer));
+        self
+    }
+
     pub(crate) fn forking(mut self, when: When, bond: Bond, child: Self) -> Self {
         self.forks.push(Fork { when, bond, child });
         self
@@ -161,17 +222,27 @@ pub(crate) struct Process {
     pub(crate) behaviour: Behaviour,
     /// The service that it truly came from.
     pub(crate) service: ServiceId,
+    /// In which life of the service, from 0.
+    pub(crate) life: usize,
+    /// What it is, or descends from.
+    pub(crate) origin: Origin,
     pub(crate) is_leader: bool,
+    /// It will lead when its parent ends.
+    pub(crate) is_heir: bool,
+    pub(crate) born: Timestamp,
     /// It is a command that runs beside a leader.
     pub(crate) hook: Option<HookId>,
     /// Whether it can be told whose it is.
     pub(crate) is_hidden: bool,
     /// The parent's index; `None`: curfew.
     pub(crate) parent: Option<usize>,
+    /// Who forked it, if it was no daemon.
+    pub(crate) mother: Option<usize>,
     pub(crate) children: Vec<usize>,
     /// The index of the process that made its group.
     pub(crate) group: usize,
-    pub(crate) executed: bool,
+    /// When it executed its command.
+    pub(crate) executed_at: Option<Timestamp>,
     pub(crate) is_stopped: bool,
     /// What waits for it to be continued.
     pub(crate) pending: Vec<Signal>,
@@ -184,6 +255,15 @@ pub(crate) struct Process {
     /// What curfew sent, and when.
     pub(crate) from_curfew: Vec<(Timestamp, Signal)>,
     pub(crate) ended: Option<(Timestamp, End)>,
+}
+
+/// What a process is, or descends from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// What runs as a leader.
+    Step(Step),
+    /// A command that runs beside a leader.
+    Hook,
 }
 
 impl Process {

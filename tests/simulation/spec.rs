@@ -2,8 +2,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use curfew::supervisor::{
-    Deadline, End, ExitStatusPolicy, GraceSchedule, Kind, Mode, Seat, Sender, ServiceId, ServiceSettings,
-    Settings, Signal, Stage, StageAction, StopOrder, Target, Wait,
+    Deadline, End, ExitStatusPolicy, GraceSchedule, Health, Kind, Mode, Readiness, ReadyBy, Request, Restart,
+    RestartWhen, Seat, Sender, ServiceId, ServiceSettings, Settings, Signal, Stage, StageAction, Step,
+    StopOrder, Target, Wait,
 };
 
 use super::broken_core::Fault;
@@ -23,6 +24,14 @@ pub(crate) struct Spec {
     pub(crate) reloadable: bool,
     pub(crate) map: BTreeMap<Signal, Option<Signal>>,
     pub(crate) inputs: Vec<(Duration, Input)>,
+    /// The last command of all: how long it may take, and what it does.
+    pub(crate) cleanup: Option<(Duration, Behaviour)>,
+    /// The platform is asked for more time, at most so much.
+    pub(crate) extend: Option<Duration>,
+    /// How often the platform wants to hear of us.
+    pub(crate) platform_watchdog: Option<Duration>,
+    /// The run is cut off then, if it goes on for ever.
+    pub(crate) horizon: Duration,
     /// How late curfew may be scheduled.
     pub(crate) lateness: Duration,
     /// There is no /proc, and curfew is PID 1.
@@ -41,9 +50,18 @@ pub(crate) struct Spec {
 pub(crate) struct ServiceSpec {
     pub(crate) settings: ServiceSettings,
     pub(crate) after: Vec<usize>,
+    /// What its process does in its first life.
     pub(crate) behaviour: Behaviour,
-    /// What each command does that runs beside it.
+    /// And in the further ones; the last of these in all that follow. None: the same again.
+    pub(crate) later: Vec<Behaviour>,
+    /// What the command before its start does, life by life; the last in all that follow.
+    pub(crate) pre_start: Vec<Behaviour>,
+    /// What the command before its stop does.
+    pub(crate) pre_stop: Behaviour,
+    /// What each command does that a stage runs.
     pub(crate) hook: Behaviour,
+    /// What the command after its end does.
+    pub(crate) post_stop: Behaviour,
 }
 
 /// What comes from outside.
@@ -55,6 +73,8 @@ pub(crate) enum Input {
     ToLeader(usize, Signal),
     /// curfew itself is stopped (SIGSTOP) for so long.
     Suspend(Duration),
+    /// Somebody asks for something by way of the control socket.
+    Request(Request),
 }
 
 /// A process somewhere.
@@ -70,8 +90,22 @@ pub(crate) fn service(name: &str) -> ServiceSpec {
         settings: ServiceSettings::new(name),
         after: Vec::new(),
         behaviour: Behaviour::obeys(Duration::ZERO),
-        hook: Behaviour::ends(Duration::ZERO, End::Exited(0)),
+        later: Vec::new(),
+        pre_start: vec![done_after(Duration::ZERO)],
+        pre_stop: done_after(Duration::ZERO),
+        hook: done_after(Duration::ZERO),
+        post_stop: done_after(Duration::ZERO),
     }
+}
+
+/// A command that succeeds after so long.
+pub(crate) fn done_after(after: Duration) -> Behaviour {
+    Behaviour::ends(after, End::Exited(0))
+}
+
+/// A command that fails with status 3 after so long.
+pub(crate) fn fails_after(after: Duration) -> Behaviour {
+    Behaviour::ends(after, End::Exited(3))
 }
 
 /// A service that is meant to end.
@@ -147,6 +181,74 @@ impl ServiceSpec {
         self
     }
 
+    /// Runs this before its start.
+    pub(crate) fn pre_start(mut self, time: Duration, behaviour: Behaviour) -> Self {
+        (self.settings.hooks.pre_start, self.pre_start) = (Some(time), vec![behaviour]);
+        self
+    }
+
+    /// Runs this before its stop.
+    pub(crate) fn pre_stop(mut self, time: Duration, behaviour: Behaviour) -> Self {
+        (self.settings.hooks.pre_stop, self.pre_stop) = (Some(time), behaviour);
+        self
+    }
+
+    /// Runs this after its end.
+    pub(crate) fn post_stop(mut self, time: Duration, behaviour: Behaviour) -> Self {
+        (self.settings.hooks.post_stop, self.post_stop) = (Some(time), behaviour);
+        self
+    }
+
+    /// Counts as ready when this tells it, which may take so long.
+    pub(crate) fn ready(mut self, by: ReadyBy, timeout: Duration) -> Self {
+        self.settings.ready = Readiness { by, timeout, ..Readiness::default() };
+        self
+    }
+
+    /// Is probed once it is ready: so often, for so long, and so many failures are too many.
+    pub(crate) fn health(mut self, every: Duration, timeout: Duration, failures: u32) -> Self {
+        self.settings.health = Some(Health { every, timeout, failures, ..Health::default() });
+        self
+    }
+
+    pub(crate) fn watchdog(mut self, time: Duration) -> Self {
+        self.settings.watchdog = Some(time);
+        self
+    }
+
+    /// Is started again after such ends, with the default delays and limit.
+    pub(crate) fn restart(mut self, when: RestartWhen) -> Self {
+        self.settings.restart = Restart { when, ..Restart::default() };
+        self
+    }
+
+    pub(crate) fn restart_limit(mut self, limit: u32, within: Duration) -> Self {
+        (self.settings.restart.limit, self.settings.restart.within) = (limit, within);
+        self
+    }
+
+    /// Has so long to do its work.
+    pub(crate) fn within(mut self, time: Duration) -> Self {
+        self.settings.task_timeout = Some(time);
+        self
+    }
+
+    /// Does this in its next life, and in all that follow, unless it is told otherwise.
+    pub(crate) fn then(mut self, behaviour: Behaviour) -> Self {
+        self.later.push(behaviour);
+        self
+    }
+
+    /// What its leader does in this life, from 0.
+    pub(crate) fn leader(&self, step: Step, life: usize) -> &Behaviour {
+        let main: Vec<&Behaviour> = std::iter::once(&self.behaviour).chain(&self.later).collect();
+        match step {
+            Step::Main => main[life.min(main.len() - 1)],
+            Step::PreStart => &self.pre_start[life.min(self.pre_start.len() - 1)],
+            Step::PostStop => &self.post_stop,
+        }
+    }
+
     pub(crate) fn that(mut self, behaviour: Behaviour) -> Self {
         self.behaviour = behaviour;
         self
@@ -166,6 +268,10 @@ impl Spec {
             reloadable: false,
             map: BTreeMap::new(),
             inputs: Vec::new(),
+            cleanup: None,
+            extend: None,
+            platform_watchdog: None,
+            horizon: Duration::from_secs(3600),
             lateness: Duration::ZERO,
             blind: false,
             shuffles: false,
@@ -194,6 +300,37 @@ impl Spec {
     pub(crate) fn deadline(mut self, deadline: Duration, margin: Duration) -> Self {
         self.deadline = Some(Deadline { deadline, margin });
         self
+    }
+
+    pub(crate) fn cleanup(mut self, time: Duration, behaviour: Behaviour) -> Self {
+        self.cleanup = Some((time, behaviour));
+        self
+    }
+
+    pub(crate) fn extend(mut self, most: Duration) -> Self {
+        self.extend = Some(most);
+        self
+    }
+
+    pub(crate) fn platform_watchdog(mut self, interval: Duration) -> Self {
+        self.platform_watchdog = Some(interval);
+        self
+    }
+
+    pub(crate) fn request(self, at: Duration, request: Request) -> Self {
+        self.at(at, Input::Request(request))
+    }
+
+    pub(crate) fn stop(self, at: Duration, service: usize) -> Self {
+        self.request(at, Request::Stop(ServiceId::new(service)))
+    }
+
+    pub(crate) fn start(self, at: Duration, service: usize) -> Self {
+        self.request(at, Request::Start(ServiceId::new(service)))
+    }
+
+    pub(crate) fn restart(self, at: Duration, service: usize) -> Self {
+        self.request(at, Request::Restart(ServiceId::new(service)))
     }
 
     pub(crate) fn blind(mut self) -> Self {
@@ -236,6 +373,10 @@ impl Spec {
         settings.has_shell = self.has_shell;
         settings.reloadable = self.reloadable;
         settings.map.clone_from(&self.map);
+        settings.cleanup = self.cleanup.as_ref().map(|(time, _)| *time);
+        settings.extend = self.extend;
+        settings.platform_watchdog = self.platform_watchdog;
+        settings.seed = self.seed;
         settings
     }
 

@@ -4,14 +4,14 @@ use std::panic::{self, AssertUnwindSafe};
 use std::time::Duration;
 
 use curfew::supervisor::{
-    Command, End, Event, Notice, Pid, Recipients, Seat, Sender, ServiceId, Signal, StartFailure, Target,
-    Timestamp,
+    Command, End, Event, HookKind, Notice, Pid, Recipients, Request, Seat, Sender, ServiceId, Signal,
+    StartFailure, Step, Target, Timestamp,
 };
 
 use super::broken_core::Core;
 use super::checkers;
 use super::history::{Entry, History, What};
-use super::kernel::Kernel;
+use super::kernel::{Kernel, Reaped};
 use super::random::Random;
 use super::spec::{Input, Spec};
 
@@ -30,6 +30,10 @@ pub(crate) struct World {
     random: Random,
     inputs: VecDeque<(Timestamp, Input)>,
     signals: Vec<(Signal, Sender)>,
+    requests: Vec<Request>,
+    /// How many lives of each service began.
+    lives: Vec<usize>,
+    probe_count: u64,
     /// When curfew will be scheduled, if something woke it.
     wake_at: Option<Timestamp>,
     /// How late it will be for this deadline.
@@ -57,6 +61,9 @@ impl World {
             random: Random::new(spec.seed),
             inputs: inputs.into(),
             signals: Vec::new(),
+            requests: Vec::new(),
+            lives: vec![0; spec.services.len() + 2],
+            probe_count: 0,
             wake_at: None,
             deadline_lateness: None,
             suspended_until: Timestamp::ZERO,
@@ -72,6 +79,7 @@ impl World {
                 processes: Vec::new(),
                 over: Timestamp::ZERO,
                 armed: None,
+                is_cut: false,
             },
             event_count: 0,
             command_count: 0,
@@ -90,6 +98,12 @@ impl World {
             let happens_at = [self.kernel.next_happening(), self.inputs.front().map(|(at, _)| *at)];
             match (happens_at.into_iter().flatten().min(), wake_at) {
                 (None, None) => break,
+                (happens_at, wake_at)
+                    if happens_at.into_iter().chain(wake_at).min() > Some(self.horizon()) =>
+                {
+                    self.history.is_cut = true;
+                    break;
+                }
                 // What happens at the moment of a wake-up is seen by it.
                 (Some(at), wake_at) if wake_at.is_none_or(|wake_at| at <= wake_at) => self.let_happen(at),
                 (_, Some(at)) => {
@@ -193,6 +207,10 @@ impl World {
         self.history.entries.iter().filter_map(start).collect()
     }
 
+    const fn horizon(&self) -> Timestamp {
+        Timestamp::new(self.spec.horizon)
+    }
+
     fn close(&mut self) {
         self.history.over = self.now;
         self.history.armed = self.core.next_deadline();
@@ -241,9 +259,11 @@ impl World {
                     self.suspended_until = self.suspended_until.max(self.now + time);
                     self.history.suspensions.push((self.now, self.suspended_until));
                 }
+                Input::Request(request) => self.requests.push(request),
             }
         }
-        if self.wake_at.is_none() && (self.kernel.has_news() || !self.signals.is_empty()) {
+        let has_news = self.kernel.has_news() || !self.signals.is_empty() || !self.requests.is_empty();
+        if self.wake_at.is_none() && has_news {
             self.wake_at = Some(self.now + self.random.up_to(self.spec.lateness));
         }
     }
@@ -252,11 +272,44 @@ impl World {
         self.wake_at = None;
         self.take_signals();
         self.reap_all();
-        for (service, result) in std::mem::take(&mut self.kernel.exec_results) {
-            self.tell_exec_result(service, result);
+        // What comes by descriptors comes in the order in which epoll(7) names them.
+        let first = if self.spec.shuffles { self.random.below(4) } else { 0 };
+        for kind in 0..4 {
+            match (first + kind) % 4 {
+                0 => {
+                    for (service, result) in std::mem::take(&mut self.kernel.exec_results) {
+                        self.tell_exec_result(service, result);
+                    }
+                }
+                1 => self.tell_messages(),
+                2 => self.tell_answers(),
+                _ => {
+                    for request in std::mem::take(&mut self.requests) {
+                        self.handle(Event::Requested(request));
+                    }
+                }
+            }
         }
         self.handle(Event::TimePassed);
         self.count();
+    }
+
+    /// What services say of themselves; who has ended speaks for nobody any more.
+    fn tell_messages(&mut self) {
+        for (index, message) in std::mem::take(&mut self.kernel.said) {
+            let service = self.kernel.processes[index].service;
+            if self.kernel.leader(service) == Some(index) {
+                self.handle(Event::Notified { service, message });
+            }
+        }
+    }
+
+    fn tell_answers(&mut self) {
+        while let Some((service, purpose, result)) = self.kernel.answers.pop() {
+            let event = Event::Probed { service, purpose, result };
+            self.handle(event.clone());
+            self.surplus(event);
+        }
     }
 
     fn take_signals(&mut self) {
@@ -274,13 +327,13 @@ impl World {
             let index = self.kernel.reapable[which];
             if let Some(hook) = self.kernel.processes[index].hook {
                 self.kernel.end_group(index, self.now);
-                let (_, end) = self.kernel.reap(index);
+                let Reaped::Stray(end) = self.kernel.reap(index) else { unreachable!("a hook leads nobody") };
                 self.handle(Event::HookEnded { hook, result: Ok(end) });
                 self.surplus(Event::HookEnded { hook, result: Ok(end) });
                 continue;
             }
             match self.kernel.reap(index) {
-                (Some(service), end) => {
+                Reaped::Leader(service, end) => {
                     // How far it came is told before its death.
                     let results = std::mem::take(&mut self.kernel.exec_results);
                     let (of_it, others) = results.into_iter().partition(|(of, _)| *of == service);
@@ -289,9 +342,12 @@ impl World {
                         self.tell_exec_result(service, result);
                     }
                     self.handle(Event::LeaderEnded { service, end });
-                    self.surplus(Event::LeaderEnded { service, end });
+                    if self.kernel.leader(service).is_none() {
+                        self.surplus(Event::LeaderEnded { service, end });
+                    }
                 }
-                (None, end) => {
+                Reaped::Predecessor(service, pid) => self.handle(Event::LeaderMoved { service, pid }),
+                Reaped::Stray(end) => {
                     self.handle(Event::StrayEnded { pid: Kernel::pid(index), end });
                     self.surplus(Event::StrayEnded { pid: Kernel::pid(index), end });
                 }
@@ -346,9 +402,14 @@ impl World {
         let place = self.history.entries.len();
         self.history.entries.push(Entry { at: self.now, what: What::Command(command.clone(), Vec::new()) });
         match *command {
-            Command::Start { service, .. } => {
-                let behaviour = &self.spec.services[service.index()].behaviour;
-                match self.kernel.start(service, behaviour, self.now) {
+            Command::Start { service, step } => {
+                let life = self.begin(service, step);
+                let behaviour = match (self.spec.services.get(service.index()), &self.spec.cleanup) {
+                    (Some(spec), _) => spec.leader(step, life).clone(),
+                    (None, Some((_, behaviour))) => behaviour.clone(),
+                    (None, None) => panic!("a cleanup is started, but there is none\n{self}"),
+                };
+                match self.kernel.start(service, step, life, &behaviour, self.now) {
                     Ok(pid) => self.feed(Event::Forked { service, pid }),
                     Err(failure) => self.feed(Event::StartFailed { service, failure }),
                 }
@@ -367,9 +428,15 @@ impl World {
             Command::Resume { service } => {
                 self.kernel.signal(service, Recipients::Leader(Target::Group), Signal::CONT, self.now);
             }
-            Command::RunHook { hook, service, .. } => {
-                let behaviour = self.spec.services[service.index()].hook.clone();
-                match self.kernel.start_hook(hook, service, &behaviour, self.now) {
+            Command::RunHook { hook, service, ref kind } => {
+                let spec = &self.spec.services[service.index()];
+                let behaviour = match kind {
+                    HookKind::PreStop => spec.pre_stop.clone(),
+                    HookKind::Stage(_) => spec.hook.clone(),
+                    HookKind::PreStart | HookKind::PostStop => panic!("{kind} runs as a leader\n{self}"),
+                };
+                let life = self.lives[service.index()].saturating_sub(1);
+                match self.kernel.start_hook(hook, service, life, &behaviour, self.now) {
                     Ok(pid) => self.feed(Event::HookForked { hook, pid }),
                     Err(failure) => self.feed(Event::HookEnded { hook, result: Err(failure) }),
                 }
@@ -384,10 +451,22 @@ impl World {
             | Command::Measure { .. }
             | Command::Look { .. }
             | Command::Blame { .. }
-            | Command::Probe { .. }
-            | Command::AbandonProbe { .. }
             | Command::TellPlatform(_) => {}
+            Command::Probe { service, purpose } => {
+                self.probe_count += 1;
+                self.kernel.probe(service, purpose, self.probe_count, self.now);
+            }
+            Command::AbandonProbe { service } => self.kernel.abandon_probe(service),
         }
+    }
+
+    /// Which life of the service this step belongs to, from 0.
+    fn begin(&mut self, service: ServiceId, step: Step) -> usize {
+        let is_prepared = self.history.settings.services.get(service.index());
+        let is_prepared = is_prepared.is_some_and(|settings| settings.hooks.pre_start.is_some());
+        let lives = &mut self.lives[service.index()];
+        *lives += usize::from(step == if is_prepared { Step::PreStart } else { Step::Main });
+        lives.saturating_sub(1)
     }
 
     /// Tells the core something it knows or need not know: nothing may come of it but a look around.

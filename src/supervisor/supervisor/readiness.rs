@@ -207,7 +207,8 @@ impl Supervisor {
                 let service = &mut self.services[id.index()];
                 if std::mem::take(&mut service.is_reloading) {
                     self.tell(Notice::Reloading { service: id, done: true });
-                } else if service.state == State::Unready
+                // Its word may come in before the news of its exec.
+                } else if matches!(service.state, State::Starting | State::Unready)
                     && matches!(by, ReadyBy::Notify | ReadyBy::Descriptor)
                 {
                     self.become_ready(id, now);
