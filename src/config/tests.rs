@@ -696,7 +696,7 @@ fn every_setting_of_a_process_reaches_its_place() {
         no_new_privileges: false,
         notify: false,
         sockets: Vec::new(),
-        hooks: Default::default(),
+        hooks: HookCommands::default(),
     };
     assert_eq!(*b, nothing, "what nobody said stays as it is");
 }
@@ -717,6 +717,7 @@ fn what_is_said_at_the_top_is_for_every_service_that_does_not_say_it_itself() {
         limits = { core = 0, nofile = 100 }
         no-new-privileges = true
         parent-death = "TERM"
+        cleanup.command = "tidy-up"
         [service.as-all]
         command = "a"
         [service.own]
@@ -742,6 +743,7 @@ fn what_is_said_at_the_top_is_for_every_service_that_does_not_say_it_itself() {
     let [as_all, own, groups] = &config.processes[..] else { panic!("{config:?}") };
     // The groups at the top are those of the user at the top.
     assert_eq!([as_all, own, groups].map(who), ["app:staff log", "db: ", "app:cdrom "]);
+    assert_eq!(config.cleanup.as_ref().map(who).as_deref(), Some("app:staff log"));
     assert_eq!((as_all.umask, as_all.nice, as_all.oom_score_adjust), (Some(0o077), Some(3), Some(7)));
     assert_eq!((own.umask, own.nice, own.oom_score_adjust), (Some(0), Some(0), Some(0)));
     assert_eq!(limits(as_all), [("core", 0, 0), ("nofile", 100, 100)]);
