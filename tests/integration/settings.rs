@@ -21,6 +21,16 @@ fn binaries() -> Vec<String> {
     [Some(curfew_binary().to_owned()), static_curfew_binary()].into_iter().flatten().collect()
 }
 
+/// Limits the open files of this process.
+fn with_open_files(soft: u64, hard: u64) -> std::io::Result<()> {
+    let limit = libc::rlimit { rlim_cur: soft, rlim_max: hard };
+    // SAFETY: a system call with a valid argument.
+    match unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } {
+        0 => Ok(()),
+        _ => Err(std::io::Error::last_os_error()),
+    }
+}
+
 /// A line of `/proc/self/limits`, without its name.
 fn limit<'a>(finished: &'a Finished, name: &str) -> &'a str {
     let marker = format!(": limit {name} ");
@@ -76,6 +86,8 @@ fn a_service_of_root_becomes_nobody_with_the_groups_and_limits_that_were_asked_f
             .program(&binary)
             .env("HOME", "/of/root")
             .env("SHELL", "/bin/of-root")
+            // Low enough for curfew to raise its own.
+            .before_exec(|| with_open_files(500, 20_000))
             .config(&format!(
                 "user = \"nobody\"\n\
                  limits = {{ core = 0, nofile = \"9999:9999\" }}\n\
@@ -447,14 +459,7 @@ fn what_only_root_may_set_is_refused_in_words_to_everybody_else() {
         ),
     ] {
         let config = format!("service.a = {{ type = \"task\", command = <prints-state>, {settings} }}");
-        let curfew = Curfew::run([]).config(&config).before_exec(|| {
-            let limit = libc::rlimit { rlim_cur: 200, rlim_max: 4000 };
-            // SAFETY: a system call with a valid argument.
-            match unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } {
-                0 => Ok(()),
-                _ => Err(std::io::Error::last_os_error()),
-            }
-        });
+        let curfew = Curfew::run([]).config(&config).before_exec(|| with_open_files(200, 4000));
         let (of_log, number, message) = failure(&as_somebody(curfew, me, PROCESSES).finish());
         assert_eq!((of_log.as_str(), number), (step, errno.into()), "{settings}");
         assert!(message.ends_with(words), "{message}");
