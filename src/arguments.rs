@@ -85,7 +85,7 @@ pub struct Options {
 
     /// Set the variables in this file for every service; may be repeated
     ///
-    /// Lines are NAME=value. Instead of the file's `env-file`.
+    /// Lines are NAME=value, with `#`, quotes and $NAME as in any .env file. Instead of the file's `env-file`.
     /// Example: --env-file production.env.
     /// Default: none.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "What to run")]

@@ -8,6 +8,7 @@ mod deadline_choice;
 mod description;
 mod duration_syntax;
 mod env_file;
+mod env_syntax;
 mod environment;
 mod file_values;
 mod grace_syntax;

@@ -361,7 +361,7 @@ impl<'a> Settling<'a> {
         deadline: Option<Deadline>,
     ) -> Vec<ProcessSettings> {
         let system = &description.system;
-        let mut files = EnvFiles::default();
+        let mut files = EnvFiles::new(self.surroundings);
         let mut configured = Environment::default();
         if self.overrides.env_file.is_empty() {
             self.add_files(&mut configured, &mut files, &system.env_file);

@@ -492,18 +492,18 @@ fn the_narrower_place_wins_among_variables() {
         .with("D", "inherited")
         .with("E", "inherited")
         .with_file("all.env", "B=all.env\nC=all.env\nD='all.env'\nE=\"all.env\"\n")
-        .with_file("api.env", "# a comment\n\nexport D='api.env'\nE=x\n")
+        .with_file("api.env", "# a comment\n\nexport D='api.env'\nE=${A}\n")
         .with_file(
             "demo.toml",
             "env-file = 'all.env'\nenvironment = { C = 'all', D = 'all' }\n[service.api]\ncommand = 'a'\n\
-             env-file = ['api.env']\nenvironment = { E = 'api', CURFEW_DEADLINE = '1s' }\n\
+             env-file = ['api.env']\nenvironment = { F = 'api', CURFEW_DEADLINE = '1s' }\n\
              [service.web]\ncommand = 'w'\nenvironment.\"odd name\" = ''",
         )
         .settle(&FILE);
     let values = |index: usize| {
         ["A", "B", "C", "D", "E"].map(|name| variable(&config.processes[index], name).unwrap())
     };
-    assert_eq!(values(0), ["inherited", "all.env", "all", "api.env", "api"]);
+    assert_eq!(values(0), ["inherited", "all.env", "all", "api.env", "inherited"]);
     assert_eq!(values(1), ["inherited", "all.env", "all", "all", "all.env"]);
     assert_eq!(variable(&config.processes[0], "CURFEW_DEADLINE"), Some("1s"));
     assert_eq!(variable(&config.processes[1], "odd name"), Some(""));
@@ -778,7 +778,7 @@ fn a_cleared_environment_keeps_what_is_configured() {
     let config = World::new()
         .with("A", "inherited")
         .with("B", "inherited")
-        .with_file("all.env", "B=of_all\n")
+        .with_file("all.env", "B=of all\n")
         .with_file("own.env", "D=own\n")
         .with_file(
             "demo.toml",
@@ -792,7 +792,7 @@ fn a_cleared_environment_keeps_what_is_configured() {
     };
     assert_eq!(names(&config.processes[0]), "B C D CURFEW_DEADLINE");
     assert_eq!(names(&config.processes[1]), "A B C CURFEW_DEADLINE");
-    assert_eq!(variable(&config.processes[0], "B"), Some("of_all"));
+    assert_eq!(variable(&config.processes[0], "B"), Some("of all"));
 }
 
 #[test]
@@ -882,8 +882,9 @@ fn options_for_all_services_beat_what_the_services_say() {
 
 #[test]
 fn every_error_of_a_file_is_told_at_once_in_the_order_of_its_lines() {
-    let world =
-        World::new().with_file("bad.env", "A=1\n\nB=x y\nC=\"a\nb\"\nD=$\nE=\"unclosed\nF=1\n").with_file(
+    let world = World::new()
+        .with_file("bad.env", "A=1\n\nB: x y\nC=\"a\nb\"\nD=pa$word\nE=\"unclosed\nF=1\n")
+        .with_file(
             "demo.toml",
             r#"name = "Demo"
 grace = "TERM 10x, KILL"
@@ -929,8 +930,6 @@ command = "w"
 "#,
         );
     let name_rule = "use a to z, 0 to 9, `-` and `_`, at most 63 characters, no `-` or `_` first";
-    let env_cure =
-        "write NAME=value, with quotes around a value that has spaces, and a backslash before \" and $";
     assert_eq!(
         world.config_errors(&FILE),
         [
@@ -975,8 +974,9 @@ command = "w"
             &format!("demo.toml:36:10: service.\"My App\": `My App` is no valid name; {name_rule}: `my-app`"),
             "demo.toml:38:2: servic: unknown key; did you mean `service`?",
             "demo.toml:40:2: worker: unknown key; if it is a service, write [service.worker]",
-            &format!("bad.env:3:1: this is no variable; {env_cure}"),
-            &format!("bad.env:7:1: this is no variable; {env_cure}"),
+            "bad.env:3:1: there is no `=` behind B; write NAME=value",
+            "bad.env:6:5: word is not set; set it above, write ${NAME:-} if it may be missing, or `\\$` for a dollar sign",
+            "bad.env:7:3: the quote \" is not closed; close it where the value ends",
         ]
     );
 }
