@@ -342,7 +342,9 @@ fn a_directory_is_entered_as_the_user_and_where_curfew_was_started_as_curfew() {
     let place = TempDir::new().unwrap();
     fs::set_permissions(place.path(), fs::Permissions::from_mode(0o700)).unwrap();
     let directory = fs::canonicalize(place.path()).unwrap();
-    let config = "service.a = { type = \"task\", command = <prints-state>, user = \"nobody\" }";
+    // Started when curfew itself has left the directory.
+    let config = "service.first = { type = \"task\", command = [\"true\"] }\n\
+                  service.a = { type = \"task\", command = <prints-state>, user = \"nobody\", after = [\"first\"] }";
     let one = Curfew::run(["--user", "nobody"]).fixture("prints-state");
     for curfew in [one, Curfew::run([]).config(config)] {
         let finished = curfew.working_directory(&directory).finish();
@@ -434,6 +436,20 @@ fn what_only_root_may_set_is_refused_in_words_to_everybody_else() {
             "supplementary-groups",
             libc::EPERM,
             "setting its supplementary groups (supplementary-groups = \"daemon\") failed: Operation not permitted; \
+             only root may change its groups: start curfew as root, or leave it out",
+        ),
+        (
+            &format!("user = {me}, group = \"daemon\""),
+            "group",
+            libc::EPERM,
+            "changing to its group (group = \"daemon\") failed: Operation not permitted; \
+             only root may change its groups: start curfew as root, or leave it out",
+        ),
+        (
+            &format!("user = {me}, group = {me}, supplementary-groups = [\"root\", \"daemon\"]"),
+            "supplementary-groups",
+            libc::EPERM,
+            "setting its supplementary groups (supplementary-groups = \"root\") failed: Operation not permitted; \
              only root may change its groups: start curfew as root, or leave it out",
         ),
         (
