@@ -147,8 +147,18 @@ fn plan(config: Config, surroundings: &Surroundings) -> Plan {
 fn programs(mut process: ProcessSettings, mode: Mode, surroundings: &Surroundings) -> ServicePrograms {
     let hooks = std::mem::take(&mut process.hooks);
     let HookCommands { pre_start, pre_stop, post_stop } = hooks;
-    let notify = process.notify;
-    ServicePrograms { main: program(process, mode, surroundings), notify, pre_start, pre_stop, post_stop }
+    let (notify, ready_descriptor) = (process.notify, process.ready_descriptor);
+    let (ready_probe, health_probe) = (process.ready_probe.take(), process.health_probe.take());
+    ServicePrograms {
+        main: program(process, mode, surroundings),
+        notify,
+        ready_probe,
+        ready_descriptor,
+        health_probe,
+        pre_start,
+        pre_stop,
+        post_stop,
+    }
 }
 
 fn program(process: ProcessSettings, mode: Mode, surroundings: &Surroundings) -> Program {

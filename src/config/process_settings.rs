@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use super::resource_limit::ResourceLimit;
+use crate::protocol::ProbeTarget;
 use crate::supervisor::Signal;
 
 /// What is executed for a service, and with what around it.
@@ -25,6 +26,14 @@ pub struct ProcessSettings {
     ///
     /// Source: systemd.socket(5), sd_listen_fds(3).
     pub sockets: Vec<String>,
+    /// What tells that it is ready, if that is a probe.
+    pub ready_probe: Option<ProbeTarget>,
+    /// The number of the descriptor on which it says that it is ready, if it does so.
+    ///
+    /// Source: s6's notification-fd.
+    pub ready_descriptor: Option<i32>,
+    /// What tells that it is well.
+    pub health_probe: Option<ProbeTarget>,
     /// Whether it gets a `NOTIFY_SOCKET` of its own.
     pub notify: bool,
     /// The user it runs as: a name or a number. Default: the one that curfew is.

@@ -5,13 +5,13 @@ use std::time::Duration;
 use super::duration_syntax::{parse_duration, parse_positive_duration};
 use super::file_values::{self, DURATION};
 use super::hook_table::{HookTable, hook};
+use super::probe_table::{ProbeTable, health, ready};
 use super::process_table::{self, ProcessTable};
-use super::ready_table::ready;
 use super::resource_limit::limits;
 use super::restart_table::restart;
 use super::signal_syntax::{parse_forward, parse_forwarded};
 use super::toml_document::{Keys, Place};
-use crate::supervisor::{GraceSchedule, Kind, Readiness, Restart, SignalSet, SuccessStatuses, Target};
+use crate::supervisor::{GraceSchedule, Kind, Restart, SignalSet, SuccessStatuses, Target};
 
 /// A service as it was described: what was not said is `None` or empty.
 #[derive(Clone, Debug, Default)]
@@ -23,7 +23,8 @@ pub(crate) struct ServiceTable {
     pub(crate) grace: Option<GraceSchedule>,
     /// The commands that the schedule runs, and where it says so.
     pub(crate) runs: Vec<(Place, Arc<str>)>,
-    pub(crate) ready: Option<Readiness>,
+    pub(crate) ready: Option<ProbeTable>,
+    pub(crate) health: Option<ProbeTable>,
     pub(crate) restart: Option<Restart>,
     pub(crate) retries: Option<(Place, u32)>,
     pub(crate) timeout: Option<(Place, Duration)>,
@@ -64,6 +65,7 @@ pub(crate) const KEYS: &Keys<ServiceTable> = &[
         service.runs = file_values::runs(value, service.grace.as_ref());
     }),
     ("ready", |service, value| service.ready = ready(value)),
+    ("health", |service, value| service.health = health(value)),
     ("restart", |service, value| service.restart = restart(value)),
     ("retries", |service, value| {
         service.retries = file_values::count(value).map(|count| (value.place_of_key(), count));

@@ -15,6 +15,7 @@ use super::environment::Environment;
 use super::hook_table::HookTable;
 use super::nearest::nearest;
 use super::overrides::{Given, Overrides};
+use super::probe_table::ProbeTable;
 use super::process_settings::{HookCommands, LOGIN_VARIABLES, ProcessSettings};
 use super::process_table::ProcessTable;
 use super::run_table::RunTable;
@@ -25,10 +26,10 @@ use super::toml_document::{Place, Syntax};
 use super::usage_error::UsageError;
 use crate::arguments::variable;
 use crate::error::Error;
-use crate::protocol::is_called;
+use crate::protocol::{ProbeTarget, is_called};
 use crate::supervisor::{
-    Cycle, Deadline, ExitStatusPolicy, GraceSchedule, HookTimes, Kind, Mode, ReadyBy, Restart, RestartWhen,
-    ServiceId, ServiceSettings, Settings, SignalSet, StopOrder, defaults,
+    Cycle, Deadline, ExitStatusPolicy, GraceSchedule, Health, HookTimes, Kind, Mode, Readiness, ReadyBy,
+    Restart, RestartWhen, ServiceId, ServiceSettings, Settings, SignalSet, StopOrder, defaults,
 };
 
 /// Tells a service how long it may take to stop, so that a curfew in it knows.
@@ -158,6 +159,15 @@ impl<'a> Settling<'a> {
                 )),
             }
         }
+    }
+
+    /// What a probe looks at, its paths from the directory that curfew was started in.
+    fn target(&self, probe: Option<&ProbeTable>) -> Option<ProbeTarget> {
+        Some(match probe?.target.clone()? {
+            ProbeTarget::Unix(path) => ProbeTarget::Unix(self.surroundings.directory.join(path)),
+            ProbeTarget::File(path) => ProbeTarget::File(self.surroundings.directory.join(path)),
+            other => other,
+        })
     }
 
     /// Some keys say something only of what is meant to end.
@@ -335,7 +345,8 @@ impl<'a> Settling<'a> {
                 kind: kind.or(service.kind).unwrap_or(Kind::Service),
                 grace: service.grace.clone().unwrap_or_else(|| default_grace.clone()),
                 signal_target: target.unwrap_or_default(),
-                ready: service.ready.unwrap_or_default(),
+                ready: service.ready.as_ref().map(readiness).unwrap_or_default(),
+                health: service.health.as_ref().map(health),
                 restart,
                 task_timeout: service.timeout.as_ref().map(|(_, timeout)| *timeout),
                 watchdog: service.watchdog,
@@ -386,6 +397,9 @@ impl<'a> Settling<'a> {
             let shared = if table.clear_environment.unwrap_or(false) { &cleared } else { &whole };
             ProcessSettings {
                 sockets: Vec::new(),
+                ready_probe: None,
+                ready_descriptor: None,
+                health_probe: None,
                 notify: false,
                 command,
                 directory: directory.map(|directory| surroundings.directory.join(directory)),
@@ -436,7 +450,15 @@ impl<'a> Settling<'a> {
                 post_stop: command_of(service.post_stop.as_ref()),
             };
             let process = set_up(command, directory, service.process.or(&defaults), environment);
-            processes.push(ProcessSettings { sockets, notify, hooks, ..process });
+            processes.push(ProcessSettings {
+                sockets,
+                ready_probe: self.target(service.ready.as_ref()),
+                ready_descriptor: service.ready.as_ref().and_then(|ready| ready.descriptor),
+                health_probe: self.target(service.health.as_ref()),
+                notify,
+                hooks,
+                ..process
+            });
         }
         self.cleanup = command_of(system.cleanup.as_ref())
             .map(|command| set_up(command, directory.as_ref(), defaults, Environment::default()));
@@ -513,6 +535,25 @@ fn proposal_of_service(name: &str, services: &[ServiceTable]) -> String {
         Some(nearest) => format!("did you mean `{nearest}`?"),
         None if services.len() > MOST_NAMES => "check the name".to_owned(),
         None => format!("the services are {}", names().collect::<Vec<_>>().join(", ")),
+    }
+}
+
+fn readiness(probe: &ProbeTable) -> Readiness {
+    let default = Readiness::default();
+    Readiness {
+        by: probe.by.unwrap_or(default.by),
+        timeout: probe.timeout.unwrap_or(default.timeout),
+        every: probe.every.unwrap_or(default.every),
+    }
+}
+
+fn health(probe: &ProbeTable) -> Health {
+    let default = Health::default();
+    Health {
+        every: probe.every.unwrap_or(default.every),
+        timeout: probe.timeout.unwrap_or(default.timeout),
+        failures: probe.failures.unwrap_or(default.failures),
+        start_period: probe.start_period.unwrap_or(default.start_period),
     }
 }
 

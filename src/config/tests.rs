@@ -9,7 +9,10 @@ use std::time::Duration;
 
 use super::*;
 use crate::arguments::{Arguments, Request, Task};
-use crate::supervisor::{ExitStatusPolicy, Kind, Mode, ServiceId, Signal, SignalSet, Target, defaults};
+use crate::protocol::ProbeTarget;
+use crate::supervisor::{
+    ExitStatusPolicy, Health, Kind, Mode, ReadyBy, ServiceId, Signal, SignalSet, Target, defaults,
+};
 
 /// A directory with files, and an environment: everything a configuration depends on.
 struct World {
@@ -696,6 +699,9 @@ fn every_setting_of_a_process_reaches_its_place() {
         no_new_privileges: false,
         notify: false,
         sockets: Vec::new(),
+        ready_probe: None,
+        ready_descriptor: None,
+        health_probe: None,
         hooks: HookCommands::default(),
     };
     assert_eq!(*b, nothing, "what nobody said stays as it is");
@@ -1189,4 +1195,51 @@ fn a_socket_that_is_asked_for_must_be_among_those_that_were_passed() {
     );
     let config = world(None).settle(&FILE);
     assert_eq!(config.processes[1].sockets, ["smtp"]);
+}
+
+#[test]
+fn what_tells_that_a_service_is_ready_or_well_is_read() {
+    let config = from_file(
+        "[service.a]\ncommand = 'a'\nready = { http = 'http://localhost:80/x', status = 204, timeout = '5s', every = '1s' }\n\
+         health = { command = ['check', 'it'], every = '2s', timeout = '1s', failures = 7, start-period = '9s' }\n\
+         [service.b]\ncommand = 'b'\nready = 'fd'\n[service.c]\ncommand = 'c'\nready = { tcp = 'unix:run/c.sock' }\n\
+         [service.d]\ncommand = 'd'\nready = { file = 'd.ready' }\nhealth = { tcp = '[::1]:5432' }",
+    );
+    let [a, b, c, d] = &config.settings.services[..] else { panic!() };
+    let seconds = Duration::from_secs;
+    assert_eq!((a.ready.by, a.ready.timeout, a.ready.every), (ReadyBy::Probe, seconds(5), seconds(1)));
+    let health = Health { every: seconds(2), timeout: seconds(1), failures: 7, start_period: seconds(9) };
+    assert_eq!(a.health, Some(health));
+    assert_eq!(
+        (b.ready.by, c.ready.by, d.health),
+        (ReadyBy::Descriptor, ReadyBy::Probe, Some(Health::default()))
+    );
+    let [a, b, c, d] = &config.processes[..] else { panic!() };
+    assert_eq!(a.ready_probe.as_ref().unwrap().to_string(), "http://localhost:80/x");
+    assert_eq!(a.health_probe, Some(ProbeTarget::Command(vec!["check".into(), "it".into()])));
+    assert_eq!(b.ready_descriptor, Some(3));
+    assert!(matches!(c.ready_probe.as_ref().unwrap(), ProbeTarget::Unix(path) if path.is_absolute()));
+    assert!(matches!(d.ready_probe.as_ref().unwrap(), ProbeTarget::File(path) if path.ends_with("d.ready")));
+
+    let errors = errors_of(
+        "[service.a]\ncommand = 'a'\nready = { http = 'https://x' }\nhealth = { tcp = 'db:1' }\n\
+         [service.b]\ncommand = 'b'\nready = {}\nhealth = { failures = 0, file = 'x' }\n\
+         [service.c]\ncommand = 'c'\nready = { fd = 2 }\n[service.d]\ncommand = 'd'\nready = 'never'\n\
+         health = { notify = true }\n[service.e]\ncommand = 'e'\nready = { file = 'x', notify = true }",
+    );
+    let problems: Vec<&str> = errors.iter().map(|error| error.split(';').next().unwrap()).collect();
+    assert_eq!(
+        problems,
+        [
+            "demo.toml:3:18: service.a.ready.http: this is no http:// address",
+            "demo.toml:4:18: service.a.health.tcp: the host is neither an IP address nor localhost",
+            "demo.toml:7:1: service.b.ready: there is nothing to tell it by",
+            "demo.toml:8:23: service.b.health.failures: no failure at all would make it unhealthy",
+            "demo.toml:11:16: service.c.ready.fd: no service can be given this descriptor",
+            "demo.toml:14:9: service.d.ready: unknown word `never`",
+            "demo.toml:15:1: service.d.health: there is nothing to tell it by",
+            "demo.toml:15:12: service.d.health.notify: unknown key",
+            "demo.toml:18:1: service.e.ready: there is more than one way to tell it by",
+        ]
+    );
 }

@@ -6,7 +6,7 @@ use nix::fcntl::OFlag;
 use nix::unistd::{pipe2, read};
 
 use super::exec_pipe::{ExecPipe, ExecResult};
-use super::spawn::{ChildContext, Program, spawn};
+use super::spawn::{ChildContext, Given, Program, spawn};
 use crate::supervisor::{End, HookId, HookKind, Pid, ServiceId, StartFailure, StartStep};
 
 /// The commands that run beside leaders. What they say goes into the log: it is read as it comes, and never waited for.
@@ -54,7 +54,8 @@ impl Hooks {
         // Ours alone: each end of a pipe has flags of its own.
         let flags = nix::fcntl::FcntlArg::F_SETFL(OFlag::O_NONBLOCK);
         nix::fcntl::fcntl(&output, flags).map_err(failed)?;
-        let (pid, exec_pipe) = spawn(program, extra, context, Some(child_end.as_raw_fd()))?;
+        let (pid, exec_pipe) =
+            spawn(program, extra, context, Given { output: Some(child_end.as_raw_fd()), ready: None })?;
         self.ids.insert(pid, hook);
         let running = RunningHook { pid, service, kind, exec_pipe, output, line: Vec::new(), said: 0 };
         self.running.insert(hook, running);

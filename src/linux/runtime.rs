@@ -1,6 +1,6 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::ffi::{OsStr, OsString};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,19 +15,22 @@ use super::identity::Identity;
 use super::inquiries::Inquiries;
 use super::log_output::LogOutput;
 use super::platform::Platform;
+use super::probes::{Interest, Probes, Step as ProbeStep};
 use super::proc_file_system::{FamilyTree, Process};
+use super::ready_pipe::{ReadyPipe, Word};
 use super::reap::{Children, look, reap};
 use super::service_messages::{IsNew, Said, ServiceMessages};
 use super::service_programs::ServicePrograms;
 use super::signal_inbox::SignalInbox;
 use super::signal_mask::unblock_all_signals;
-use super::spawn::{Program, spawn};
+use super::spawn::{Given, Program, spawn};
 use super::start_up::StartUp;
 use super::terminal::stop_self;
 use super::wait_set::{Ready, WaitSet};
+use crate::protocol::ProbeTarget;
 use crate::supervisor::{
-    Command, Event, HookId, HookKind, Mode, Notice, Pid, Recipients, ServiceId, Signal, Step, Stray,
-    Supervisor, Target, Timestamp, defaults,
+    Command, End, Event, HookId, HookKind, Mode, Notice, Pid, Purpose, Recipients, ServiceId, ServiceMessage,
+    Signal, Step, Stray, Supervisor, Target, Timestamp, defaults,
 };
 
 /// Hears what is decided, and turns it into lines and a report.
@@ -74,6 +77,16 @@ pub struct Runtime<L> {
     hooks: Hooks,
     platform: Platform,
     messages: ServiceMessages,
+    probes: Probes,
+    /// Probes that are commands. They are none of the supervisor's hooks.
+    probe_commands: Hooks,
+    /// Which of them each service waits for, and what for.
+    awaited_probes: HashMap<ServiceId, (HookId, Purpose)>,
+    /// How many there were.
+    probe_count: u64,
+    /// What they said last.
+    last_words: HashMap<HookId, String>,
+    ready_pipes: HashMap<ServiceId, ReadyPipe>,
     /// Processes that spoke for a service while its first one lived.
     heirs: HashMap<ServiceId, Pid>,
     /// The last census came to nothing, for want of /proc.
@@ -140,6 +153,12 @@ impl<L: Listener> Runtime<L> {
             hooks: Hooks::default(),
             platform,
             messages: ServiceMessages::default(),
+            probes: Probes::default(),
+            probe_commands: Hooks::default(),
+            awaited_probes: HashMap::new(),
+            probe_count: 0,
+            last_words: HashMap::new(),
+            ready_pipes: HashMap::new(),
             heirs: HashMap::new(),
             strays_are_hidden: false,
             refused: HashSet::new(),
@@ -240,6 +259,9 @@ impl<L: Listener> Runtime<L> {
                 Ready::ExecPipe(service) => self.look_at_exec_pipe(service),
                 Ready::HookOutput(number) => self.hear_hook(number),
                 Ready::Message(service) => self.hear_service(service),
+                Ready::Probe(service) => self.go_on_with_probe(service),
+                Ready::ReadyPipe(service) => self.look_at_ready_pipe(service),
+                Ready::ProbeOutput(number) => self.hear_probe(number),
                 // Looked at in any case.
                 Ready::Signals | Ready::LogOutput => {}
             }
@@ -260,9 +282,9 @@ impl<L: Listener> Runtime<L> {
     fn reap_all(&mut self) {
         for _ in 0..DEATHS_AT_ONCE {
             // What a hook leaves in its group ends with it. Until it is reaped the group's number is its own.
-            if !self.hooks.is_empty()
+            if !(self.hooks.is_empty() && self.probe_commands.is_empty())
                 && let Children::Ended(pid, _) = look()
-                && self.hooks.contains(pid)
+                && (self.hooks.contains(pid) || self.probe_commands.contains(pid))
             {
                 // ESRCH: it made no group.
                 let _ = to_group_of(pid, Signal::KILL);
@@ -293,6 +315,9 @@ impl<L: Listener> Runtime<L> {
             } else if let Some(ended) = self.hooks.ended(pid, end) {
                 self.family.hooks.remove(&pid);
                 self.hook_ended(ended);
+            } else if let Some(ended) = self.probe_commands.ended(pid, end) {
+                self.family.helpers.remove(&pid);
+                self.probe_command_ended(ended);
             } else if !self.family.inherited.remove(&pid) && !self.family.helpers.remove(&pid) {
                 self.handle(Event::StrayEnded { pid, end });
             }
@@ -388,8 +413,8 @@ impl<L: Listener> Runtime<L> {
     fn perform(&mut self, command: Command) {
         match command {
             Command::Start { service, step } => self.start(service, step),
-            // To be connected.
-            Command::Probe { .. } | Command::AbandonProbe { .. } => {}
+            Command::Probe { service, purpose } => self.probe(service, purpose),
+            Command::AbandonProbe { service } => self.abandon_probe(service),
             Command::TellPlatform(message) => {
                 // What it is told is behind what was said before: whoever waits for it finds it in the log.
                 self.write_log();
@@ -491,6 +516,122 @@ impl<L: Listener> Runtime<L> {
         (!process.is_dead && process.parent == std::process::id() as i32).then_some(heir)
     }
 
+    fn probe(&mut self, service: ServiceId, purpose: Purpose) {
+        let Some(target) = self.programs[service.index()].target(purpose) else { return };
+        if let ProbeTarget::Command(command) = target {
+            let program = self.programs[service.index()].of_probe(command);
+            return self.run_probe_command(service, purpose, &program);
+        }
+        let step = self.probes.start(service, purpose, target);
+        self.conclude_probe_step(service, step);
+    }
+
+    fn go_on_with_probe(&mut self, service: ServiceId) {
+        if let Some(descriptor) = self.probes.descriptor(service) {
+            self.wait_set.remove(descriptor);
+        }
+        if let Some(step) = self.probes.go_on(service) {
+            self.conclude_probe_step(service, step);
+        }
+    }
+
+    fn conclude_probe_step(&mut self, service: ServiceId, step: ProbeStep) {
+        match step {
+            ProbeStep::Waits(interest) => {
+                if let Some(descriptor) = self.probes.descriptor(service) {
+                    // Unwatched, it counts as one that is not answered.
+                    let to_write = interest == Interest::Write;
+                    let _ = self.wait_set.add_connection(descriptor, Ready::Probe(service), to_write);
+                }
+            }
+            ProbeStep::Over(purpose, result) => self.handle(Event::Probed { service, purpose, result }),
+        }
+    }
+
+    fn run_probe_command(&mut self, service: ServiceId, purpose: Purpose, program: &Program) {
+        let id = HookId::from_number(self.probe_count);
+        self.probe_count += 1;
+        let leader = self.leader(service).map(|leader| leader.to_string()).unwrap_or_default();
+        let extra = [
+            (RUN_VARIABLE, self.family.run.as_str()),
+            (SERVICE_VARIABLE, self.supervisor.settings().name(service)),
+            (PID_VARIABLE, leader.as_str()),
+        ];
+        let what = (service, HookKind::PreStart);
+        match self.probe_commands.start(id, what, program, &extra, &self.start_up.context) {
+            Ok(pid) => {
+                self.family.helpers.insert(pid);
+                self.family.sessions.insert(pid.number(), service);
+                self.awaited_probes.insert(service, (id, purpose));
+                if let Some(running) = self.probe_commands.get(id) {
+                    let _ = self.wait_set.add_read(running, Ready::ProbeOutput(id.number()));
+                }
+            }
+            Err(failure) => {
+                let reason = std::io::Error::from_raw_os_error(failure.errno).to_string();
+                let result = Err(format!("it could not be executed: {reason}"));
+                self.handle(Event::Probed { service, purpose, result });
+            }
+        }
+    }
+
+    fn hear_probe(&mut self, number: u64) {
+        let id = HookId::from_number(number);
+        let Some((running, lines, more)) = self.probe_commands.read(id) else { return };
+        if more == More::Never {
+            self.wait_set.remove(running);
+        }
+        if let Some(last) = lines.into_iter().next_back() {
+            self.last_words.insert(id, last);
+        }
+    }
+
+    fn probe_command_ended(&mut self, ended: EndedHook) {
+        let EndedHook { hook, running, result, lines } = ended;
+        self.wait_set.remove(&running);
+        let before = self.last_words.remove(&hook);
+        let last = lines.into_iter().next_back().or(before);
+        let service = running.service;
+        // One that was abandoned has nothing more to say.
+        let Some((_, purpose)) = self.awaited_probes.get(&service).copied().filter(|(id, _)| *id == hook)
+        else {
+            return;
+        };
+        self.awaited_probes.remove(&service);
+        let result = match result {
+            Ok(End::Exited(0)) => Ok(()),
+            Ok(end) => Err(last.map_or_else(|| end.to_string(), |last| format!("{end}: {last}"))),
+            Err(failure) => Err(std::io::Error::from_raw_os_error(failure.errno).to_string()),
+        };
+        self.handle(Event::Probed { service, purpose, result });
+    }
+
+    fn abandon_probe(&mut self, service: ServiceId) {
+        if let Some(descriptor) = self.probes.descriptor(service) {
+            self.wait_set.remove(descriptor);
+        }
+        self.probes.abandon(service);
+        if let Some((id, _)) = self.awaited_probes.remove(&service)
+            && let Some(running) = self.probe_commands.get(id)
+        {
+            // What is refused is told when it is left over.
+            to_tree_of(running.pid, Signal::KILL);
+        }
+    }
+
+    fn look_at_ready_pipe(&mut self, service: ServiceId) {
+        let Some(pipe) = self.ready_pipes.get(&service) else { return };
+        let word = pipe.look();
+        if word == Word::None {
+            return;
+        }
+        self.wait_set.remove(pipe);
+        self.ready_pipes.remove(&service);
+        if word == Word::Ready {
+            self.handle(Event::Notified { service, message: ServiceMessage::Ready });
+        }
+    }
+
     fn run_hook(&mut self, hook: HookId, service: ServiceId, kind: HookKind) {
         let settings = self.supervisor.settings();
         let stage = match &kind {
@@ -560,8 +701,19 @@ impl<L: Listener> Runtime<L> {
             (_, None, Some(cleanup)) => cleanup,
             (_, None, None) => return,
         };
-        match spawn(program, &extra, &self.start_up.context, None) {
+        let ready =
+            if step == Step::Main { open_ready_pipe(self.programs.get(service.index())) } else { None };
+        let given = Given {
+            output: None,
+            ready: ready.as_ref().map(|(_, service_end, number)| (service_end.as_raw_fd(), *number)),
+        };
+        match spawn(program, &extra, &self.start_up.context, given) {
             Ok((pid, pipe)) => {
+                if let Some((pipe, ..)) = ready {
+                    // Unwatched, it is not heard, and the start's time runs out.
+                    let _ = self.wait_set.add_read(&pipe, Ready::ReadyPipe(service));
+                    self.ready_pipes.insert(service, pipe);
+                }
                 self.family.leaders.insert(pid, service);
                 self.family.sessions.insert(pid.number(), service);
                 self.leaders[service.index()] = Some(pid);
@@ -725,6 +877,14 @@ const ATTEMPTS_IN_A_CROWD: u32 = 3;
 
 /// The variable that names the leader to a hook.
 const PID_VARIABLE: &str = "CURFEW_PID";
+
+/// The pipe on which a service says that it is ready, its end of it, and the number that it expects it under.
+fn open_ready_pipe(programs: Option<&ServicePrograms>) -> Option<(ReadyPipe, OwnedFd, RawFd)> {
+    let number = programs?.ready_descriptor?;
+    // Without one it is not heard, and the start's time runs out.
+    let (pipe, service_end) = ReadyPipe::open().ok()?;
+    Some((pipe, service_end, number))
+}
 
 /// What tells a command after the end how it went, and with which status.
 const VERDICT_VARIABLE: &str = "CURFEW_VERDICT";

@@ -1,7 +1,9 @@
 use std::ffi::OsString;
+use std::os::fd::RawFd;
 
 use super::spawn::Program;
-use crate::supervisor::{HookKind, Step};
+use crate::protocol::ProbeTarget;
+use crate::supervisor::{HookKind, Purpose, Step};
 
 /// What is executed for a service: its own command, and those around it.
 #[derive(Clone, Debug)]
@@ -10,6 +12,12 @@ pub struct ServicePrograms {
     pub main: Program,
     /// Whether it gets a socket on which it can say things of itself.
     pub notify: bool,
+    /// What tells that it is ready.
+    pub ready_probe: Option<ProbeTarget>,
+    /// The number of the descriptor on which it says that it is ready.
+    pub ready_descriptor: Option<RawFd>,
+    /// What tells that it is well.
+    pub health_probe: Option<ProbeTarget>,
     /// Before its start.
     pub pre_start: Option<Vec<OsString>>,
     /// Before its stop.
@@ -21,7 +29,16 @@ pub struct ServicePrograms {
 impl From<Program> for ServicePrograms {
     /// A command alone.
     fn from(main: Program) -> Self {
-        Self { main, notify: false, pre_start: None, pre_stop: None, post_stop: None }
+        Self {
+            main,
+            notify: false,
+            ready_probe: None,
+            ready_descriptor: None,
+            health_probe: None,
+            pre_start: None,
+            pre_stop: None,
+            post_stop: None,
+        }
     }
 }
 
@@ -43,6 +60,19 @@ impl ServicePrograms {
             HookKind::Stage(_) => self.around(stage),
             HookKind::PostStop => self.around(self.post_stop.as_ref()),
         }
+    }
+
+    /// What a probe looks at.
+    pub(crate) const fn target(&self, purpose: Purpose) -> Option<&ProbeTarget> {
+        match purpose {
+            Purpose::Ready => self.ready_probe.as_ref(),
+            Purpose::Health => self.health_probe.as_ref(),
+        }
+    }
+
+    /// A command that a probe executes.
+    pub(crate) fn of_probe(&self, command: &Vec<OsString>) -> Program {
+        self.around(Some(command))
     }
 
     /// Another command, with all that the service's own has around it.

@@ -1,10 +1,11 @@
 use std::ffi::{CString, OsStr, OsString};
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::rc::Rc;
 
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 
 use super::child_setup::{ChildSetup, PreparedSetup};
@@ -74,6 +75,8 @@ struct Prepared {
     output: Option<RawFd>,
     /// The sockets that become descriptors 3, 4 …
     sockets: Vec<RawFd>,
+    /// Our end of a service's word that it is ready, and the number that it expects it under.
+    ready: Option<(RawFd, RawFd)>,
     keep_hup_ignored: bool,
 }
 
@@ -105,8 +108,16 @@ impl ListenPid {
     }
 }
 
-/// Forks, and executes the program in the child. What happens after the fork is told by the pipe. `output` is where its
-/// output streams lead, if not where curfew's own do.
+/// What one child is given besides.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Given {
+    /// Where its output streams lead, if not where curfew's own do.
+    pub(crate) output: Option<RawFd>,
+    /// The descriptor on which it says that it is ready, and the number that it expects it under.
+    pub(crate) ready: Option<(RawFd, RawFd)>,
+}
+
+/// Forks, and executes the program in the child. What happens after the fork is told by the pipe.
 ///
 /// Plain fork, never vfork: an execve(2) that hangs must not hang us.
 ///
@@ -117,12 +128,12 @@ pub(crate) fn spawn(
     program: &Program,
     extra: &[(&str, &str)],
     context: &ChildContext,
-    output: Option<RawFd>,
+    Given { output, ready }: Given,
 ) -> Result<(Pid, ExecPipe), StartFailure> {
     let failure = |step, errno: Errno| StartFailure::new(step, errno as i32);
     let setup = PreparedSetup::new(program, context)?;
-    let prepared =
-        prepare(program, setup, extra, context, output).ok_or(failure(StartStep::Execute, Errno::EINVAL))?;
+    let prepared = prepare(program, setup, extra, context, output, ready)
+        .ok_or(failure(StartStep::Execute, Errno::EINVAL))?;
     let argument_pointers = pointers(&prepared.arguments);
     let mut environment_pointers = pointers(&prepared.environment);
     let mut listen_pid = ListenPid::new();
@@ -131,6 +142,8 @@ pub(crate) fn spawn(
     }
     let shell_arguments = shell_arguments(&prepared.arguments);
     let (pipe, child_end) = ExecPipe::open().map_err(|errno| failure(StartStep::Fork, errno))?;
+    // Out of the way of the numbers that the child gives to others.
+    let child_end = if ready.is_some() { out_of_the_way(child_end) } else { child_end };
     // A signal that came between fork and exec would run curfew's handler in the child.
     let mask = BlockedSignals::new();
     // SAFETY: the child calls only async-signal-safe functions until it executes or exits.
@@ -156,6 +169,19 @@ pub(crate) fn spawn(
         None => Err(failure(StartStep::Fork, errno)),
     }
 }
+
+/// The same pipe under a number far up, where no service expects a descriptor.
+fn out_of_the_way(descriptor: OwnedFd) -> OwnedFd {
+    match fcntl(&descriptor, FcntlArg::F_DUPFD_CLOEXEC(OUT_OF_THE_WAY)) {
+        // SAFETY: a new descriptor, owned by nobody else.
+        Ok(copy) => unsafe { OwnedFd::from_raw_fd(copy) },
+        // The limit of open files is as low as that: the number is most likely free all the same.
+        Err(_) => descriptor,
+    }
+}
+
+/// Above the highest number that a service may ask for.
+const OUT_OF_THE_WAY: RawFd = 1024;
 
 /// Blocks every signal as long as it lives, then restores what was before.
 struct BlockedSignals {
@@ -188,6 +214,7 @@ fn prepare(
     extra: &[(&str, &str)],
     context: &ChildContext,
     output: Option<RawFd>,
+    ready: Option<(RawFd, RawFd)>,
 ) -> Option<Prepared> {
     let own = &program.own_environment;
     let login = setup.login_variables();
@@ -228,6 +255,7 @@ fn prepare(
         standard_input: context.standard_input.as_ref().map(AsRawFd::as_raw_fd),
         output,
         sockets: sockets.iter().map(|(_, descriptor)| *descriptor).collect(),
+        ready,
         keep_hup_ignored: context.keep_hup_ignored,
     })
 }
@@ -301,6 +329,16 @@ unsafe fn run_child(
         for (target, socket) in (FIRST_PASSED..).zip(&prepared.sockets) {
             // What it replaces is the socket's first number, which is kept for this.
             if libc::dup2(*socket, target) < 0 {
+                give_up(pipe, StartStep::Streams, false);
+            }
+        }
+        if let Some((descriptor, target)) = prepared.ready {
+            let placed = if descriptor == target {
+                libc::fcntl(descriptor, libc::F_SETFD, 0)
+            } else {
+                libc::dup2(descriptor, target)
+            };
+            if placed < 0 {
                 give_up(pipe, StartStep::Streams, false);
             }
         }

@@ -20,6 +20,12 @@ pub(crate) enum Ready {
     LogOutput,
     /// A service says something of itself.
     Message(ServiceId),
+    /// A probe of a service can go on.
+    Probe(ServiceId),
+    /// A service says on its pipe that it is ready.
+    ReadyPipe(ServiceId),
+    /// A command that probes a service says something. Its number.
+    ProbeOutput(u64),
     /// The exec pipe of a service.
     ExecPipe(ServiceId),
     /// A hook says something. Its number.
@@ -31,6 +37,9 @@ const LOG_OUTPUT: u64 = 1;
 const FIRST_EXEC_PIPE: u64 = 16;
 const FIRST_HOOK_OUTPUT: u64 = 1 << 32;
 const FIRST_MESSAGE: u64 = 2 << 32;
+const FIRST_PROBE: u64 = 3 << 32;
+const FIRST_READY_PIPE: u64 = 4 << 32;
+const FIRST_PROBE_OUTPUT: u64 = 5 << 32;
 
 impl Ready {
     fn token(self) -> u64 {
@@ -38,6 +47,9 @@ impl Ready {
             Self::Signals => SIGNALS,
             Self::LogOutput => LOG_OUTPUT,
             Self::ExecPipe(service) => FIRST_EXEC_PIPE + service.index() as u64,
+            Self::Probe(service) => FIRST_PROBE + service.index() as u64,
+            Self::ReadyPipe(service) => FIRST_READY_PIPE + service.index() as u64,
+            Self::ProbeOutput(number) => FIRST_PROBE_OUTPUT + number,
             Self::Message(service) => FIRST_MESSAGE + service.index() as u64,
             Self::HookOutput(hook) => FIRST_HOOK_OUTPUT + hook,
         }
@@ -47,6 +59,11 @@ impl Ready {
         match token {
             SIGNALS => Self::Signals,
             LOG_OUTPUT => Self::LogOutput,
+            number @ FIRST_PROBE_OUTPUT.. => Self::ProbeOutput(number - FIRST_PROBE_OUTPUT),
+            service @ FIRST_READY_PIPE.. => {
+                Self::ReadyPipe(ServiceId::new((service - FIRST_READY_PIPE) as usize))
+            }
+            service @ FIRST_PROBE.. => Self::Probe(ServiceId::new((service - FIRST_PROBE) as usize)),
             service @ FIRST_MESSAGE.. => Self::Message(ServiceId::new((service - FIRST_MESSAGE) as usize)),
             hook @ FIRST_HOOK_OUTPUT.. => Self::HookOutput(hook - FIRST_HOOK_OUTPUT),
             other => Self::ExecPipe(ServiceId::new((other - FIRST_EXEC_PIPE) as usize)),
@@ -71,6 +88,17 @@ impl WaitSet {
     /// Waits, once, for room to write. EPERM: a regular file, which always has.
     pub(crate) fn add_write(&self, descriptor: impl AsFd, ready: Ready) -> nix::Result<()> {
         self.epoll.add(descriptor, EpollEvent::new(EpollFlags::EPOLLOUT | EpollFlags::EPOLLET, ready.token()))
+    }
+
+    /// Waits for room to write, or for the end of a connection that is being made.
+    pub(crate) fn add_connection(
+        &self,
+        descriptor: impl AsFd,
+        ready: Ready,
+        to_write: bool,
+    ) -> nix::Result<()> {
+        let flags = if to_write { EpollFlags::EPOLLOUT } else { EpollFlags::EPOLLIN };
+        self.epoll.add(descriptor, EpollEvent::new(flags, ready.token()))
     }
 
     /// Waits for nothing more from this descriptor.

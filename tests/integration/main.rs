@@ -51,6 +51,7 @@ mod order;
 mod output;
 mod panic;
 mod pid_one;
+mod probes;
 mod reaping;
 mod report;
 mod scarcity;
