@@ -41,7 +41,7 @@ const TCP: (&str, fn(&mut ProbeTable, &Value)) = ("tcp", |probe, value| {
     probe.look(value, target);
 });
 const FILE: (&str, fn(&mut ProbeTable, &Value)) = ("file", |probe, value| {
-    probe.look(value, file_values::path(value).map(|path| Ok(ProbeTarget::File(path))))
+    probe.look(value, file_values::path(value).map(|path| Ok(ProbeTarget::File(path))));
 });
 const COMMAND: (&str, fn(&mut ProbeTable, &Value)) = ("command", |probe, value| {
     let command = file_values::command(value);
@@ -125,7 +125,7 @@ impl ProbeTable {
             0 => value.fail_at_key("there is nothing to tell it by", format!("write one of {ways}")),
             1 => {}
             _ => {
-                value.fail_at_key("there is more than one way to tell it by", format!("leave one of {ways}"))
+                value.fail_at_key("there is more than one way to tell it by", format!("leave one of {ways}"));
             }
         }
         if let (Some(ProbeTarget::Http(HttpTarget { status, .. })), Some(wanted)) =

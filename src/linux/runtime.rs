@@ -260,7 +260,7 @@ impl<L: Listener> Runtime<L> {
                 Ready::HookOutput(number) => self.hear_hook(number),
                 Ready::Message(service) => self.hear_service(service),
                 Ready::Probe(service) => self.go_on_with_probe(service),
-                Ready::ReadyPipe(service) => self.look_at_ready_pipe(service),
+                Ready::PipeOfReadiness(service) => self.look_at_ready_pipe(service),
                 Ready::ProbeOutput(number) => self.hear_probe(number),
                 // Looked at in any case.
                 Ready::Signals | Ready::LogOutput => {}
@@ -711,7 +711,7 @@ impl<L: Listener> Runtime<L> {
             Ok((pid, pipe)) => {
                 if let Some((pipe, ..)) = ready {
                     // Unwatched, it is not heard, and the start's time runs out.
-                    let _ = self.wait_set.add_read(&pipe, Ready::ReadyPipe(service));
+                    let _ = self.wait_set.add_read(&pipe, Ready::PipeOfReadiness(service));
                     self.ready_pipes.insert(service, pipe);
                 }
                 self.family.leaders.insert(pid, service);

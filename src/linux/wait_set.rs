@@ -23,7 +23,7 @@ pub(crate) enum Ready {
     /// A probe of a service can go on.
     Probe(ServiceId),
     /// A service says on its pipe that it is ready.
-    ReadyPipe(ServiceId),
+    PipeOfReadiness(ServiceId),
     /// A command that probes a service says something. Its number.
     ProbeOutput(u64),
     /// The exec pipe of a service.
@@ -48,7 +48,7 @@ impl Ready {
             Self::LogOutput => LOG_OUTPUT,
             Self::ExecPipe(service) => FIRST_EXEC_PIPE + service.index() as u64,
             Self::Probe(service) => FIRST_PROBE + service.index() as u64,
-            Self::ReadyPipe(service) => FIRST_READY_PIPE + service.index() as u64,
+            Self::PipeOfReadiness(service) => FIRST_READY_PIPE + service.index() as u64,
             Self::ProbeOutput(number) => FIRST_PROBE_OUTPUT + number,
             Self::Message(service) => FIRST_MESSAGE + service.index() as u64,
             Self::HookOutput(hook) => FIRST_HOOK_OUTPUT + hook,
@@ -61,7 +61,7 @@ impl Ready {
             LOG_OUTPUT => Self::LogOutput,
             number @ FIRST_PROBE_OUTPUT.. => Self::ProbeOutput(number - FIRST_PROBE_OUTPUT),
             service @ FIRST_READY_PIPE.. => {
-                Self::ReadyPipe(ServiceId::new((service - FIRST_READY_PIPE) as usize))
+                Self::PipeOfReadiness(ServiceId::new((service - FIRST_READY_PIPE) as usize))
             }
             service @ FIRST_PROBE.. => Self::Probe(ServiceId::new((service - FIRST_PROBE) as usize)),
             service @ FIRST_MESSAGE.. => Self::Message(ServiceId::new((service - FIRST_MESSAGE) as usize)),
