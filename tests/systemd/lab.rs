@@ -10,6 +10,7 @@ mod gate;
 mod journal;
 mod notifications;
 mod outcome;
+mod user;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -5,16 +5,21 @@
 
 mod catalog;
 mod deadline;
+mod delegation;
 mod expect;
 mod failure;
+mod journald;
 mod lab;
 #[path = "../integration/support/lines.rs"]
 mod lines;
 mod notify;
+mod reload;
 mod sample;
+mod sockets;
 mod stopping;
 #[path = "../integration/support/time.rs"]
 #[allow(dead_code, reason = "nothing here waits for time to pass")]
 mod time;
 mod units;
+mod user_manager;
 mod watchdog;

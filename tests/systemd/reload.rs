@@ -1,0 +1,73 @@
+//! `systemctl reload`.
+
+use crate::lab::Lab;
+
+const BEFORE: &str = "[service.api]\ncommand = [\"fixture\", \"script\", \"say:up\", \"until:TERM\"]\n";
+const AFTER: &str = "[service.worker]\ncommand = [\"fixture\", \"script\", \"say:up\", \"until:TERM\"]\n";
+
+/// A unit whose configuration has just been changed, with systemd writing down what it hears.
+#[track_caller]
+fn changed(kind: &str) -> Option<Lab> {
+    let lab = Lab::boot()?;
+    lab.hear_notifications();
+    let path = lab.file("system.toml", BEFORE);
+    lab.unit(
+        "system.service",
+        &format!(
+            "[Service]\n{kind}\nNotifyAccess=main\nKillMode=mixed\n\
+             ExecStart=/usr/local/bin/curfew run --deadline 10s --config {path}\n"
+        ),
+    );
+    lab.systemctl(["start", "system.service"]).succeeds();
+    lab.follow("system.service").wait_for("api: up");
+    lab.file("system.toml", &format!("{BEFORE}{AFTER}"));
+    Some(lab)
+}
+
+#[test]
+#[ignore = "needs a reload of the configuration"]
+fn a_reload_is_told_to_systemd_from_its_beginning_to_its_end() {
+    let Some(lab) = changed("Type=notify\nExecReload=/bin/kill -HUP $MAINPID") else { return };
+    let main = lab.show("system.service", "MainPID");
+    lab.systemctl(["reload", "system.service"]).succeeds();
+    let follower = lab.follow("system.service");
+    follower.wait_for("worker: up");
+    follower.wait_for_several(2, "READY=1");
+    let heard = lab.notifications("system.service");
+    let reloading = heard.iter().position(|message| message.contains("RELOADING=1")).expect("it was told");
+    assert!(heard[reloading].contains("MONOTONIC_USEC="), "in the same message: {heard:#?}");
+    assert!(heard[reloading..].iter().any(|message| message.contains("READY=1")), "{heard:#?}");
+    assert_eq!(lab.show("system.service", "SubState"), "running");
+    assert_eq!(lab.show("system.service", "MainPID"), main, "it is the same curfew");
+    let messages = lab.messages("system.service");
+    assert_eq!(messages.iter().filter(|message| message.contains("api: up")).count(), 1, "and the same api");
+}
+
+#[test]
+#[ignore = "needs a reload of the configuration"]
+fn a_broken_configuration_is_refused_and_the_reload_is_over_all_the_same() {
+    let Some(lab) = changed("Type=notify\nExecReload=/bin/kill -HUP $MAINPID") else { return };
+    lab.file("system.toml", &format!("{BEFORE}typo = 1\n"));
+    lab.systemctl(["reload", "system.service"]).succeeds();
+    let follower = lab.follow("system.service");
+    follower.wait_for("typo");
+    follower.wait_for_several(2, "READY=1");
+    assert_eq!(lab.show("system.service", "SubState"), "running");
+}
+
+/// From systemd 253 on, which sends the HUP itself and waits for the end of the reload.
+#[test]
+#[ignore = "needs a reload of the configuration"]
+fn with_notify_reload_systemctl_returns_when_the_reload_is_over() {
+    let Some(lab) = Lab::boot() else { return };
+    let version = lab.run(["systemctl", "--version"]).succeeds().stdout;
+    let version: u32 = version.split(' ').nth(1).and_then(|number| number.parse().ok()).unwrap_or(0);
+    drop(lab);
+    if version < 253 {
+        return println!("skipped: Type=notify-reload came with systemd 253, and this is {version}");
+    }
+    let Some(lab) = changed("Type=notify-reload") else { return };
+    lab.systemctl(["reload", "system.service"]).succeeds();
+    let messages = lab.messages("system.service");
+    assert!(messages.iter().any(|message| message.contains("worker")), "{messages:#?}");
+}
