@@ -3,7 +3,7 @@
 use crate::lab::Lab;
 
 /// systemd's words for a SIGKILL of its own.
-const SYSTEMD_KILLS: &str = "with signal SIGKILL";
+const SYSTEMD_KILLS: &str = "Killing process ";
 /// systemd's words for a process that it finds when curfew is gone.
 const SYSTEMD_FINDS: &str = "left-over process";
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::expect;
 use crate::lab::{Lab, SHARED};
-use crate::sample::orders;
+use crate::sample::{orders, wait_until_it_listens};
 
 /// A lab in which the documented command has installed everything.
 #[track_caller]
@@ -75,4 +75,55 @@ fn the_sample_systems_unit_starts_stops_and_keeps_every_order_and_the_report() {
         fs::read_to_string(lab.inside("/var/lib/private/sample/stop.json")).expect("there is a report");
     let report: Value = serde_json::from_str(&report).unwrap();
     assert_eq!(report["verdict"], "clean");
+}
+
+#[test]
+fn the_sample_systems_unit_is_started_again_when_a_service_dies() {
+    let Some(lab) = installed() else { return };
+    lab.systemctl(["start", "sample.service"]).succeeds();
+    let follower = lab.follow("sample.service");
+    wait_until_it_listens(&follower);
+    lab.run(["pkill", "--signal", "KILL", "--full", "supervised-app api"]).succeeds();
+    follower.wait_for("status=137");
+    follower.wait_for_several(2, "api: listening");
+    assert_eq!(lab.show("sample.service", "NRestarts"), "1");
+    expect::nothing_left_for_systemd(&lab, "sample.service");
+}
+
+#[test]
+fn the_sample_systems_unit_is_not_started_again_with_a_wrong_configuration() {
+    let Some(lab) = installed() else { return };
+    lab.write("/etc/curfew/sample.toml", "typo = 1\n");
+    lab.systemctl(["start", "sample.service"]).fails();
+    expect::stopped_with(&lab, "sample.service", "exit-code", "78");
+    assert_eq!(lab.show("sample.service", "ActiveState"), "failed");
+    assert_eq!(lab.show("sample.service", "NRestarts"), "0");
+}
+
+#[test]
+fn the_unit_for_one_command_starts_stops_and_keeps_every_order() {
+    let Some(lab) = installed() else { return };
+    lab.systemctl(["start", "one-command.service"]).succeeds();
+    lab.follow("one-command.service").wait_for("api: listening");
+    let orders = orders(&lab);
+    lab.systemctl(["stop", "one-command.service"]).succeeds();
+    expect::stopped_with(&lab, "one-command.service", "success", "0");
+    expect::nothing_left_for_systemd(&lab, "one-command.service");
+    expect::three_lines_in_order(&lab, "one-command.service");
+    let acknowledged = lab.file("acknowledged.json", &orders.finish().succeeds().stdout);
+    let database = "/var/lib/one-command/orders.db";
+    lab.run(["supervised-app", "verify", "--database", database, "--acknowledged", &acknowledged]).succeeds();
+}
+
+#[test]
+fn the_users_unit_starts_and_stops() {
+    let Some(lab) = installed() else { return };
+    lab.start_user_manager();
+    lab.as_user(["systemctl", "--user", "start", "sample-user.service"]).succeeds();
+    wait_until_it_listens(&lab.follow_user("sample-user.service"));
+    lab.as_user(["systemctl", "--user", "stop", "sample-user.service"]).succeeds();
+    let shown =
+        lab.as_user(["systemctl", "--user", "show", "--property", "Result,ExecMainStatus", "sample-user"]);
+    assert_eq!(shown.succeeds().stdout, "Result=success\nExecMainStatus=0");
+    assert_eq!(lab.processes("supervised-app"), [0; 0]);
 }
