@@ -4,7 +4,7 @@
 /// id for ever, also when its sentence changes; a new one gets a new one (`systemd-id128 new`), and an entry in each catalog.
 ///
 /// Source: systemd.journal-fields(7), `MESSAGE_ID=`: a random 128-bit id, in 32 lower-case hexadecimal digits.
-pub const MESSAGE_IDS: [(&str, &str); 52] = [
+pub const MESSAGE_IDS: [(&str, &str); 59] = [
     ("budget.shrunk", "a27bb188ff48421c9a9a86d4cc49f853"),
     ("curfew.started", "80f7db1069ee45cc84e957b16962e45b"),
     ("deadline.learnt", "736e76c94cc1456888c68345f24f5e47"),
@@ -20,6 +20,11 @@ pub const MESSAGE_IDS: [(&str, &str); 52] = [
     ("notify.nonsense", "678f598501424086bac5884162271871"),
     ("notify.refused", "a21a2b5bfd4b4fcc89a51d7a067a74d7"),
     ("null.missing", "8d740506abb74102bdba7a102ad02cd8"),
+    ("output.failed", "ddd0434afddf4fd192f8bd34ae950418"),
+    ("output.lost", "ec2f4fde9a104c3f9421451e2237390d"),
+    ("output.reopened", "ef04b704a11e454c9511a448fc6e51b2"),
+    ("output.resumed", "5c27b37b0f3c45668fec9b891718dfc5"),
+    ("output.uncarried", "e0c81e4b54124614ac9d13157bda7e6c"),
     ("probe.failed", "4e0ffa901f394444828c6a53482a6fff"),
     ("probe.recovered", "94e21fb8d31a4f7893e1c93edd6bd318"),
     ("report.failed", "6ff0c642b24a402d8ce393e2c1abd70b"),
@@ -44,6 +49,7 @@ pub const MESSAGE_IDS: [(&str, &str); 52] = [
     ("signal.forwarded", "8c85c6e4a0104856b1653142c027868c"),
     ("signal.ignored", "713d1654da0a493898566fccf7f097ed"),
     ("signal.refused", "b6e95c39baa74c708a84ed91e961ed97"),
+    ("socket.missing", "205bd7d06468487da66f9af4db8ac327"),
     ("stage.expired", "58a029b85023403b90c69f5d664fc230"),
     ("stage.run", "55a21f984c2246d68141526ea9365f31"),
     ("stage.sent", "cd535fbb60ab44d480e13ac1eebfe3a7"),
@@ -53,6 +59,7 @@ pub const MESSAGE_IDS: [(&str, &str); 52] = [
     ("stray.ended", "0c9765412fce4dae9cce810571145e91"),
     ("stray.found", "368d7a91777248e986f44abc2f99ddab"),
     ("stray.hidden", "e5c14c4e177945688e8f9445ef732eea"),
+    ("stray.killed", "48f515108184450494f1fc0a37fd5329"),
     ("subreaper.refused", "3de9212d0df94efe922f6da7d2bb1ff5"),
     ("survivor.left", "12c5706db0a6435da484d6d537dbbe61"),
     ("system.ready", "e32afeca90f54988b2bd9f8ef3faf1a3"),

@@ -4,7 +4,6 @@ use crate::expect;
 use crate::lab::Lab;
 
 #[test]
-#[ignore = "needs sockets that are passed on"]
 fn a_service_gets_the_sockets_that_it_asks_for_and_no_others() {
     let Some(lab) = Lab::boot() else { return };
     let path = lab.file(
@@ -44,7 +43,6 @@ fn a_service_gets_the_sockets_that_it_asks_for_and_no_others() {
 
 /// One command inherits what curfew was given, and finds it meant for itself.
 #[test]
-#[ignore = "needs sockets that are passed on"]
 fn one_command_gets_every_socket() {
     let Some(lab) = Lab::boot() else { return };
     lab.unit("one.socket", "[Socket]\nListenStream=127.0.0.1:8100\nFileDescriptorName=http\n");
