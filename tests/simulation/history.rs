@@ -2,11 +2,12 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use curfew::supervisor::{
-    Cause, Command, End, Event, Notice, Pid, Recipients, ServiceId, Settings, Signal, StageAction,
-    StartFailure, Step, Target, Timestamp,
+    Cause, Command, Event, Notice, Pid, Recipients, ServiceId, Settings, Signal, Stage, StageAction, Step,
+    Target, Timestamp,
 };
 
 use super::kernel::Kernel;
+use super::life::Life;
 use super::process::Process;
 
 /// All that could be seen of a run: what the core was told, what it commanded, and the kernel's truth.
@@ -20,6 +21,8 @@ pub(crate) struct History {
     pub(crate) entries: Vec<Entry>,
     /// What is looked up often, by service.
     pub(crate) milestones: Vec<Milestones>,
+    /// The lives of each service.
+    pub(crate) lives: Vec<Vec<Life>>,
     /// Every process that ever was; filled in at the end.
     pub(crate) processes: Vec<Process>,
     /// When the run was over or had nothing more to wait for.
@@ -30,20 +33,13 @@ pub(crate) struct History {
     pub(crate) is_cut: bool,
 }
 
-/// Where in the history the first of its kind stands, for one service.
+/// What is looked up often, of the last life of a service.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Milestones {
-    pub(crate) started: Option<usize>,
-    pub(crate) executed: Option<usize>,
-    pub(crate) start_failure: Option<(usize, StartFailure)>,
-    pub(crate) leader_end: Option<(usize, Timestamp, End)>,
+    /// That it is down was told there.
     pub(crate) down: Option<usize>,
-    /// Each time its end was told, and how.
-    pub(crate) ends_told: Vec<(Timestamp, End)>,
     /// The signal of its first stage, as it was first told.
     pub(crate) first_signal: Option<Signal>,
-    /// The index of its leader among the processes.
-    pub(crate) leader: Option<usize>,
 }
 
 /// Something that happened.
@@ -107,51 +103,40 @@ impl History {
         })
     }
 
-    /// How the leader of a service ended, as it was told.
-    pub(crate) fn leader_end(&self, id: ServiceId) -> Option<(usize, Timestamp, End)> {
-        self.milestones[id.index()].leader_end
-    }
-
     /// Whether no stage before this one sends a signal.
     pub(crate) fn is_first_signal(&self, id: ServiceId, stage: usize) -> bool {
-        let grace = self.settings.services.get(id.index()).map(|service| &service.grace);
-        let stages = grace.unwrap_or(&self.settings.stray_grace).stages();
+        let stages = self.stages(id);
         stages[..stage.min(stages.len())].iter().all(|stage| matches!(stage.action, StageAction::Run(_)))
+    }
+
+    /// The stages of a service before KILL.
+    pub(crate) fn stages(&self, id: ServiceId) -> &[Stage] {
+        match self.settings.services.get(id.index()) {
+            Some(settings) => settings.grace.stages(),
+            None if id == self.settings.stray_id() => self.settings.stray_grace.stages(),
+            None => &[],
+        }
     }
 
     /// Notes what is looked up often.
     pub(crate) fn note_milestones(&mut self) {
+        self.note_lives();
         self.milestones = vec![Milestones::default(); self.settings.services.len() + 2];
-        for (index, Entry { at, what }) in self.entries.iter().enumerate() {
+        for (index, Entry { what, .. }) in self.entries.iter().enumerate() {
             match what {
-                What::Command(Command::Start { service, .. }, _) => {
-                    self.milestones[service.index()].started.get_or_insert(index);
+                What::Command(Command::Start { service, step }, _) if *step != Step::PostStop => {
+                    self.milestones[service.index()] = Milestones::default();
                 }
                 What::Command(Command::Tell(Notice::ServiceDown { service, .. }), _) => {
                     self.milestones[service.index()].down.get_or_insert(index);
-                }
-                What::Command(Command::Tell(Notice::ServiceEnded { service, end, .. }), _) => {
-                    self.milestones[service.index()].ends_told.push((*at, *end));
                 }
                 What::Command(Command::Tell(Notice::StageSent { service, stage, signal, .. }), _)
                     if self.is_first_signal(*service, *stage) =>
                 {
                     self.milestones[service.index()].first_signal.get_or_insert(*signal);
                 }
-                What::Event(Event::Executed { service }) => {
-                    self.milestones[service.index()].executed.get_or_insert(index);
-                }
-                What::Event(Event::StartFailed { service, failure }) => {
-                    self.milestones[service.index()].start_failure.get_or_insert((index, *failure));
-                }
-                What::Event(Event::LeaderEnded { service, end }) => {
-                    self.milestones[service.index()].leader_end.get_or_insert((index, *at, *end));
-                }
                 What::Event(_) | What::Command(..) => {}
             }
-        }
-        for (index, process) in self.processes.iter().enumerate().filter(|(_, process)| process.is_leader) {
-            self.milestones[process.service.index()].leader.get_or_insert(index);
         }
     }
 

@@ -7,6 +7,7 @@ mod checkers_bite;
 mod exhaustive;
 mod history;
 mod kernel;
+mod life;
 mod process;
 mod random;
 mod scenarios;

@@ -76,6 +76,7 @@ impl World {
                 suspensions: Vec::new(),
                 entries: Vec::new(),
                 milestones: Vec::new(),
+                lives: Vec::new(),
                 processes: Vec::new(),
                 over: Timestamp::ZERO,
                 armed: None,

@@ -1,0 +1,140 @@
+//! When services are started, for the first time and again.
+
+use curfew::supervisor::{Command, Event, Kind, Notice, Request, ServiceId, Step};
+
+use super::Complaint;
+use super::causes::first_cause_seen;
+use crate::history::{History, What};
+use crate::life::Life;
+
+/// Why a life began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reason {
+    /// It is the first.
+    First,
+    /// The one before came to an end that asks for another.
+    Planned,
+    /// Somebody asked for a restart, or for a start of what was on its way down.
+    Again,
+    /// Somebody asked for a start, there.
+    Wished(usize),
+}
+
+impl History {
+    /// Why a life began, if there was a reason.
+    pub(super) fn reason(&self, life: &Life) -> Option<Reason> {
+        let before = life.number.checked_sub(1).map(|number| &self.lives(life.service)[number]);
+        let since = before.map_or(0, |before| before.began);
+        let wish = self.events().filter(|(index, ..)| (since..life.began).contains(index));
+        let wish = wish.filter_map(|(index, _, event)| match event {
+            Event::Requested(Request::Restart(service)) if *service == life.service => Some((index, true)),
+            Event::Requested(Request::Start(service) | Request::Restart(service)) => {
+                self.all_before(*service).contains(&life.service).then_some((index, false))
+            }
+            _ => None,
+        });
+        let Some(before) = before else { return Some(Reason::First) };
+        let wishes: Vec<(usize, bool)> = wish.collect();
+        // A wish comes before what was planned, or after it was given up.
+        match wishes.last() {
+            None if before.is_planned() => Some(Reason::Planned),
+            None => None,
+            Some((index, is_restart)) => {
+                let was_gone = self.is_gone(life.service, self.entries[*index].at)
+                    && before.is_over_before(*index)
+                    && !(before.is_planned() && !before.is_unwanted_at(*index - 1));
+                if before.is_planned() && before.unwanted.is_empty() && !is_restart {
+                    return Some(Reason::Planned);
+                }
+                Some(if was_gone { Reason::Wished(*index) } else { Reason::Again })
+            }
+        }
+    }
+
+    /// Whether what comes after `id` may be started at this entry. With `since`: what counted before does not.
+    fn is_reached(&self, id: ServiceId, index: usize, since: Option<usize>) -> bool {
+        let settings = &self.settings.services[id.index()];
+        let since = since.unwrap_or(0);
+        let lingers = self.notices().any(|(at, _, notice)| {
+            at < index && matches!(notice, Notice::ServiceLingers { service, .. } if *service == id)
+        });
+        let mut lives = self.lives(id).iter().filter(|life| life.began < index);
+        lingers
+            || lives.any(|life| {
+                let ended = life.end().filter(|(ended, ..)| *ended < index);
+                let never_ran = life.start_failure().filter(|_| life.is_over_before(index));
+                let over = ended.map(|(ended, ..)| ended).or(never_ran.map(|(failed, _)| failed));
+                let has_failed = over.is_some_and(|over| over >= since)
+                    && !settings.essential
+                    && !life.is_planned()
+                    && !life.is_unwanted_at(index);
+                has_failed
+                    || match settings.kind {
+                        Kind::Service => {
+                            life.ready.is_some_and(|(ready, _)| ready < index)
+                                && over.is_none_or(|over| over >= since)
+                        }
+                        Kind::Task => ended.is_some_and(|(_, _, end)| self.is_success(id, end)),
+                    }
+            })
+    }
+}
+
+pub(super) fn starts(history: &History) -> Complaint {
+    let stop = first_cause_seen(history).map_or(usize::MAX, |(index, _)| index);
+    for (index, _, command) in history.commands() {
+        let Command::Start { service, step: Step::PreStart | Step::Main } = command else { continue };
+        ensure!(index < stop, "{} was started after the stop had begun", history.name(*service));
+    }
+    for life in history.ids().flat_map(|id| history.lives(id)) {
+        let name = history.name(life.service);
+        ensure!(!life.is_unwanted_at(life.began), "{name} was started, though somebody had stopped it");
+        let Some(reason) = history.reason(life) else {
+            return Err(format!("{name} was started once more, without a reason"));
+        };
+        let since = match reason {
+            Reason::Planned | Reason::Again => continue,
+            Reason::First => None,
+            Reason::Wished(index) => Some(index),
+        };
+        for dependency in history.settings.order.dependencies(life.service) {
+            ensure!(
+                history.is_reached(*dependency, life.began, since),
+                "{name} was started before {}",
+                history.name(*dependency)
+            );
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn one_leader_at_once(history: &History) -> Complaint {
+    let mut leads: Vec<Option<Step>> = vec![None; history.settings.services.len() + 2];
+    for entry in &history.entries {
+        match &entry.what {
+            What::Command(Command::Start { service, step }, _) => {
+                let before = leads[service.index()].replace(*step);
+                ensure!(
+                    before.is_none(),
+                    "{} {step} is started at {}, but {} runs",
+                    history.name(*service),
+                    entry.at,
+                    before.map(|step| step.to_string()).unwrap_or_default()
+                );
+            }
+            What::Event(Event::LeaderEnded { service, .. }) => leads[service.index()] = None,
+            What::Event(Event::StartFailed { service, .. }) => {
+                let life = history.lives(*service).iter();
+                let forked = life.flat_map(|life| &life.runs).any(|run| {
+                    run.failure.is_some_and(|(failed, _)| history.entries[failed].at == entry.at)
+                        && run.forked.is_some()
+                });
+                if !forked {
+                    leads[service.index()] = None;
+                }
+            }
+            What::Event(_) | What::Command(..) => {}
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,338 @@
+//! What became of each service, life by life, as it can be seen from outside.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use curfew::supervisor::{
+    Command, End, Event, Failure, Kind, Notice, ReadyBy, Request, ServiceId, ServiceMessage, StartFailure,
+    Step, Timestamp,
+};
+
+use super::history::{Entry, History, What};
+use super::kernel::Kernel;
+
+/// One leader of a service, from the command to start it.
+#[derive(Clone, Debug)]
+pub(crate) struct Run {
+    pub(crate) step: Step,
+    /// Which entry commands it.
+    pub(crate) started: usize,
+    pub(crate) forked: Option<Timestamp>,
+    /// Which entry tells of its exec.
+    pub(crate) executed: Option<usize>,
+    pub(crate) failure: Option<(usize, StartFailure)>,
+    pub(crate) ended: Option<(usize, Timestamp, End)>,
+    /// The index of its process; of the last one, if it left the service to another.
+    pub(crate) process: Option<usize>,
+}
+
+/// What was decided when a service had ended, or failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Plan {
+    /// It is started again after this delay.
+    Restart(Duration),
+    /// It was started too often.
+    Limit,
+}
+
+/// From the command that starts a service to the next such command.
+#[derive(Clone, Debug)]
+pub(crate) struct Life {
+    pub(crate) service: ServiceId,
+    /// Which of its lives, from 0.
+    pub(crate) number: usize,
+    pub(crate) began: usize,
+    pub(crate) runs: Vec<Run>,
+    /// The event that made it ready, if anything did.
+    pub(crate) ready: Option<(usize, Timestamp)>,
+    /// It was said to have failed while it ran.
+    pub(crate) failing: Option<(usize, Timestamp, Failure)>,
+    pub(crate) plans: Vec<(usize, Timestamp, Plan)>,
+    /// Its stop began.
+    pub(crate) stop_begun: Option<(usize, Timestamp)>,
+    /// When nobody wanted it: from, until.
+    pub(crate) unwanted: Vec<(usize, usize)>,
+    /// Somebody asked for its restart.
+    pub(crate) restart_wishes: Vec<usize>,
+    /// Each time its end was told, and how.
+    pub(crate) ends_told: Vec<(Timestamp, End)>,
+    /// The next life begins there.
+    pub(crate) until: usize,
+}
+
+impl Life {
+    pub(crate) fn run(&self, step: Step) -> Option<&Run> {
+        self.runs.iter().find(|run| run.step == step)
+    }
+
+    /// What ran last, but for what runs after the end: its own command, or what ran before it.
+    pub(crate) fn work(&self) -> Option<&Run> {
+        self.runs.iter().rfind(|run| run.step != Step::PostStop)
+    }
+
+    /// How its last leader ended, but for what runs after the end.
+    pub(crate) fn end(&self) -> Option<(usize, Timestamp, End)> {
+        self.work()?.ended
+    }
+
+    pub(crate) fn start_failure(&self) -> Option<(usize, StartFailure)> {
+        self.work()?.failure
+    }
+
+    /// The entry at which its own command was executed.
+    pub(crate) fn executed(&self) -> Option<usize> {
+        self.run(Step::Main)?.executed
+    }
+
+    /// Whether there was a leader, and it ended; or there never was one, and it could not be started.
+    pub(crate) fn is_over_before(&self, index: usize) -> bool {
+        let ended = self.end().is_some_and(|(ended, _, _)| ended < index);
+        let never_ran = self
+            .work()
+            .is_some_and(|run| run.forked.is_none() && run.failure.is_some_and(|(failed, _)| failed < index));
+        ended || never_ran
+    }
+
+    /// Whether it was not wanted at this entry.
+    pub(crate) fn is_unwanted_at(&self, index: usize) -> bool {
+        self.unwanted.iter().any(|(from, until)| (*from..*until).contains(&index))
+    }
+
+    /// Whether an end at this entry is what somebody asked for. A stop of the system is not looked at.
+    pub(crate) fn is_asked_before(&self, index: usize) -> bool {
+        let failing = self.failing.is_some_and(|(failed, _, _)| failed < index);
+        let stopping = self.stop_begun.is_some_and(|(begun, _)| begun < index);
+        failing || stopping || self.is_unwanted_at(index)
+    }
+
+    pub(crate) fn is_planned(&self) -> bool {
+        self.plans.iter().any(|(_, _, plan)| matches!(plan, Plan::Restart(_)))
+    }
+
+    pub(crate) fn is_exhausted(&self) -> bool {
+        self.plans.iter().any(|(_, _, plan)| *plan == Plan::Limit)
+    }
+}
+
+impl History {
+    /// The lives of a service.
+    pub(crate) fn lives(&self, id: ServiceId) -> &[Life] {
+        &self.lives[id.index()]
+    }
+
+    /// The life that a service is in at this entry, or was in last.
+    pub(crate) fn life_at(&self, id: ServiceId, index: usize) -> Option<&Life> {
+        self.lives[id.index()].iter().rfind(|life| life.began < index)
+    }
+
+    /// The last life of a service.
+    pub(crate) fn last_life(&self, id: ServiceId) -> Option<&Life> {
+        self.lives[id.index()].last()
+    }
+
+    /// Everything that comes after a service, and itself.
+    pub(crate) fn all_after(&self, id: ServiceId) -> BTreeSet<ServiceId> {
+        let order = &self.settings.order;
+        closure(id, |id| order.dependents(id))
+    }
+
+    /// Everything that a service comes after, and itself.
+    pub(crate) fn all_before(&self, id: ServiceId) -> BTreeSet<ServiceId> {
+        let order = &self.settings.order;
+        closure(id, |id| order.dependencies(id))
+    }
+
+    /// Whether this step begins a life of the service.
+    fn begins_life(&self, id: ServiceId, step: Step) -> bool {
+        match self.settings.services.get(id.index()) {
+            Some(settings) if settings.hooks.pre_start.is_some() => step == Step::PreStart,
+            Some(_) => step == Step::Main,
+            None => true,
+        }
+    }
+
+    /// Sorts what happened by lives.
+    pub(crate) fn note_lives(&mut self) {
+        let mut lives: Vec<Vec<Life>> = vec![Vec::new(); self.settings.services.len() + 2];
+        // Since when.
+        let mut unwanted: Vec<Option<usize>> = vec![None; lives.len()];
+        let stop = self.stop().map_or(usize::MAX, |(index, _, _)| index);
+        for (index, Entry { at, what }) in self.entries.iter().enumerate() {
+            let at = *at;
+            match what {
+                What::Command(Command::Start { service, step }, _) => {
+                    let of = &mut lives[service.index()];
+                    if self.begins_life(*service, *step) {
+                        if let Some(before) = of.last_mut() {
+                            before.until = index;
+                        }
+                        of.push(Life::new(*service, of.len(), index));
+                    }
+                    if let Some(life) = of.last_mut() {
+                        life.runs.push(Run::new(*step, index));
+                    }
+                }
+                What::Command(Command::Measure { service }, _) => {
+                    if let Some(life) = lives[service.index()].last_mut() {
+                        life.stop_begun.get_or_insert((index, at));
+                    }
+                }
+                What::Command(Command::Tell(notice), _) => note_notice(&mut lives, index, at, notice),
+                What::Event(Event::Requested(request)) if index < stop => {
+                    self.note_request(&mut lives, &mut unwanted, index, *request);
+                }
+                What::Event(event) => self.note_event(&mut lives, index, at, event, stop),
+                What::Command(..) => {}
+            }
+        }
+        for (of, since) in lives.iter_mut().zip(unwanted) {
+            if let (Some(life), Some(since)) = (of.last_mut(), since) {
+                life.unwanted.push((since, usize::MAX));
+            }
+        }
+        self.lives = lives;
+    }
+
+    fn note_request(
+        &self,
+        lives: &mut [Vec<Life>],
+        unwanted: &mut [Option<usize>],
+        index: usize,
+        request: Request,
+    ) {
+        match request {
+            Request::Stop(service) => {
+                for id in self.all_after(service) {
+                    unwanted[id.index()].get_or_insert(index);
+                }
+            }
+            Request::Start(service) | Request::Restart(service) => {
+                for id in self.all_before(service) {
+                    if let (Some(since), Some(life)) =
+                        (unwanted[id.index()].take(), lives[id.index()].last_mut())
+                    {
+                        life.unwanted.push((since, index));
+                    }
+                }
+                if let (Request::Restart(_), Some(life)) = (request, lives[service.index()].last_mut()) {
+                    life.restart_wishes.push(index);
+                }
+            }
+            Request::StopSystem { .. } | Request::Signal(..) => {}
+        }
+    }
+
+    fn note_event(&self, lives: &mut [Vec<Life>], index: usize, at: Timestamp, event: &Event, stop: usize) {
+        let (Event::Forked { service, .. }
+        | Event::Executed { service }
+        | Event::StartFailed { service, .. }
+        | Event::LeaderEnded { service, .. }
+        | Event::LeaderMoved { service, .. }
+        | Event::Probed { service, .. }
+        | Event::Notified { service, .. }) = event
+        else {
+            return;
+        };
+        let Some(life) = lives[service.index()].last_mut() else { return };
+        let Some(run) = life.runs.last_mut() else { return };
+        let is_free = index < stop && run.step == Step::Main && run.ended.is_none() && life.ready.is_none();
+        let settings = self.settings.services.get(service.index());
+        let by = settings.map(|settings| match settings.kind {
+            Kind::Service => settings.ready.by,
+            Kind::Task => ReadyBy::Execution,
+        });
+        let mut is_ready = false;
+        match event {
+            Event::Forked { pid, .. } => {
+                run.forked = Some(at);
+                run.process = Some(Kernel::index(*pid));
+            }
+            Event::Executed { .. } => {
+                run.executed.get_or_insert(index);
+                is_ready = by == Some(ReadyBy::Execution);
+            }
+            Event::StartFailed { failure, .. } => {
+                run.failure.get_or_insert((index, *failure));
+            }
+            // Told twice, it has ended once.
+            Event::LeaderEnded { end, .. } => {
+                run.ended.get_or_insert((index, at, *end));
+            }
+            Event::LeaderMoved { pid, .. } => run.process = Some(Kernel::index(*pid)),
+            Event::Probed { purpose, result, .. } => {
+                is_ready = by == Some(ReadyBy::Probe)
+                    && *purpose == curfew::supervisor::Purpose::Ready
+                    && result.is_ok();
+            }
+            Event::Notified { message, .. } => {
+                is_ready = matches!(by, Some(ReadyBy::Notify | ReadyBy::Descriptor))
+                    && *message == ServiceMessage::Ready;
+            }
+            _ => {}
+        }
+        let is_stopped = life.stop_begun.is_some() || life.failing.is_some();
+        if is_ready && is_free && !is_stopped {
+            life.ready = Some((index, at));
+        }
+    }
+}
+
+fn note_notice(lives: &mut [Vec<Life>], index: usize, at: Timestamp, notice: &Notice) {
+    match notice {
+        Notice::ServiceFailing { service, failure, .. } => {
+            if let Some(life) = lives[service.index()].last_mut() {
+                life.failing.get_or_insert((index, at, *failure));
+            }
+        }
+        Notice::RestartPlanned { service, delay, .. } => {
+            if let Some(life) = lives[service.index()].last_mut() {
+                life.plans.push((index, at, Plan::Restart(*delay)));
+            }
+        }
+        Notice::RestartLimit { service, .. } => {
+            if let Some(life) = lives[service.index()].last_mut() {
+                life.plans.push((index, at, Plan::Limit));
+            }
+        }
+        Notice::ServiceEnded { service, end, .. } => {
+            if let Some(life) = lives[service.index()].last_mut() {
+                life.ends_told.push((at, *end));
+            }
+        }
+        _ => {}
+    }
+}
+
+impl Life {
+    fn new(service: ServiceId, number: usize, began: usize) -> Self {
+        Self {
+            service,
+            number,
+            began,
+            runs: Vec::new(),
+            ready: None,
+            failing: None,
+            plans: Vec::new(),
+            stop_begun: None,
+            unwanted: Vec::new(),
+            restart_wishes: Vec::new(),
+            ends_told: Vec::new(),
+            until: usize::MAX,
+        }
+    }
+}
+
+impl Run {
+    const fn new(step: Step, started: usize) -> Self {
+        Self { step, started, forked: None, executed: None, failure: None, ended: None, process: None }
+    }
+}
+
+fn closure<'a>(id: ServiceId, next: impl Fn(ServiceId) -> &'a [ServiceId]) -> BTreeSet<ServiceId> {
+    let mut found = BTreeSet::from([id]);
+    let mut left = vec![id];
+    while let Some(id) = left.pop() {
+        left.extend(next(id).iter().copied().filter(|other| found.insert(*other)));
+    }
+    found
+}
