@@ -185,6 +185,11 @@ impl ReportBuilder {
                 let stray = StrayEntry { name: name.clone(), signal: None, end: Value::Null, ended: None };
                 self.services[service.index()].strays.insert(pid, stray);
             }
+            Notice::KilledWithLeader { service, pid, ref name } => {
+                let signal = Some(Signal::KILL);
+                let stray = StrayEntry { name: name.clone(), signal, end: Value::Null, ended: None };
+                self.services[service.index()].strays.insert(pid, stray);
+            }
             Notice::StrayEnded { service, pid, end, signal } => {
                 let entry = &mut self.services[service.index()];
                 entry.down = Some(now);

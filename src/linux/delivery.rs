@@ -55,8 +55,8 @@ pub(crate) fn to_unlisted(groups: impl Iterator<Item = i32>, signal: Signal) {
 
 /// Signals a living leader and all that descends from it, each once: for many programs a second signal means haste.
 ///
-/// Returns what was refused, and why.
-pub(crate) fn to_tree_of(leader: Pid, signal: Signal) -> Vec<(Pid, Errno)> {
+/// Returns the descendants, and what was refused, and why.
+pub(crate) fn to_tree_of(leader: Pid, signal: Signal) -> (Vec<Process>, Vec<(Pid, Errno)>) {
     let tree = FamilyTree::look();
     let descendants = tree.descendants(tree.children(leader.number()));
     let mut refused = Vec::new();
@@ -69,5 +69,5 @@ pub(crate) fn to_tree_of(leader: Pid, signal: Signal) -> Vec<(Pid, Errno)> {
         }
     }
     refused.retain(|(_, errno)| *errno != Errno::ESRCH);
-    refused
+    (descendants, refused)
 }

@@ -776,9 +776,12 @@ impl<L: Listener> Runtime<L> {
             (Recipients::Leader(Target::Leader), Some(leader)) => outcome(leader, to_child(leader, signal)),
             (Recipients::Leader(Target::Group), Some(leader)) => outcome(leader, to_group_of(leader, signal)),
             (Recipients::Leader(Target::All), Some(leader)) => {
-                let mut refused = to_tree_of(leader, signal);
+                let (tree, mut refused) = to_tree_of(leader, signal);
                 // What is under it no more is found by the census that follows its end; until then only KILL may wait.
-                if signal != Signal::KILL {
+                if signal == Signal::KILL {
+                    let processes = tree.into_iter().map(|process| (process.pid, process.name)).collect();
+                    self.feed(Event::KilledWithLeader { service, processes });
+                } else {
                     refused.extend(self.to_orphans_of(service, signal));
                 }
                 refused

@@ -215,6 +215,13 @@ impl Narrator {
                 event = "survivor.left",
                 "processes that cannot be listed are left behind, since /proc is missing"
             ),
+            Notice::KilledWithLeader { service, pid, ref name } => tracing::info!(
+                event = "stray.killed",
+                service = self.name(service),
+                pid = pid.number(),
+                name = &**name,
+                "was killed with its leader"
+            ),
             Notice::StrayEnded { service, pid, end, signal } => tracing::info!(
                 event = "stray.ended",
                 service = self.name(service),

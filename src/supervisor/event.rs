@@ -54,6 +54,13 @@ pub enum Event {
         /// How.
         end: End,
     },
+    /// KILL went to a living leader and to these, which descend from it.
+    KilledWithLeader {
+        /// The service.
+        service: ServiceId,
+        /// Each, with its name (`comm`).
+        processes: Vec<(Pid, String)>,
+    },
     /// The answer to [`Command::TakeCensus`](super::Command::TakeCensus): every living descendant that is not under
     /// a living leader or hook.
     Census {

@@ -294,7 +294,16 @@ pub enum Notice {
     },
     /// Processes are left that cannot be listed: there is no /proc.
     StraysHidden,
-    /// A stray ended.
+    /// A process was killed together with its service's leader, from which it descends.
+    KilledWithLeader {
+        /// The service.
+        service: ServiceId,
+        /// The process.
+        pid: Pid,
+        /// Its name.
+        name: String,
+    },
+    /// A stray ended, or what was killed with its leader.
     StrayEnded {
         /// The service it came from, or `(stray)`.
         service: ServiceId,

@@ -149,6 +149,7 @@ impl Supervisor {
             Event::Requested(request) => self.on_request(request, now),
             Event::LeaderStopped { service, signal } => self.on_leader_stopped(service, signal),
             Event::StrayEnded { pid, end } => self.on_stray_ended(pid, end),
+            Event::KilledWithLeader { service, processes } => self.on_killed_with_leader(service, processes),
             Event::Census { strays, hidden } => self.on_census(strays, hidden, now),
             Event::HookForked { hook, pid } => self.on_hook_forked(hook, pid),
             Event::HookEnded { hook, result } => self.on_hook_ended(hook, result, now),

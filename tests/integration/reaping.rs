@@ -71,6 +71,21 @@ fn what_a_command_leaves_behind_gets_the_schedule_for_itself_and_is_named() {
 }
 
 #[test]
+fn what_is_killed_with_its_leader_is_named() {
+    let curfew = Curfew::run(["--grace", "TERM 100ms, KILL"])
+        .fixture("forks stays session daemon group group+ignoring")
+        .start();
+    curfew.wait_for(": ready");
+    curfew.signal(SIGTERM);
+    let finished = curfew.finish();
+    finished.assert_status(80);
+    assert_eq!(strays(&finished, 0), ["KILL"; 4].map(|signal| ("fixture".to_owned(), signal.to_owned())));
+    // The daemon is not under the leader any more: it is found when that is gone.
+    assert_eq!(finished.events("stray.killed").len(), 3);
+    assert_eq!(finished.events("stray.found").len(), 1);
+}
+
+#[test]
 fn strays_that_obey_are_no_reason_to_complain() {
     let curfew = Curfew::run([]).fixture("forks session daemon group").start();
     curfew.wait_for(": ready");

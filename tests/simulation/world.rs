@@ -417,6 +417,12 @@ impl World {
             }
             Command::Signal { service, recipients, signal } => {
                 let (hit, refused) = self.kernel.signal(service, recipients, signal, self.now);
+                if recipients == Recipients::Leader(Target::All) && signal == Signal::KILL {
+                    let leader = self.kernel.leader(service).map(Kernel::pid);
+                    let below = hit.iter().filter(|pid| Some(**pid) != leader);
+                    let processes = below.map(|pid| (*pid, "process".to_owned())).collect();
+                    self.feed(Event::KilledWithLeader { service, processes });
+                }
                 self.history.entries[place].what =
                     What::Command(Command::Signal { service, recipients, signal }, hit);
                 for pid in refused {

@@ -158,6 +158,7 @@ impl Supervisor {
     /// No process of `id` is left: what runs after its end does so now, and then it is down, or starts again.
     pub(super) fn gone(&mut self, id: ServiceId, now: Timestamp) {
         self.uncounted.remove(&id);
+        self.close_killed(id);
         let in_haste = self.stop.as_ref().is_some_and(|stop| stop.time_is_up) || self.is_kill_now();
         let post_stop = self.settings_of(id).hooks.post_stop;
         let service = &mut self.services[id.index()];

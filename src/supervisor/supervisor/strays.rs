@@ -36,6 +36,25 @@ impl Supervisor {
         }
     }
 
+    /// Nothing waits for these: their leader's end leads to a census, which finds those that are not gone by then.
+    pub(super) fn on_killed_with_leader(&mut self, id: ServiceId, processes: Vec<(Pid, String)>) {
+        for (pid, name) in processes {
+            let killed = KnownStray { service: id, signal: Some(Signal::KILL) };
+            if self.strays.insert(pid, killed).is_none() {
+                self.tell(Notice::KilledWithLeader { service: id, pid, name });
+            }
+        }
+    }
+
+    /// Nobody of `id` is left: those that were killed with its leader, and that their own parent reaped, are gone too.
+    pub(super) fn close_killed(&mut self, id: ServiceId) {
+        let of_it = self.strays.extract_if(.., |_, stray| stray.service == id);
+        let gone: Vec<(Pid, KnownStray)> = of_it.collect();
+        for (pid, stray) in gone {
+            self.tell(Notice::StrayEnded { service: id, pid, end: None, signal: stray.signal });
+        }
+    }
+
     pub(super) fn on_census(&mut self, strays: Vec<Stray>, hidden: bool, now: Timestamp) {
         self.census_asked = false;
         if hidden && !std::mem::replace(&mut self.hidden, hidden) {
@@ -46,7 +65,10 @@ impl Supervisor {
         let mut found: BTreeMap<ServiceId, Vec<Stray>> = BTreeMap::new();
         for stray in strays {
             // What comes to light of a service that was found empty is stopped with what belongs to none.
-            let service = stray.service.filter(|service| self.services[service.index()].state != State::Down);
+            // And who was killed with a leader belongs to its service, though nothing else may tell it any more.
+            let known = self.strays.get(&stray.pid).map(|known| known.service);
+            let service = known.or(stray.service);
+            let service = service.filter(|service| self.services[service.index()].state != State::Down);
             found.entry(service.unwrap_or(stray_id)).or_default().push(stray);
         }
         // A killed process that took its time may have left what belongs to none, after all of that was gone.
@@ -92,8 +114,10 @@ impl Supervisor {
         for Stray { pid, name, .. } in strays {
             if !before.contains(&pid) {
                 new.push(pid);
-                self.strays.insert(pid, KnownStray { service: id, signal: None });
-                self.tell(Notice::StrayFound { service: id, pid, name });
+                // Who was killed with the leader is known already.
+                if self.strays.insert(pid, KnownStray { service: id, signal: None }).is_none() {
+                    self.tell(Notice::StrayFound { service: id, pid, name });
+                }
             }
         }
         new

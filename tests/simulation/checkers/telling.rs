@@ -105,7 +105,7 @@ pub(super) fn told_truly(history: &History) -> Complaint {
                     settings.name
                 );
             }
-            Command::Tell(Notice::StrayFound { pid, .. }) => {
+            Command::Tell(Notice::StrayFound { pid, .. } | Notice::KilledWithLeader { pid, .. }) => {
                 ensure!(strays.insert(*pid), "stray {pid} is found twice");
             }
             Command::Tell(Notice::StrayEnded { pid, .. }) => {
@@ -146,6 +146,13 @@ pub(super) fn told_truly(history: &History) -> Complaint {
         }
     }
     ensure!(stop_requests <= 1, "the stop began {stop_requests} times");
+    let are_listed = !history.notices().any(|(_, _, notice)| *notice == Notice::StraysHidden);
+    for (_, at, _, _, signal, hit) in history.signals().filter(|(.., signal, _)| *signal == Signal::KILL) {
+        for pid in hit {
+            let is_named = history.process(*pid).is_leader || strays.contains(pid);
+            ensure!(is_named || !are_listed, "{pid} gets {signal} at {at}, and is not named");
+        }
+    }
     history.ids().flat_map(|id| history.lives(id)).try_for_each(|life| end_is_told(history, life))
 }
 

@@ -125,8 +125,8 @@ fn strays_of_a_service_that_ended_unasked_are_stopped_while_the_rest_runs_on() {
 }
 
 #[test]
-fn what_a_slowly_dying_leader_leaves_to_nobody_is_waited_for_too() {
-    // When the leader is given up nothing is left that belongs to none; when it dies at last, its child does.
+fn what_was_killed_with_a_slowly_dying_leader_is_named_and_waited_for_too() {
+    // Nothing tells whose the child is any more when the leader dies at last; but it is known whom it was killed with.
     let child = Behaviour::stubborn().torn_down_in(ms(4000));
     let leader = Behaviour::stubborn().torn_down_in(ms(2000)).forking(AT_ONCE, Bond::Anonymous, child);
     let api = service("api").grace("TERM 1s").that(leader);
@@ -134,8 +134,12 @@ fn what_a_slowly_dying_leader_leaves_to_nobody_is_waited_for_too() {
     world.ends(80, ms(5000)).sent(
         "0.000s api TERM → leader 100
          1.000s api KILL → all 100 101
-         3.000s (stray) TERM → strays 101",
+         3.000s api KILL → stray 101",
     );
+    let killed =
+        |notice: &Notice| matches!(notice, Notice::KilledWithLeader { pid, .. } if pid.number() == 101);
+    assert_eq!(world.times_told(killed), 1);
+    assert!(!world.told(|notice| matches!(notice, Notice::StrayFound { .. })));
 }
 
 #[test]
