@@ -128,25 +128,25 @@ fn pid_one_works_with_closed_streams() {
     if namespaces_work() {
         let closed = "exec \"$@\" <&- >&- 2>&-";
         as_pid_one_after(Curfew::run([]), closed).fixture("answers-with 7").finish().assert_status(7);
-        let curfew = as_pid_one_after(Curfew::run([]), closed).fixture("obedient").start();
-        curfew.eventually("the command runs", || {
-            children(curfew.pid()).first().is_some_and(|init| !children(*init).is_empty())
-        });
-        let init = init(&curfew);
-        let command = children(init)[0];
+        let curfew = as_pid_one_after(Curfew::run([]), closed).fixture("prints-signals until TERM").start();
         // It says nothing that could be heard.
-        curfew.eventually("the command is ready", || waits_for_signals(command));
-        kill(init, SIGTERM);
+        curfew.eventually("the command is ready", || {
+            let below = children(curfew.pid()).first().map(|init| children(*init)).unwrap_or_default();
+            below.into_iter().any(is_a_fixture_with_handlers)
+        });
+        kill(init(&curfew), SIGTERM);
         let finished = curfew.finish();
         finished.assert_status(0);
         assert_eq!(finished.verdict(), "clean");
     }
 }
 
-/// Whether a process waits for signals that it has blocked. (Its mask does not show them while it does.)
-fn waits_for_signals(pid: i32) -> bool {
-    let call = std::fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap_or_default();
-    call.split(' ').next() == Some(&libc::SYS_rt_sigtimedwait.to_string())
+/// Whether a process is our fixture, and has handlers for signals by now.
+fn is_a_fixture_with_handlers(pid: i32) -> bool {
+    let executable = std::fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    executable.ends_with("fixture")
+        && status.lines().any(|line| line.starts_with("SigCgt:") && !line.ends_with("\t0000000000000000"))
 }
 
 #[test]
