@@ -59,7 +59,6 @@ pub fn supervise(plan: Plan, clock: Clock, collector: Collector) -> u8 {
     announce(&settings, deadline_source);
     let start_up = StartUp::prepare(mode, PassedSockets::take(&sockets));
     settings.seat = start_up.seat();
-    settings.has_shell = start_up.has_shell();
     let reporter = Reporter {
         collector,
         narrator,

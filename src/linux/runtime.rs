@@ -25,7 +25,7 @@ use super::signal_inbox::SignalInbox;
 use super::signal_mask::unblock_all_signals;
 use super::spawn::{Given, Program, spawn};
 use super::start_up::StartUp;
-use super::terminal::stop_self;
+use super::terminal::{has_shell, stop_self};
 use super::wait_set::{Ready, WaitSet};
 use crate::protocol::ProbeTarget;
 use crate::supervisor::{
@@ -294,7 +294,7 @@ impl<L: Listener> Runtime<L> {
                 Children::Ended(pid, end) => (pid, end),
                 Children::Stopped(pid, signal) => {
                     if let Some(service) = self.family.leaders.get(&pid).copied() {
-                        self.handle(Event::LeaderStopped { service, signal });
+                        self.handle(Event::LeaderStopped { service, signal, has_shell: has_shell() });
                     }
                     continue;
                 }

@@ -97,11 +97,6 @@ impl StartUp {
     pub fn seat(&self) -> Seat {
         self.context.terminal.as_ref().map_or(Seat::NoTerminal, Terminal::seat)
     }
-
-    /// Whether there is a shell that would continue us, were we stopped.
-    pub fn has_shell(&self) -> bool {
-        self.context.terminal.as_ref().is_some_and(Terminal::has_shell)
-    }
 }
 
 fn is_ignored(signal: Signal) -> bool {

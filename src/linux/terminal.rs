@@ -16,30 +16,23 @@ use crate::supervisor::{Pid, Seat};
 pub(crate) struct Terminal {
     device: OwnedFd,
     seat: Seat,
-    has_shell: bool,
 }
 
 impl Terminal {
     /// Looks for the controlling terminal. `/dev/tty` is trusted over standard input, which may be anything.
     pub(crate) fn find() -> Option<Self> {
         let device = open_controlling_terminal()?;
-        let has_shell = is_a_job();
         let alone = [0, 1, 2].into_iter().all(is_our_terminal) && !group_has_others();
         // In the background for ever, since no shell would bring us to the front, only our own group gets an error from the
         // kernel when it reads; another would be stopped, for ever too.
-        let useful = has_shell || tcgetpgrp(&device) == Ok(getpgrp());
+        let useful = has_shell() || tcgetpgrp(&device) == Ok(getpgrp());
         let seat = if alone && useful { Seat::OwnGroup } else { Seat::SharedGroup };
-        Some(Self { device: device.into(), seat, has_shell })
+        Some(Self { device: device.into(), seat })
     }
 
     /// Where the one command runs.
     pub(crate) const fn seat(&self) -> Seat {
         self.seat
-    }
-
-    /// Whether there is a shell that would continue us, were we stopped.
-    pub(crate) const fn has_shell(&self) -> bool {
-        self.has_shell
     }
 
     /// The terminal itself, for the child to hand itself the foreground; `None` if that is not ours to give.
@@ -93,9 +86,9 @@ fn is_our_terminal(stream: RawFd) -> bool {
     getsid(None).is_ok_and(|ours| ours.as_raw() == session)
 }
 
-/// Whether our process group is a shell's job: somebody outside of the group, in the session, is a parent in it. That is
-/// when the kernel lets Ctrl-Z stop it; a group without such a parent is called orphaned.
-fn is_a_job() -> bool {
+/// Whether there is a shell that would continue us, were we stopped: somebody outside of our process group, in the session,
+/// is a parent in it. Only then the kernel lets Ctrl-Z stop it; a group without such a parent is called orphaned.
+pub(crate) fn has_shell() -> bool {
     let (group, session) = (getpgrp(), getsid(None).ok());
     let mut parent = Some(getppid());
     // Up through those of the group itself: a script, say. 0 is a parent outside of our pid namespace.

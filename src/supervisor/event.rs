@@ -46,6 +46,9 @@ pub enum Event {
         service: ServiceId,
         /// The signal that stopped it.
         signal: Signal,
+        /// Whether there is a shell that would continue us, were we stopped. There is none in a container, for example:
+        /// there the kernel discards what Ctrl-Z sends.
+        has_shell: bool,
     },
     /// Another descendant ended and was reaped: a stray.
     StrayEnded {

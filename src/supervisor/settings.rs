@@ -22,9 +22,6 @@ pub struct Settings {
     pub map: BTreeMap<Signal, Option<Signal>>,
     /// Where the one command runs, as the terminal sees it.
     pub seat: Seat,
-    /// Whether there is a shell that would continue us, were we stopped. There is none in a container, for example: there the
-    /// kernel discards what Ctrl-Z sends.
-    pub has_shell: bool,
     /// Whether a reload of the configuration is possible: there is a file.
     pub reloadable: bool,
     /// Where the exit status comes from.
@@ -283,7 +280,6 @@ impl Settings {
             stop_signals: defaults::stop_signals(),
             map: BTreeMap::new(),
             seat: Seat::NoTerminal,
-            has_shell: true,
             reloadable: false,
             exit_status: ExitStatusPolicy::Verdict,
             cleanup: None,

@@ -147,7 +147,9 @@ impl Supervisor {
             Event::Notified { service, message } => self.on_notified(service, message, now),
             Event::LeaderMoved { service, pid } => self.on_leader_moved(service, pid),
             Event::Requested(request) => self.on_request(request, now),
-            Event::LeaderStopped { service, signal } => self.on_leader_stopped(service, signal),
+            Event::LeaderStopped { service, signal, has_shell } => {
+                self.on_leader_stopped(service, signal, has_shell);
+            }
             Event::StrayEnded { pid, end } => self.on_stray_ended(pid, end),
             Event::KilledWithLeader { service, processes } => self.on_killed_with_leader(service, processes),
             Event::Census { strays, hidden } => self.on_census(strays, hidden, now),

@@ -248,7 +248,13 @@ fn a_command_that_may_not_write_from_the_background_is_stopped_until_it_has_the_
 #[test]
 fn a_command_in_the_background_that_nobody_could_bring_to_the_front_gets_an_error_when_it_reads() {
     let mut terminal = Terminal::open();
-    let script = r#"set -m; ( "$@" <&3 & ) 3<&0; echo "bash waits"; read line"#;
+    // Not before the subshell is gone: as long as it is there, its own parent could.
+    let script = r#"
+        set -m
+        late='while kill -0 "$0" 2>/dev/null; do :; done; exec "$@"'
+        ( me=$BASHPID; sh -c "$late" "$me" "$@" <&3 & ) 3<&0
+        echo "bash waits"
+        read line"#;
     let Some(curfew) = in_a_script(&mut terminal, script) else { return };
     let mut bash = curfew.command(["cat"]).start();
     bash.wait_for("bash waits");

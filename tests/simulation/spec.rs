@@ -370,7 +370,6 @@ impl Spec {
         }
         settings.exit_status = self.policy;
         settings.seat = self.seat;
-        settings.has_shell = self.has_shell;
         settings.reloadable = self.reloadable;
         settings.map.clone_from(&self.map);
         settings.cleanup = self.cleanup.as_ref().map(|(time, _)| *time);

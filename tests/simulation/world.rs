@@ -321,7 +321,7 @@ impl World {
 
     fn reap_all(&mut self) {
         for (service, signal) in std::mem::take(&mut self.kernel.stopped_leaders) {
-            self.handle(Event::LeaderStopped { service, signal });
+            self.handle(Event::LeaderStopped { service, signal, has_shell: self.spec.has_shell });
         }
         while !self.kernel.reapable.is_empty() {
             let which = if self.spec.shuffles { self.random.below(self.kernel.reapable.len()) } else { 0 };

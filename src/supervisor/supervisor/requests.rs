@@ -95,13 +95,13 @@ impl Supervisor {
     /// One command was stopped: so are we, or the shell would wait for ever. Without a shell nobody would continue us, and
     /// Ctrl-Z is to do nothing, as the kernel has it for a command that no shell waits for. In a stop it is only slow, and
     /// gets CONT.
-    pub(super) fn on_leader_stopped(&mut self, id: ServiceId, signal: Signal) {
+    pub(super) fn on_leader_stopped(&mut self, id: ServiceId, signal: Signal, has_shell: bool) {
         let runs = self.services[id.index()].runs();
         if self.settings.mode != Mode::OneCommand || self.stop.is_some() || !runs {
             return;
         }
         let at_terminal = self.settings.seat != Seat::NoTerminal;
-        if self.suspending || (at_terminal && self.settings.has_shell) {
+        if self.suspending || (at_terminal && has_shell) {
             self.commands.push_back(Command::StopSelf);
         } else if at_terminal && signal == Signal::TSTP {
             self.commands.push_back(Command::Resume { service: id });

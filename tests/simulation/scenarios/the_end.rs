@@ -16,7 +16,7 @@ fn surplus_events() -> Vec<Event> {
         Event::LeaderEnded { service, end },
         Event::StrayEnded { pid: Pid::new(77).unwrap(), end },
         Event::Census { strays: Vec::new(), hidden: false },
-        Event::LeaderStopped { service, signal: Signal::STOP },
+        Event::LeaderStopped { service, signal: Signal::STOP, has_shell: true },
         Event::TimePassed,
     ]
 }
