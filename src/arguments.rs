@@ -152,6 +152,16 @@ pub struct Options {
     #[arg(long, value_name = "TARGET", help_heading = "How to stop")]
     pub signal_target: Option<String>,
 
+    /// Keep each service in a cgroup of its own: `auto`, `off` or `require`
+    ///
+    /// By `auto` where a cgroup v2 was given to curfew: by `Delegate=yes` in the unit, to an ordinary user, or as that of a
+    /// container. Nothing then slips away, and the report tells what each service used. `require` takes any that can be
+    /// written, and starts nothing without. Otherwise processes are found by descent.
+    /// Example: --cgroup require.
+    /// Default: auto.
+    #[arg(long, value_name = "WHEN", help_heading = "How to stop")]
+    pub cgroup: Option<String>,
+
     /// The signals that ask curfew to stop
     ///
     /// Example: --stop-signals TERM,INT,QUIT.

@@ -1,6 +1,7 @@
 //! From the command line, the environment and the file to one valid [`Config`], or to every error with its cure.
 
 mod account_syntax;
+mod cgroup_choice;
 mod choice;
 mod command_line;
 mod config_error;
@@ -42,6 +43,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use cgroup_choice::CgroupChoice;
 pub use command_line::split_command;
 pub use config_error::{ConfigError, Position};
 pub use deadline_choice::{DeadlineChoice, DeadlineSource, parse_deadline};
@@ -86,6 +88,8 @@ pub struct Config {
     pub log: LogFormat,
     /// How much is logged.
     pub log_level: LogLevel,
+    /// Whether each service is kept in a cgroup of its own.
+    pub cgroup: CgroupChoice,
     /// What was said about the deadline. `Auto`: a platform that can be asked may still know better.
     pub deadline_choice: DeadlineChoice,
     /// The margin that was asked for; `None`: the default one.

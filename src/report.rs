@@ -53,6 +53,8 @@ struct Entry {
     hooks: Vec<Value>,
     /// How often it was started again.
     restarts: u32,
+    /// What it used, as far as that was counted.
+    used: Value,
     /// Why it did not stop: what was found each time a wait ran out.
     blame: Vec<Value>,
 }
@@ -240,6 +242,11 @@ impl ReportBuilder {
             .push(json!({"stage": stage, "sentence": sentence, "found": whole}));
     }
 
+    /// Takes in what a service used, to its end.
+    pub fn add_used(&mut self, service: ServiceId, used: Value) {
+        self.services[service.index()].used = used;
+    }
+
     /// Takes in an event of the log.
     pub fn add_event(&mut self, record: &Record) {
         let limit = if self.stop.is_some() { EVENTS_OF_STOP } else { EVENTS_BEFORE_STOP };
@@ -387,6 +394,7 @@ impl Entry {
             survivors: Vec::new(),
             hooks: Vec::new(),
             restarts: 0,
+            used: Value::Null,
             blame: Vec::new(),
         }
     }
@@ -411,6 +419,7 @@ impl Entry {
             "stages": stages,
             "strays": strays,
             "hooks": self.hooks,
+            "used": self.used,
             "blame": self.blame,
         })
     }

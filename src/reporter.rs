@@ -6,13 +6,13 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::linux::Listener;
 use crate::linux::clock::time_of_day;
-use crate::linux::{MayWait, write_report};
+use crate::linux::{Figures, MayWait, write_plainly, write_report};
 use crate::log::{Collector, Level, LineFormat, Narrator, StatusLine};
-use crate::report::ReportBuilder;
+use crate::report::{ReportBuilder, not_started};
 use crate::supervisor::{HookKind, Notice, ServiceId, Timestamp, defaults};
 
 /// Turns notices into log lines and, at the end, into the report.
@@ -59,6 +59,22 @@ impl Listener for Reporter {
         self.narrator.blame(service, sentence);
     }
 
+    fn wants_figures(&self) -> bool {
+        self.report.is_some()
+    }
+
+    fn figures(&mut self, service: ServiceId, figures: Figures) {
+        let Figures { memory_current, memory_peak, cpu_usec, pids_current, oom_kills } = figures;
+        let used = json!({
+            "memory_bytes": memory_current,
+            "memory_peak_bytes": memory_peak,
+            "cpu_ms": cpu_usec.map(|used| used / 1000),
+            "tasks": pids_current,
+            "oom_kills": oom_kills,
+        });
+        self.builder.add_used(service, used);
+    }
+
     fn take_status(&mut self) -> Option<String> {
         self.status_line.take(self.now)
     }
@@ -94,6 +110,19 @@ impl Listener for Reporter {
             lines.extend(self.take_lines());
         }
         lines
+    }
+}
+
+/// A report is also made of a run that never was, if it was said where it goes.
+pub(crate) fn report_not_started(path: Option<PathBuf>, name: &str, errors: &[String], status: u8) {
+    let Some(path) = path else { return };
+    let report = not_started(name, errors, status, time_of_day());
+    let path = in_history(path, name);
+    let content = format!("{report:#}\n").into_bytes();
+    if let Err(reason) = write_within(path.clone(), content, defaults::REPORT_TIME_WITHOUT_DEADLINE) {
+        write_plainly(
+            format!("curfew: cannot write the report to {}: {reason}\n", path.display()).as_bytes(),
+        );
     }
 }
 

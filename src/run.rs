@@ -6,19 +6,18 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::arguments::{Arguments, Request, RunArguments, Task, variable};
-use crate::config::{Config, HookCommands, LogFormat, LogLevel, ProcessSettings, Surroundings};
+use crate::config::{CgroupChoice, Config, HookCommands, LogFormat, LogLevel, ProcessSettings, Surroundings};
 use crate::error::{Error, STATUS_USAGE};
 use crate::linux::clock::{Clock, time_of_day};
 use crate::linux::{
-    ChildSetup, Program, Programs, ResourceLimit, ServicePrograms, WantedSockets, block_all_signals,
-    interruptible, is_written_to_journal, write_plainly,
+    CgroupUse, ChildSetup, Program, Programs, ResourceLimit, ServicePrograms, WantedSockets,
+    block_all_signals, interruptible, is_written_to_journal, write_plainly,
 };
 use crate::log::{Collector, Level, LineFormat};
 use crate::protocol::{names_of_passed, watchdog_interval};
-use crate::report::not_started;
-use crate::reporter::{in_history, write_within};
+use crate::reporter::report_not_started;
 use crate::supervise::{Plan, STATUS_BUG, supervise};
-use crate::supervisor::{Mode, defaults};
+use crate::supervisor::Mode;
 
 /// The whole program: reads the command line of this process, and does what it says.
 pub fn run() -> ExitCode {
@@ -139,6 +138,11 @@ fn plan(config: Config, surroundings: &Surroundings) -> Plan {
         notify_socket: surroundings.variable("NOTIFY_SOCKET").map(OsStr::to_owned),
         deadline_source: config.deadline_source.as_str(),
         report: config.report,
+        cgroup: match config.cgroup {
+            CgroupChoice::Auto => CgroupUse::IfDelegated,
+            CgroupChoice::Off => CgroupUse::Off,
+            CgroupChoice::Require => CgroupUse::Required,
+        },
         format,
         level,
     }
@@ -216,12 +220,5 @@ fn report_error(arguments: &RunArguments, surroundings: &Surroundings, error: &E
     let Some(path) = arguments.options.report.clone().or_else(of_environment) else { return };
     let name = arguments.options.name.as_deref().unwrap_or("curfew");
     let errors: Vec<String> = error.to_string().lines().map(str::to_owned).collect();
-    let report = not_started(name, &errors, error.exit_status(), time_of_day());
-    let path = in_history(surroundings.directory.join(path), name);
-    let content = format!("{report:#}\n").into_bytes();
-    if let Err(reason) = write_within(path.clone(), content, defaults::REPORT_TIME_WITHOUT_DEADLINE) {
-        write_plainly(
-            format!("curfew: cannot write the report to {}: {reason}\n", path.display()).as_bytes(),
-        );
-    }
+    report_not_started(Some(surroundings.directory.join(path)), name, &errors, error.exit_status());
 }

@@ -7,10 +7,12 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
 use crate::linux::clock::{Clock, time_of_day};
-use crate::linux::{PassedSockets, Program, Programs, Runtime, StartUp, write_plainly};
+use crate::linux::{
+    CgroupUnavailable, CgroupUse, PassedSockets, Program, Programs, Runtime, StartUp, write_plainly,
+};
 use crate::log::{Collector, Level, LineFormat, Narrator, ProgramWords, StatusLine};
 use crate::report::ReportBuilder;
-use crate::reporter::Reporter;
+use crate::reporter::{Reporter, report_not_started};
 use crate::supervisor::{Mode, Settings, Supervisor, defaults};
 
 /// Everything a run needs.
@@ -29,6 +31,8 @@ pub struct Plan {
     pub deadline_source: &'static str,
     /// Where the report goes; absolute.
     pub report: Option<PathBuf>,
+    /// Whether each service is kept in a cgroup of its own.
+    pub cgroup: CgroupUse,
     /// How the log is written.
     pub format: LineFormat,
     /// What is left out of the log: everything below.
@@ -45,8 +49,18 @@ static PANIC: Mutex<Option<String>> = Mutex::new(None);
 
 /// Supervises to the end, and returns the exit status. Signals must be blocked.
 pub fn supervise(plan: Plan, clock: Clock, collector: Collector) -> u8 {
-    let Plan { name, mut settings, programs, notify_socket, sockets, deadline_source, report, format, level } =
-        plan;
+    let Plan {
+        name,
+        mut settings,
+        programs,
+        notify_socket,
+        sockets,
+        deadline_source,
+        report,
+        cgroup,
+        format,
+        level,
+    } = plan;
     let mode = settings.mode;
     let run = run_name();
     let narrator =
@@ -57,7 +71,11 @@ pub fn supervise(plan: Plan, clock: Clock, collector: Collector) -> u8 {
     });
     let status_line = StatusLine::new(&settings);
     announce(&settings, deadline_source);
-    let start_up = StartUp::prepare(mode, PassedSockets::take(&sockets));
+    let for_figures = mode == Mode::ManyServices || report.is_some();
+    let start_up = match StartUp::prepare(mode, PassedSockets::take(&sockets), cgroup, for_figures) {
+        Ok(start_up) => start_up,
+        Err(reason) => return refuse(&name, report, reason),
+    };
     settings.seat = start_up.seat();
     let reporter = Reporter {
         collector,
@@ -99,6 +117,14 @@ pub fn supervise(plan: Plan, clock: Clock, collector: Collector) -> u8 {
             STATUS_BUG
         }
     }
+}
+
+/// Nothing is started without a cgroup, if there must be one.
+fn refuse(name: &str, report: Option<PathBuf>, reason: CgroupUnavailable) -> u8 {
+    let error = format!("--cgroup require: {reason}");
+    write_plainly(format!("curfew: {error}\n").as_bytes());
+    report_not_started(report, name, &[error], STATUS_REFUSED);
+    STATUS_REFUSED
 }
 
 fn announce(settings: &Settings, deadline_source: &str) {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::SyntaxError;
 use super::account_syntax::parse_user_and_group;
+use super::cgroup_choice::CgroupChoice;
 use super::choice::parse_choice;
 use super::command_line::split_command;
 use super::deadline_choice::{DeadlineChoice, parse_deadline};
@@ -48,6 +49,7 @@ pub(crate) struct Overrides {
     pub(crate) report: Option<PathBuf>,
     pub(crate) log: Option<LogFormat>,
     pub(crate) log_level: Option<LogLevel>,
+    pub(crate) cgroup: Option<CgroupChoice>,
     pub(crate) exit_status: Option<Given<ExitStatusPolicy>>,
     pub(crate) success: Option<SuccessStatuses>,
 }
@@ -92,6 +94,7 @@ impl Overrides {
             report: reader.path("report", |options| options.report.as_ref()).map(|given| given.value),
             log: reader.choice("log", |options| options.log.as_ref(), &LogFormat::CHOICES),
             log_level: reader.choice("log-level", |options| options.log_level.as_ref(), &LogLevel::CHOICES),
+            cgroup: reader.choice("cgroup", |options| options.cgroup.as_ref(), &CgroupChoice::CHOICES),
             exit_status: reader.parsed("exit-status", |options| options.exit_status.as_ref(), exit_status),
             success: reader.value("success", |options| options.success.as_ref(), parse_success),
         };

@@ -112,6 +112,7 @@ impl<'a> Settling<'a> {
             report: report.map(|report| self.surroundings.directory.join(report)),
             log: self.overrides.log.or(system.log).unwrap_or_default(),
             log_level: self.overrides.log_level.or(system.log_level).unwrap_or_default(),
+            cgroup: self.overrides.cgroup.or(system.cgroup).unwrap_or_default(),
             deadline_choice,
             margin: self
                 .overrides

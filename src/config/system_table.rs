@@ -2,6 +2,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::cgroup_choice::CgroupChoice;
 use super::config_error::{ConfigError, Position};
 use super::deadline_choice::DeadlineChoice;
 use super::duration_syntax::{parse_duration, parse_positive_duration};
@@ -29,6 +30,7 @@ pub(crate) struct SystemTable {
     pub(crate) report: Option<PathBuf>,
     pub(crate) log: Option<LogFormat>,
     pub(crate) log_level: Option<LogLevel>,
+    pub(crate) cgroup: Option<CgroupChoice>,
     pub(crate) stop_signals: Option<SignalSet>,
     pub(crate) map: Vec<Mapping>,
     pub(crate) signal_target: Option<Target>,
@@ -62,6 +64,7 @@ const KEYS: &Keys<SystemTable> = &[
     ("report", |system, value| system.report = file_values::path(value)),
     ("log", |system, value| system.log = file_values::choice(value, &LogFormat::CHOICES)),
     ("log-level", |system, value| system.log_level = file_values::choice(value, &LogLevel::CHOICES)),
+    ("cgroup", |system, value| system.cgroup = file_values::choice(value, &CgroupChoice::CHOICES)),
     ("stop-signals", |system, value| {
         system.stop_signals = file_values::signals(value, parse_stop_signals, parse_stop_signal);
     }),

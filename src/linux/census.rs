@@ -1,5 +1,6 @@
 use std::collections::{HashMap, HashSet};
 
+use super::containment::{Containment, Member};
 use super::proc_file_system::{FamilyTree, Process, environment_variable};
 use super::reap::{Children, look};
 use crate::supervisor::{Pid, ServiceId};
@@ -46,6 +47,9 @@ pub(crate) enum Census {
         /// Our children that were dead, or gone, when we looked at them.
         dead: Vec<Pid>,
     },
+    /// Somebody is in the cgroup of a service, and nobody could be named: who was there has just ended, or made way for
+    /// another. Or it is somebody outside of our pid namespace.
+    Unlisted,
 }
 
 /// The variable that names the run of curfew that started a process.
@@ -54,10 +58,13 @@ pub(crate) const RUN_VARIABLE: &str = "CURFEW_RUN";
 pub(crate) const SERVICE_VARIABLE: &str = "CURFEW_SERVICE";
 
 impl Family {
-    /// Looks for every living descendant that is not under a living leader.
-    pub(crate) fn census(&self) -> Census {
+    /// Looks for every living process that is ours, and not under a living leader: all that descends from us, and all
+    /// that is in the cgroup of a service without a leader, or of `wanted`.
+    pub(crate) fn census(&self, cgroups: &mut Containment, wanted: Option<ServiceId>) -> Census {
+        let led: HashSet<ServiceId> = self.leaders.values().copied().collect();
+        let (members, mut unlisted) = cgroups.members(|service| led.contains(&service), wanted);
         // The kernel's word: no child, so nobody. This is the ordinary case, and needs no /proc.
-        if look() == Children::None {
+        if look() == Children::None && members.is_empty() && unlisted.is_empty() {
             return Census::Complete(Vec::new());
         }
         let me = std::process::id() as i32;
@@ -74,18 +81,73 @@ impl Family {
                 // Its children became ours when it ended: after the list was made.
                 dead.push(root);
             }
-            let of_root = family.first().and_then(|process| self.service_of(process));
+            let of_root = family.first().and_then(|process| self.service_of(process, cgroups));
             for process in family {
-                let service = self.service_of(&process).or(of_root).or(self.fallback);
+                let service = self.service_of(&process, cgroups).or(of_root).or(self.fallback);
                 found.push(Found { process, service });
             }
+        }
+        self.add_members(members, cgroups, &tree, &mut found, &mut unlisted);
+        if found.is_empty() && dead.is_empty() && !unlisted.is_empty() {
+            return Census::Unlisted;
         }
         // The kernel has said that there is a child.
         let missed = found.is_empty() && self.only_strays_are_left();
         if missed && tree.is_blind() {
             return Census::Hidden;
         }
-        if missed || !dead.is_empty() { Census::Moving { found, dead } } else { Census::Complete(found) }
+        if missed || !dead.is_empty() || !unlisted.is_empty() {
+            Census::Moving { found, dead }
+        } else {
+            Census::Complete(found)
+        }
+    }
+
+    /// Adds those whom descent has not shown: whoever has another parent than us, or is hidden from us.
+    fn add_members(
+        &self,
+        members: Vec<Member>,
+        cgroups: &Containment,
+        tree: &FamilyTree,
+        found: &mut Vec<Found>,
+        unlisted: &mut HashSet<ServiceId>,
+    ) {
+        let known: HashSet<Pid> = found.iter().map(|found| found.process.pid).collect();
+        let is_other = |pid| {
+            !known.contains(&pid)
+                && !self.leaders.contains_key(&pid)
+                && !self.hooks.contains(&pid)
+                && !self.helpers.contains(&pid)
+        };
+        let mut others = members.into_iter().filter(|member| is_other(member.pid)).peekable();
+        // This is the ordinary case.
+        if others.peek().is_none() {
+            return;
+        }
+        let roots = self.leaders.keys().chain(&self.hooks).chain(&self.helpers).copied().collect();
+        let with_them: HashSet<Pid> =
+            tree.descendants(roots).into_iter().map(|process| process.pid).collect();
+        let mut has_one: HashSet<ServiceId> = found.iter().filter_map(|found| found.service).collect();
+        let mut ended = HashSet::new();
+        for Member { pid, service } in others.filter(|member| !with_them.contains(&member.pid)) {
+            let process = match Process::read(pid) {
+                Some(process) if process.is_dead => None,
+                Some(process) => Some(process),
+                // What is still listed lives, and is hidden: by the mount option `hidepid`.
+                None => (!tree.is_blind() && cgroups.lists(service, pid) && Process::read(pid).is_none())
+                    .then(|| Process::hidden(pid)),
+            };
+            match process {
+                Some(process) => {
+                    has_one.insert(service);
+                    found.push(Found { process, service: Some(service) });
+                }
+                None => drop(ended.insert(service)),
+            }
+        }
+        // They may have left others, who came when the list was made already.
+        let may_hide = |service: &ServiceId| !has_one.contains(service) && cgroups.is_populated(*service);
+        unlisted.extend(ended.into_iter().filter(may_hide));
     }
 
     /// Whether every child that we have is a stray.
@@ -107,10 +169,13 @@ impl Family {
         orphans
     }
 
-    /// The service a process came from: by its session, else by what its environment says.
-    fn service_of(&self, process: &Process) -> Option<ServiceId> {
+    /// The service a process came from: by its session, else by its cgroup, else by what its environment says.
+    fn service_of(&self, process: &Process, cgroups: &Containment) -> Option<ServiceId> {
         if let Some(service) = self.sessions.get(&process.session) {
             return Some(*service);
+        }
+        if let Some(service) = cgroups.service_of(process.pid) {
+            return Some(service);
         }
         if environment_variable(process.pid, RUN_VARIABLE)? != self.run {
             return None;

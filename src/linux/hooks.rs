@@ -5,6 +5,7 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::unistd::{pipe2, read};
 
+use super::cgroup::ServiceCgroup;
 use super::exec_pipe::{ExecPipe, ExecResult};
 use super::spawn::{ChildContext, Given, Program, spawn};
 use crate::supervisor::{End, HookId, HookKind, Pid, ServiceId, StartFailure, StartStep};
@@ -48,14 +49,15 @@ impl Hooks {
         program: &Program,
         extra: &[(&str, &str)],
         context: &ChildContext,
+        cgroup: Option<&ServiceCgroup>,
     ) -> Result<Pid, StartFailure> {
         let failed = |errno: Errno| StartFailure::new(StartStep::Streams, errno as i32);
         let (output, child_end) = pipe2(OFlag::O_CLOEXEC).map_err(failed)?;
         // Ours alone: each end of a pipe has flags of its own.
         let flags = nix::fcntl::FcntlArg::F_SETFL(OFlag::O_NONBLOCK);
         nix::fcntl::fcntl(&output, flags).map_err(failed)?;
-        let (pid, exec_pipe) =
-            spawn(program, extra, context, Given { output: Some(child_end.as_raw_fd()), ready: None })?;
+        let given = Given { output: Some(child_end.as_raw_fd()), ready: None, cgroup };
+        let (pid, exec_pipe) = spawn(program, extra, context, given)?;
         self.ids.insert(pid, hook);
         let running = RunningHook { pid, service, kind, exec_pipe, output, line: Vec::new(), said: 0 };
         self.running.insert(hook, running);

@@ -3,8 +3,10 @@
 mod accounts;
 mod blame;
 mod census;
+mod cgroup;
 mod child_setup;
 pub mod clock;
+mod containment;
 mod delivery;
 mod exec_pipe;
 mod hooks;
@@ -31,7 +33,9 @@ mod start_up;
 mod terminal;
 mod wait_set;
 
+pub use cgroup::{CgroupUnavailable, Figures};
 pub use child_setup::{ChildSetup, ResourceLimit};
+pub use containment::CgroupUse;
 pub use log_output::{is_written_to_journal, write_plainly};
 pub use notify_receiver::{DATAGRAMS_AT_ONCE, Discarded, NotifyReceiver, Received};
 pub use notify_sender::{Importance, NotifySender};

@@ -25,6 +25,16 @@ impl Process {
         Self::parse(pid, &fs::read(format!("/proc/{pid}/stat")).ok()?)
     }
 
+    /// One that lives, and that /proc does not show.
+    pub(crate) fn hidden(pid: Pid) -> Self {
+        Self { pid, name: String::new(), is_dead: false, parent: 0, group: 0, session: 0, start_time: 0 }
+    }
+
+    /// Whether /proc does not show it.
+    pub(crate) const fn is_hidden(&self) -> bool {
+        self.start_time == 0
+    }
+
     /// `pid (name) state ppid pgrp session …`: the name may hold anything, also brackets and spaces.
     fn parse(pid: Pid, text: &[u8]) -> Option<Self> {
         let open = text.iter().position(|byte| *byte == b'(')?;

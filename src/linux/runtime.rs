@@ -1,3 +1,6 @@
+mod cgroups;
+mod signalling;
+
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
@@ -7,8 +10,10 @@ use std::time::Duration;
 use nix::errno::Errno;
 
 use super::census::{Census, Family, Found, RUN_VARIABLE, SERVICE_VARIABLE};
+use super::cgroup::Figures;
 use super::clock::Clock;
-use super::delivery::{to_child, to_group_of, to_process, to_tree_of, to_unlisted};
+use super::containment::Containment;
+use super::delivery::{to_group_of, to_process, to_tree_of, to_unlisted};
 use super::exec_pipe::{ExecPipe, ExecResult};
 use super::hooks::{EndedHook, Hooks, More};
 use super::identity::Identity;
@@ -29,8 +34,8 @@ use super::terminal::{has_shell, stop_self};
 use super::wait_set::{Ready, WaitSet};
 use crate::protocol::ProbeTarget;
 use crate::supervisor::{
-    Command, End, Event, HookId, HookKind, Mode, Notice, Pid, Purpose, Recipients, ServiceId, ServiceMessage,
-    Signal, Step, Stray, Supervisor, Target, Timestamp, defaults,
+    Command, End, Event, HookId, HookKind, Mode, Notice, Pid, Purpose, ServiceId, ServiceMessage, Signal,
+    Step, Stray, Supervisor, Timestamp, defaults,
 };
 
 /// Hears what is decided, and turns it into lines and a report.
@@ -43,6 +48,10 @@ pub trait Listener {
     fn take_lines(&mut self) -> Vec<Vec<u8>>;
     /// Something was found out about a service that does not stop: in words, and the whole.
     fn blame(&mut self, service: ServiceId, sentence: &str, whole: serde_json::Value);
+    /// Whether it wants to know what services used.
+    fn wants_figures(&self) -> bool;
+    /// What a service used, to its end.
+    fn figures(&mut self, service: ServiceId, figures: Figures);
     /// How things are, in words, if that has changed.
     fn take_status(&mut self) -> Option<String>;
     /// A hook of a service says something.
@@ -59,6 +68,7 @@ pub struct Runtime<L> {
     cleanup: Option<Program>,
     listener: L,
     start_up: StartUp,
+    cgroups: Containment,
     clock: Clock,
     wait_set: WaitSet,
     log: LogOutput,
@@ -118,7 +128,7 @@ impl<L: Listener> Runtime<L> {
     pub fn new(
         supervisor: Supervisor,
         Programs { services: programs, commands, cleanup }: Programs,
-        start_up: StartUp,
+        mut start_up: StartUp,
         notify_socket: Option<&OsStr>,
         clock: Clock,
         run: String,
@@ -137,6 +147,7 @@ impl<L: Listener> Runtime<L> {
             programs,
             cleanup,
             listener,
+            cgroups: std::mem::take(&mut start_up.cgroups),
             start_up,
             clock,
             wait_set: WaitSet::new()?,
@@ -220,16 +231,17 @@ impl<L: Listener> Runtime<L> {
                     Children::None | Children::Living => break,
                 }
             }
-            if look() == Children::None || self.clock.now() >= end {
-                return;
+            let are_empty = self.cgroups.kill_all();
+            if (look() == Children::None && are_empty) || self.clock.now() >= end {
+                break;
             }
             let tree = FamilyTree::look();
             let mut roots = tree.children(me);
             roots.retain(|pid| !self.family.inherited.contains(pid));
             if tree.is_blind() {
                 to_unlisted(self.family.sessions.keys().copied(), Signal::KILL);
-            } else if roots.is_empty() && self.family.leaders.is_empty() {
-                return;
+            } else if roots.is_empty() && self.family.leaders.is_empty() && are_empty {
+                break;
             }
             for process in tree.descendants(roots) {
                 // ESRCH: gone meanwhile. EPERM: out of our reach.
@@ -238,6 +250,7 @@ impl<L: Listener> Runtime<L> {
             // One of them will end, and its signal ends this wait.
             self.wait_set.wait(Some(defaults::LAST_RESORT / 100));
         }
+        self.cgroups.restore();
     }
 
     fn open_signals(&mut self) -> nix::Result<()> {
@@ -262,6 +275,7 @@ impl<L: Listener> Runtime<L> {
                 Ready::Probe(service) => self.go_on_with_probe(service),
                 Ready::PipeOfReadiness(service) => self.look_at_ready_pipe(service),
                 Ready::ProbeOutput(number) => self.hear_probe(number),
+                Ready::Cgroup(service) => self.look_at_cgroup(service),
                 // Looked at in any case.
                 Ready::Signals | Ready::LogOutput => {}
             }
@@ -341,6 +355,10 @@ impl<L: Listener> Runtime<L> {
         };
         self.wait_set.remove(pipe);
         self.exec_pipes.remove(&service);
+        if matches!(event, Event::Executed { .. }) {
+            let leader = self.leader(service);
+            self.cgroups.check_joined(service, self.supervisor.settings().name(service), leader);
+        }
         if matches!(event, Event::Executed { .. }) && self.supervisor.settings().mode == Mode::OneCommand {
             self.start_up.let_go_of_streams();
         }
@@ -376,7 +394,7 @@ impl<L: Listener> Runtime<L> {
             self.reap_all();
             attempts += 1;
             let mut hidden = false;
-            let found = match self.family.census() {
+            let found = match self.family.census(&mut self.cgroups, None) {
                 Census::Complete(found) => found,
                 Census::Hidden => {
                     hidden = true;
@@ -384,6 +402,10 @@ impl<L: Listener> Runtime<L> {
                 }
                 // The same dead as before: somebody else traces them, and only that keeps us from reaping them.
                 Census::Moving { found, dead } if !dead.is_empty() && dead == dead_before => found,
+                // Whoever it is, no list will ever name them. Should there be somebody after all: the end of the run kills
+                // what is left in the cgroups.
+                Census::Unlisted if attempts == CENSUS_ATTEMPTS => Vec::new(),
+                Census::Unlisted => continue,
                 // Many come and go. Those that were found can be told to stop; their ends bring us back here.
                 Census::Moving { found, .. } if !found.is_empty() && attempts >= ATTEMPTS_IN_A_CROWD => found,
                 // Somebody is a new process every moment. Its next death wakes us, and we look again.
@@ -430,6 +452,9 @@ impl<L: Listener> Runtime<L> {
                 if let Some(leader) = self.leader(service) {
                     self.inquiries.measure(service, leader, self.clock.now());
                 }
+                if self.listener.wants_figures() {
+                    self.cgroups.note_figures(service);
+                }
             }
             Command::Look { service } => {
                 if let Some(leader) = self.leader(service) {
@@ -455,12 +480,14 @@ impl<L: Listener> Runtime<L> {
                 self.inquiries.end_all();
                 // The lines so far are out before the disk is touched.
                 self.write_log();
+                self.tell_figures();
                 for line in self.listener.finish(status) {
                     self.log.push(line);
                 }
                 self.log.flush_within(defaults::LAST_LOG_LINES);
                 self.tell_status();
                 self.see_helpers_off();
+                self.remove_cgroups();
                 self.status = Some(status);
             }
         }
@@ -558,7 +585,8 @@ impl<L: Listener> Runtime<L> {
             (PID_VARIABLE, leader.as_str()),
         ];
         let what = (service, HookKind::PreStart);
-        match self.probe_commands.start(id, what, program, &extra, &self.start_up.context) {
+        let cgroup = self.cgroups.get(service);
+        match self.probe_commands.start(id, what, program, &extra, &self.start_up.context, cgroup) {
             Ok(pid) => {
                 self.family.helpers.insert(pid);
                 self.family.sessions.insert(pid.number(), service);
@@ -645,7 +673,8 @@ impl<L: Listener> Runtime<L> {
             (SERVICE_VARIABLE, settings.name(service)),
             (PID_VARIABLE, leader.as_str()),
         ];
-        match self.hooks.start(hook, (service, kind), &program, &extra, &self.start_up.context) {
+        let cgroup = self.cgroups.get(service);
+        match self.hooks.start(hook, (service, kind), &program, &extra, &self.start_up.context, cgroup) {
             Ok(pid) => {
                 self.family.hooks.insert(pid);
                 self.family.sessions.insert(pid.number(), service);
@@ -705,10 +734,12 @@ impl<L: Listener> Runtime<L> {
             if step == Step::Main { open_ready_pipe(self.programs.get(service.index())) } else { None };
         let given = Given {
             output: None,
+            cgroup: self.cgroups.open(service, &name, &self.wait_set),
             ready: ready.as_ref().map(|(_, service_end, number)| (service_end.as_raw_fd(), *number)),
         };
         match spawn(program, &extra, &self.start_up.context, given) {
             Ok((pid, pipe)) => {
+                self.cgroups.started(service);
                 if let Some((pipe, ..)) = ready {
                     // Unwatched, it is not heard, and the start's time runs out.
                     let _ = self.wait_set.add_read(&pipe, Ready::PipeOfReadiness(service));
@@ -770,79 +801,6 @@ impl<L: Listener> Runtime<L> {
         self.leaders.get(service.index()).copied().flatten()
     }
 
-    fn signal(&mut self, service: ServiceId, recipients: Recipients, signal: Signal) {
-        let leader = self.leader(service);
-        let refused: Vec<(Pid, Errno)> = match (recipients, leader) {
-            (Recipients::Leader(Target::Leader), Some(leader)) => outcome(leader, to_child(leader, signal)),
-            (Recipients::Leader(Target::Group), Some(leader)) => outcome(leader, to_group_of(leader, signal)),
-            (Recipients::Leader(Target::All), Some(leader)) => {
-                let (tree, mut refused) = to_tree_of(leader, signal);
-                // What is under it no more is found by the census that follows its end; until then only KILL may wait.
-                if signal == Signal::KILL {
-                    let processes = tree.into_iter().map(|process| (process.pid, process.name)).collect();
-                    self.feed(Event::KilledWithLeader { service, processes });
-                } else {
-                    refused.extend(self.to_orphans_of(service, signal));
-                }
-                refused
-            }
-            // It was reaped while the command was on its way.
-            (Recipients::Leader(_), None) => Vec::new(),
-            (Recipients::Strays, _) => {
-                if self.strays_are_hidden && service == self.supervisor.settings().stray_id() {
-                    to_unlisted(self.family.sessions.keys().copied(), signal);
-                }
-                let mine = self.strays.iter().filter(|found| self.belongs_to(found, service));
-                mine.flat_map(|found| outcome(found.process.pid, to_process(&found.process, signal)))
-                    .collect()
-            }
-            (Recipients::Stray(pid), _) => {
-                let one = self.strays.iter().filter(|found| found.process.pid == pid);
-                one.flat_map(|found| outcome(pid, to_process(&found.process, signal))).collect()
-            }
-        };
-        for (pid, errno) in refused {
-            if self.refused.insert(pid) {
-                self.feed(Event::SignalRefused { service, pid, errno: errno as i32 });
-            }
-        }
-    }
-
-    /// What came from a service whose leader lives, and is not under it any more.
-    fn to_orphans_of(&self, service: ServiceId, signal: Signal) -> Vec<(Pid, Errno)> {
-        let (Census::Complete(found) | Census::Moving { found, .. }) = self.family.census() else {
-            return Vec::new();
-        };
-        let mine = found.iter().filter(|found| self.belongs_to(found, service));
-        mine.flat_map(|found| outcome(found.process.pid, to_process(&found.process, signal))).collect()
-    }
-
-    fn resume(&mut self, service: ServiceId) {
-        let Some(leader) = self.leaders[service.index()] else {
-            return;
-        };
-        if let Some(terminal) = &self.start_up.context.terminal {
-            terminal.hand_over(leader.number());
-        }
-        self.signal(service, Recipients::Leader(Target::Group), Signal::CONT);
-    }
-
-    fn give_terminal_back(&self) {
-        if let Some(terminal) = &self.start_up.context.terminal {
-            for group in self.family.sessions.keys() {
-                terminal.take_back(*group);
-            }
-        }
-    }
-
-    /// What cannot be attributed, or comes to light of a service that is down, belongs to the pseudo-service.
-    fn belongs_to(&self, found: &Found, service: ServiceId) -> bool {
-        if service == self.supervisor.settings().stray_id() {
-            return true;
-        }
-        found.service == Some(service)
-    }
-
     fn write_log(&mut self) {
         for line in self.listener.take_lines() {
             self.log.push(line);
@@ -892,11 +850,3 @@ fn open_ready_pipe(programs: Option<&ServicePrograms>) -> Option<(ReadyPipe, Own
 /// What tells a command after the end how it went, and with which status.
 const VERDICT_VARIABLE: &str = "CURFEW_VERDICT";
 const EXIT_STATUS_VARIABLE: &str = "CURFEW_EXIT_STATUS";
-
-/// ESRCH is no refusal: it is gone, which is what was wanted.
-fn outcome(pid: Pid, result: nix::Result<()>) -> Vec<(Pid, Errno)> {
-    match result {
-        Ok(()) | Err(Errno::ESRCH) => Vec::new(),
-        Err(errno) => vec![(pid, errno)],
-    }
-}

@@ -1,5 +1,5 @@
 use std::ffi::{CString, OsStr, OsString};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -8,6 +8,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 
+use super::cgroup::{ServiceCgroup, clone_into, join, should_fork_instead};
 use super::child_setup::{ChildSetup, PreparedSetup};
 use super::exec_pipe::{ExecPipe, encode};
 use super::passed_sockets::{FIRST_PASSED, PassedSockets, WantedSockets};
@@ -110,11 +111,13 @@ impl ListenPid {
 
 /// What one child is given besides.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Given {
+pub(crate) struct Given<'a> {
     /// Where its output streams lead, if not where curfew's own do.
     pub(crate) output: Option<RawFd>,
     /// The descriptor on which it says that it is ready, and the number that it expects it under.
     pub(crate) ready: Option<(RawFd, RawFd)>,
+    /// The cgroup that it begins in. Where that cannot be, it joins by itself, or else stays in curfew's own.
+    pub(crate) cgroup: Option<&'a ServiceCgroup>,
 }
 
 /// Forks, and executes the program in the child. What happens after the fork is told by the pipe.
@@ -128,7 +131,7 @@ pub(crate) fn spawn(
     program: &Program,
     extra: &[(&str, &str)],
     context: &ChildContext,
-    Given { output, ready }: Given,
+    Given { output, ready, cgroup }: Given,
 ) -> Result<(Pid, ExecPipe), StartFailure> {
     let failure = |step, errno: Errno| StartFailure::new(step, errno as i32);
     let setup = PreparedSetup::new(program, context)?;
@@ -147,12 +150,16 @@ pub(crate) fn spawn(
     // A signal that came between fork and exec would run curfew's handler in the child.
     let mask = BlockedSignals::new();
     // SAFETY: the child calls only async-signal-safe functions until it executes or exits.
-    let result = unsafe { libc::fork() };
-    if result == 0 {
+    let (result, to_join) = unsafe { fork_into(cgroup) };
+    if result == Ok(0) {
         // SAFETY: getpid only asks.
         listen_pid.set(unsafe { libc::getpid() });
         // SAFETY: we are the child, and every pointer is valid: made above, and nothing moved since.
         unsafe {
+            if let Some(to_join) = to_join {
+                // Where that is not allowed it is found by descent. That it is not there, our parent sees.
+                join(to_join.as_raw_fd());
+            }
             run_child(
                 &prepared,
                 &argument_pointers,
@@ -162,11 +169,11 @@ pub(crate) fn spawn(
             )
         }
     }
-    let errno = Errno::last();
     drop(mask);
-    match Pid::new(result) {
-        Some(pid) => Ok((pid, pipe)),
-        None => Err(failure(StartStep::Fork, errno)),
+    match result.map(Pid::new) {
+        Ok(Some(pid)) => Ok((pid, pipe)),
+        Ok(None) => Err(failure(StartStep::Fork, Errno::ECHILD)),
+        Err(errno) => Err(failure(StartStep::Fork, errno)),
     }
 }
 
@@ -182,6 +189,24 @@ fn out_of_the_way(descriptor: OwnedFd) -> OwnedFd {
 
 /// Above the highest number that a service may ask for.
 const OUT_OF_THE_WAY: RawFd = 1024;
+
+/// Forks, with the child in this cgroup. Where a child cannot begin there, it gets what it needs to join.
+///
+/// # Safety
+/// As for [`clone_into()`].
+unsafe fn fork_into(cgroup: Option<&ServiceCgroup>) -> (nix::Result<libc::pid_t>, Option<OwnedFd>) {
+    // Nothing left to open it with: then by descent.
+    if let Some(descriptor) = cgroup.and_then(|cgroup| cgroup.descriptor().ok()) {
+        // SAFETY: as this function's own contract says.
+        match unsafe { clone_into(descriptor.as_fd()) } {
+            Err(errno) if should_fork_instead(errno) => {}
+            result => return (result, None),
+        }
+    }
+    let to_join = cgroup.and_then(|cgroup| cgroup.procs_descriptor().ok());
+    // SAFETY: as this function's own contract says.
+    (Errno::result(unsafe { libc::fork() }), to_join)
+}
 
 /// Blocks every signal as long as it lives, then restores what was before.
 struct BlockedSignals {

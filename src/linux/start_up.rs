@@ -6,6 +6,8 @@ use nix::libc;
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
+use super::cgroup::{CgroupUnavailable, Moving};
+use super::containment::{CgroupUse, Containment};
 use super::passed_sockets::PassedSockets;
 use super::proc_file_system::FamilyTree;
 use super::reap::{Children, look};
@@ -20,6 +22,7 @@ pub struct StartUp {
     /// waited for.
     pub(crate) inherited: HashSet<Pid>,
     pub(crate) context: ChildContext,
+    pub(crate) cgroups: Containment,
     /// The descriptors beyond the standard streams that one command inherits.
     inherited_descriptors: Vec<RawFd>,
     /// Signals that keep the disposition they had.
@@ -28,7 +31,18 @@ pub struct StartUp {
 
 impl StartUp {
     /// Prepares this process to supervise. `sockets` were taken from the service manager above.
-    pub fn prepare(mode: Mode, sockets: PassedSockets) -> Self {
+    /// `for_figures`: somebody wants to know what services use.
+    ///
+    /// # Errors
+    /// There is no cgroup, and there must be one.
+    pub fn prepare(
+        mode: Mode,
+        sockets: PassedSockets,
+        cgroup: CgroupUse,
+        for_figures: bool,
+    ) -> Result<Self, CgroupUnavailable> {
+        let moving = if for_figures { Moving::ForFigures } else { Moving::Never };
+        let cgroups = Containment::prepare(cgroup, moving)?;
         let keep_hup_ignored = is_ignored(Signal::HUP);
         // Whatever we inherited: with CHLD ignored the kernel would reap our children and lose how they ended.
         // SAFETY: the default disposition replaces no handler of ours.
@@ -67,12 +81,13 @@ impl StartUp {
             Mode::OneCommand => open_descriptors(),
             Mode::ManyServices => Vec::new(),
         };
-        Self {
+        Ok(Self {
             inherited: inherited_children(),
+            cgroups,
             inherited_descriptors,
             context,
             leave_alone: if keep_hup_ignored { vec![Signal::HUP] } else { Vec::new() },
-        }
+        })
     }
 }
 

@@ -28,6 +28,8 @@ pub(crate) enum Ready {
     ProbeOutput(u64),
     /// The exec pipe of a service.
     ExecPipe(ServiceId),
+    /// Somebody came into the empty cgroup of a service, or the last one went.
+    Cgroup(ServiceId),
     /// A hook says something. Its number.
     HookOutput(u64),
 }
@@ -40,6 +42,7 @@ const FIRST_MESSAGE: u64 = 2 << 32;
 const FIRST_PROBE: u64 = 3 << 32;
 const FIRST_READY_PIPE: u64 = 4 << 32;
 const FIRST_PROBE_OUTPUT: u64 = 5 << 32;
+const FIRST_CGROUP: u64 = 6 << 32;
 
 impl Ready {
     fn token(self) -> u64 {
@@ -51,6 +54,7 @@ impl Ready {
             Self::PipeOfReadiness(service) => FIRST_READY_PIPE + service.index() as u64,
             Self::ProbeOutput(number) => FIRST_PROBE_OUTPUT + number,
             Self::Message(service) => FIRST_MESSAGE + service.index() as u64,
+            Self::Cgroup(service) => FIRST_CGROUP + service.index() as u64,
             Self::HookOutput(hook) => FIRST_HOOK_OUTPUT + hook,
         }
     }
@@ -59,6 +63,7 @@ impl Ready {
         match token {
             SIGNALS => Self::Signals,
             LOG_OUTPUT => Self::LogOutput,
+            service @ FIRST_CGROUP.. => Self::Cgroup(ServiceId::new((service - FIRST_CGROUP) as usize)),
             number @ FIRST_PROBE_OUTPUT.. => Self::ProbeOutput(number - FIRST_PROBE_OUTPUT),
             service @ FIRST_READY_PIPE.. => {
                 Self::PipeOfReadiness(ServiceId::new((service - FIRST_READY_PIPE) as usize))
@@ -83,6 +88,14 @@ impl WaitSet {
     /// Waits for something to read.
     pub(crate) fn add_read(&self, descriptor: impl AsFd, ready: Ready) -> nix::Result<()> {
         self.epoll.add(descriptor, EpollEvent::new(EpollFlags::EPOLLIN, ready.token()))
+    }
+
+    /// Waits for an exceptional state: a change of a kernel's file that can always be read.
+    ///
+    /// # Errors
+    /// ENOMEM, ENOSPC: nothing left for it.
+    pub(crate) fn add_priority(&self, descriptor: impl AsFd, ready: Ready) -> nix::Result<()> {
+        self.epoll.add(descriptor, EpollEvent::new(EpollFlags::EPOLLPRI, ready.token()))
     }
 
     /// Waits, once, for room to write. EPERM: a regular file, which always has.

@@ -96,6 +96,9 @@ pub const LOG_RING: usize = 256 * 1024;
 /// How long the last log lines are waited for, in milliseconds, if their reader is slow.
 pub const LAST_LOG_LINES: u16 = 20;
 
+/// How long a cgroup whose last process is just dying is waited for, before curfew leaves it behind.
+pub const LAST_CGROUPS: Duration = Duration::from_millis(20);
+
 /// How long everything is killed, again and again, after a bug in curfew itself.
 pub const LAST_RESORT: Duration = Duration::from_secs(2);
 

@@ -1,0 +1,314 @@
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ffi::OsString;
+
+use nix::errno::Errno;
+
+use super::cgroup::{CgroupTree, CgroupUnavailable, Figures, Leftover, Moving, Population, ServiceCgroup};
+use super::pidfd::PidFd;
+use super::wait_set::{Ready, WaitSet};
+use crate::supervisor::{Pid, ServiceId, Signal};
+
+/// Whether each service is kept in a cgroup of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CgroupUse {
+    /// Never.
+    Off,
+    /// If one was given to us.
+    IfDelegated,
+    /// In any that we may write to. Without, nothing may be started.
+    Required,
+}
+
+/// The cgroups of the services, which nobody leaves by forking: how they come and go, and who is in them.
+///
+/// All of it may be missing, or vanish. Then there is nobody to be found here, and descent alone tells.
+#[derive(Debug, Default)]
+pub(crate) struct Containment {
+    tree: Option<CgroupTree>,
+    leaves: BTreeMap<ServiceId, Leaf>,
+    /// The services by the names of their directories.
+    names: HashMap<OsString, ServiceId>,
+    /// Services of which it was said that they are not contained.
+    told: HashSet<ServiceId>,
+}
+
+/// The cgroup of one service.
+#[derive(Debug)]
+struct Leaf {
+    cgroup: ServiceCgroup,
+    /// Nobody was in it when it was last looked at, and nothing was started there since.
+    is_empty: bool,
+    /// Who was in it when it was killed, as long as no census has looked since.
+    killed: HashSet<Pid>,
+    /// What it used when its service began to stop.
+    at_stop: Figures,
+}
+
+impl Leaf {
+    fn new(cgroup: ServiceCgroup) -> Self {
+        Self { cgroup, is_empty: true, killed: HashSet::new(), at_stop: Figures::default() }
+    }
+}
+
+/// Somebody in a cgroup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Member {
+    pub(crate) pid: Pid,
+    pub(crate) service: ServiceId,
+}
+
+impl Containment {
+    /// Finds the cgroup to divide, and makes it ready: before the first fork.
+    ///
+    /// # Errors
+    /// Why there is none, if there must be one.
+    pub(crate) fn prepare(wanted: CgroupUse, moving: Moving) -> Result<Self, CgroupUnavailable> {
+        let found = match wanted {
+            CgroupUse::Off => return Ok(Self::default()),
+            CgroupUse::IfDelegated => CgroupTree::find_delegated(),
+            CgroupUse::Required => CgroupTree::find(),
+        };
+        let prepared = found.and_then(|mut tree| tree.prepare(moving).map(|controllers| (tree, controllers)));
+        match prepared {
+            Ok((tree, controllers)) => {
+                tracing::debug!(
+                    event = "cgroup.divided",
+                    cgroup = %tree.base().display(),
+                    controllers = controllers.enabled.join(","),
+                    errno = controllers.refused.map(|errno| errno as i32),
+                    "each service gets a cgroup of its own in {}",
+                    tree.base().display()
+                );
+                Ok(Self { tree: Some(tree), ..Self::default() })
+            }
+            Err(reason) if wanted == CgroupUse::Required => Err(reason),
+            Err(reason) => {
+                tracing::debug!(event = "cgroup.none", "processes are found by descent alone: {reason}");
+                Ok(Self::default())
+            }
+        }
+    }
+
+    /// The cgroup of a service that is about to be started: made at its first start, kept over the others.
+    pub(crate) fn open(
+        &mut self,
+        service: ServiceId,
+        name: &str,
+        wait_set: &WaitSet,
+    ) -> Option<&ServiceCgroup> {
+        let tree = self.tree.as_mut()?;
+        if !self.leaves.contains_key(&service) {
+            match ServiceCgroup::create(tree, name) {
+                Ok(cgroup) => {
+                    if let Err(errno) = wait_set.add_priority(&cgroup, Ready::Cgroup(service)) {
+                        // Its end is still found by each census.
+                        tracing::debug!(
+                            event = "cgroup.unwatched",
+                            service = name,
+                            errno = errno as i32,
+                            "{errno}"
+                        );
+                    }
+                    self.names.extend(cgroup.path().file_name().map(|file| (file.to_owned(), service)));
+                    self.leaves.insert(service, Leaf::new(cgroup));
+                }
+                Err(errno) => self.tell_uncontained(service, name, errno),
+            }
+        }
+        self.leaves.get(&service).map(|leaf| &leaf.cgroup)
+    }
+
+    fn tell_uncontained(&mut self, service: ServiceId, name: &str, errno: Errno) {
+        if self.told.insert(service) {
+            tracing::warn!(
+                event = "cgroup.refused",
+                service = name,
+                errno = errno as i32,
+                "there is no cgroup for it ({}): its processes are found by descent alone",
+                errno.desc()
+            );
+        }
+    }
+
+    /// The cgroup that a service has.
+    pub(crate) fn get(&self, service: ServiceId) -> Option<&ServiceCgroup> {
+        self.leaves.get(&service).map(|leaf| &leaf.cgroup)
+    }
+
+    /// A process was forked for it.
+    pub(crate) fn started(&mut self, service: ServiceId) {
+        if let Some(leaf) = self.leaves.get_mut(&service) {
+            leaf.is_empty = false;
+            // That it is populated now is no news. Should it be empty again, the death of its leader says so.
+            leaf.cgroup.population();
+        }
+    }
+
+    /// A leader has executed its command: whether it is where it should be. Says so, once, if it is not.
+    pub(crate) fn check_joined(&mut self, service: ServiceId, name: &str, leader: Option<Pid>) {
+        let Some(leaf) = self.leaves.get(&service) else { return };
+        // One that has ended is in no cgroup.
+        let lives = |pid| super::proc_file_system::Process::read(pid).is_some_and(|process| !process.is_dead);
+        if leaf.cgroup.population() == Population::Empty
+            && leader.is_some_and(lives)
+            && self.told.insert(service)
+        {
+            tracing::warn!(
+                event = "cgroup.refused",
+                service = name,
+                "it could not be moved into its cgroup: its processes are found by descent alone"
+            );
+        }
+    }
+
+    /// Something has changed in its cgroup. `None`: it has none any more.
+    pub(crate) fn look_at(&mut self, service: ServiceId) -> Option<Population> {
+        let leaf = self.leaves.get_mut(&service)?;
+        let population = leaf.cgroup.population();
+        leaf.is_empty = population != Population::Populated;
+        Some(population)
+    }
+
+    /// Its cgroup was removed by somebody: nobody was in it.
+    pub(crate) fn forget(&mut self, service: ServiceId, name: &str, wait_set: &WaitSet) {
+        let Some(leaf) = self.leaves.remove(&service) else { return };
+        // Else it would be ready for ever.
+        wait_set.remove(&leaf.cgroup);
+        self.names.retain(|_, known| *known != service);
+        tracing::warn!(
+            event = "cgroup.removed",
+            service = name,
+            "somebody removed its cgroup: its processes are found by descent alone, until it is started again"
+        );
+    }
+
+    /// Whose cgroup a process is in, itself or one below.
+    pub(crate) fn service_of(&self, pid: Pid) -> Option<ServiceId> {
+        if self.leaves.is_empty() {
+            return None;
+        }
+        self.names.get(&self.tree.as_ref()?.child_of(pid)?).copied()
+    }
+
+    /// Everybody in the cgroups of services without a living leader, and of the one that is `wanted` in any case.
+    ///
+    /// A cgroup that is populated, and names nobody, is among the unlisted: who was there has just ended or is just
+    /// being forked, or is outside of our pid namespace.
+    pub(crate) fn members(
+        &mut self,
+        has_leader: impl Fn(ServiceId) -> bool,
+        wanted: Option<ServiceId>,
+    ) -> (Vec<Member>, HashSet<ServiceId>) {
+        let (mut members, mut unlisted) = (Vec::new(), HashSet::new());
+        for (service, leaf) in &mut self.leaves {
+            leaf.killed.clear();
+            let is_due = wanted == Some(*service) || !has_leader(*service);
+            if leaf.is_empty || !is_due {
+                continue;
+            }
+            if leaf.cgroup.population() != Population::Populated {
+                leaf.is_empty = true;
+                continue;
+            }
+            match leaf.cgroup.processes() {
+                Ok(there) if !there.is_empty() => {
+                    members.extend(there.into_iter().map(|pid| Member { pid, service: *service }));
+                }
+                // Nothing left to look with.
+                Ok(_) | Err(_) => drop(unlisted.insert(*service)),
+            }
+        }
+        (members, unlisted)
+    }
+
+    /// Whether its cgroup lists this process now.
+    pub(crate) fn lists(&self, service: ServiceId, pid: Pid) -> bool {
+        self.get(service).and_then(|cgroup| cgroup.processes().ok()).is_some_and(|there| there.contains(&pid))
+    }
+
+    /// Whether anybody is in its cgroup.
+    pub(crate) fn is_populated(&self, service: ServiceId) -> bool {
+        self.get(service).is_some_and(ServiceCgroup::is_populated)
+    }
+
+    /// Signals a process that /proc does not show: whoever has its pid, if that is somebody in the cgroup.
+    pub(crate) fn to_member(&self, service: ServiceId, pid: Pid, signal: Signal) -> nix::Result<()> {
+        let handle = PidFd::open(pid)?;
+        if self.lists(service, pid) { handle.send(signal) } else { Err(Errno::ESRCH) }
+    }
+
+    /// Kills everybody in its cgroup: once, however often it is asked for until the next census.
+    pub(crate) fn kill(&mut self, service: ServiceId) {
+        let Some(leaf) = self.leaves.get_mut(&service) else { return };
+        if leaf.is_empty || !leaf.killed.is_empty() {
+            return;
+        }
+        let there = leaf.cgroup.processes().unwrap_or_default();
+        // EAGAIN, EPERM: without the kernel's help. They are signalled one by one, too, and what is refused is told.
+        if leaf.cgroup.kill().is_ok() {
+            leaf.killed = there.into_iter().collect();
+        }
+    }
+
+    /// Whether this process has just been killed with its cgroup.
+    pub(crate) fn was_killed(&self, pid: Pid) -> bool {
+        self.leaves.values().any(|leaf| leaf.killed.contains(&pid))
+    }
+
+    /// Kills everybody in every cgroup. Returns whether there was nobody.
+    pub(crate) fn kill_all(&self) -> bool {
+        let populated: Vec<_> =
+            self.leaves.values().map(|leaf| &leaf.cgroup).filter(|cgroup| cgroup.is_populated()).collect();
+        for cgroup in &populated {
+            // EAGAIN: again. EPERM: out of our reach.
+            let _ = cgroup.kill();
+        }
+        populated.is_empty()
+    }
+
+    /// Lets its processes go on if somebody froze them. Returns whether its cgroup was found empty by the way.
+    pub(crate) fn thaw(&mut self, service: ServiceId, name: &str) -> bool {
+        let Some(leaf) = self.leaves.get_mut(&service) else { return false };
+        let (population, is_frozen) = leaf.cgroup.state();
+        if is_frozen && population == Population::Populated {
+            match leaf.cgroup.thaw() {
+                Ok(()) => tracing::info!(
+                    event = "cgroup.thawed",
+                    service = name,
+                    "its cgroup was frozen: thawed, so that it can obey"
+                ),
+                Err(errno) => tracing::warn!(
+                    event = "cgroup.frozen",
+                    service = name,
+                    errno = errno as i32,
+                    "its cgroup is frozen, and cannot be thawed: {}",
+                    errno.desc()
+                ),
+            }
+        }
+        leaf.is_empty = population != Population::Populated;
+        leaf.is_empty
+    }
+
+    /// Its service begins to stop.
+    pub(crate) fn note_figures(&mut self, service: ServiceId) {
+        if let Some(leaf) = self.leaves.get_mut(&service) {
+            leaf.at_stop = leaf.cgroup.figures();
+        }
+    }
+
+    /// What each service used: its memory and its tasks when it began to stop, all else to its end.
+    pub(crate) fn figures(&self) -> Vec<(ServiceId, Figures)> {
+        let of = |leaf: &Leaf| Figures {
+            memory_current: leaf.at_stop.memory_current,
+            pids_current: leaf.at_stop.pids_current,
+            ..leaf.cgroup.figures()
+        };
+        self.leaves.iter().map(|(service, leaf)| (*service, of(leaf))).collect()
+    }
+
+    /// Undoes it all. May be called again, for what was left.
+    pub(crate) fn restore(&mut self) -> Vec<Leftover> {
+        self.tree.as_mut().map(CgroupTree::restore).unwrap_or_default()
+    }
+}

@@ -1,0 +1,117 @@
+//! How signals reach those that they are meant for.
+
+use nix::errno::Errno;
+
+use super::super::census::{Census, Found};
+use super::super::delivery::{to_child, to_group_of, to_process, to_tree_of, to_unlisted};
+use super::{Listener, Runtime};
+use crate::supervisor::{Event, Pid, Recipients, ServiceId, Signal, Target};
+
+impl<L: Listener> Runtime<L> {
+    pub(super) fn signal(&mut self, service: ServiceId, recipients: Recipients, signal: Signal) {
+        let leader = self.leader(service);
+        if signal == Signal::KILL {
+            self.kill_cgroups_of_strays(service, recipients);
+        }
+        let refused: Vec<(Pid, Errno)> = match (recipients, leader) {
+            (Recipients::Leader(Target::Leader), Some(leader)) => outcome(leader, to_child(leader, signal)),
+            (Recipients::Leader(Target::Group), Some(leader)) => outcome(leader, to_group_of(leader, signal)),
+            (Recipients::Leader(Target::All), Some(leader)) => self.signal_all(service, leader, signal),
+            // It was reaped while the command was on its way.
+            (Recipients::Leader(_), None) => Vec::new(),
+            (Recipients::Strays, _) => {
+                if self.strays_are_hidden && service == self.supervisor.settings().stray_id() {
+                    to_unlisted(self.family.sessions.keys().copied(), signal);
+                }
+                let mine = self.strays.iter().filter(|found| self.belongs_to(found, service));
+                mine.flat_map(|found| self.to_found(found, signal)).collect()
+            }
+            (Recipients::Stray(pid), _) => {
+                let one = self.strays.iter().filter(|found| found.process.pid == pid);
+                one.flat_map(|found| self.to_found(found, signal)).collect()
+            }
+        };
+        if signal == Signal::CONT {
+            self.thaw(service);
+        }
+        for (pid, errno) in refused {
+            // The kernel's own KILL needs no permission of the process's user.
+            if !self.cgroups.was_killed(pid) && self.refused.insert(pid) {
+                self.feed(Event::SignalRefused { service, pid, errno: errno as i32 });
+            }
+        }
+    }
+
+    /// The leader and all of its service.
+    fn signal_all(&mut self, service: ServiceId, leader: Pid, signal: Signal) -> Vec<(Pid, Errno)> {
+        if signal != Signal::KILL {
+            let (_, mut refused) = to_tree_of(leader, signal);
+            refused.extend(self.signal_orphans_of(service, signal));
+            return refused;
+        }
+        // Who is to be named is looked at before it is dead.
+        let members = self.members_of(service);
+        let (mut killed, refused) = to_tree_of(leader, signal);
+        self.cgroups.kill(service);
+        // What is under the leader no more, and in no cgroup, is found by the census that follows its end.
+        killed.extend(members);
+        let processes = killed.into_iter().map(|process| (process.pid, process.name)).collect();
+        self.feed(Event::KilledWithLeader { service, processes });
+        refused
+    }
+
+    /// What came from a service whose leader lives, and is not under it any more.
+    fn signal_orphans_of(&mut self, service: ServiceId, signal: Signal) -> Vec<(Pid, Errno)> {
+        let (Census::Complete(found) | Census::Moving { found, .. }) =
+            self.family.census(&mut self.cgroups, Some(service))
+        else {
+            return Vec::new();
+        };
+        let mine = found.iter().filter(|found| self.belongs_to(found, service));
+        mine.flat_map(|found| self.to_found(found, signal)).collect()
+    }
+
+    pub(super) fn resume(&mut self, service: ServiceId) {
+        let Some(leader) = self.leaders[service.index()] else {
+            return;
+        };
+        if let Some(terminal) = &self.start_up.context.terminal {
+            terminal.hand_over(leader.number());
+        }
+        self.signal(service, Recipients::Leader(Target::Group), Signal::CONT);
+    }
+
+    pub(super) fn give_terminal_back(&self) {
+        if let Some(terminal) = &self.start_up.context.terminal {
+            for group in self.family.sessions.keys() {
+                terminal.take_back(*group);
+            }
+        }
+    }
+
+    /// Signals a process that a census found.
+    fn to_found(&self, found: &Found, signal: Signal) -> Vec<(Pid, Errno)> {
+        let process = &found.process;
+        let result = match found.service {
+            Some(service) if process.is_hidden() => self.cgroups.to_member(service, process.pid, signal),
+            _ => to_process(process, signal),
+        };
+        outcome(process.pid, result)
+    }
+
+    /// What cannot be attributed, or comes to light of a service that is down, belongs to the pseudo-service.
+    pub(super) fn belongs_to(&self, found: &Found, service: ServiceId) -> bool {
+        if service == self.supervisor.settings().stray_id() {
+            return true;
+        }
+        found.service == Some(service)
+    }
+}
+
+/// ESRCH is no refusal: it is gone, which is what was wanted.
+fn outcome(pid: Pid, result: nix::Result<()>) -> Vec<(Pid, Errno)> {
+    match result {
+        Ok(()) | Err(Errno::ESRCH) => Vec::new(),
+        Err(errno) => vec![(pid, errno)],
+    }
+}
