@@ -185,6 +185,15 @@ pub struct Options {
     #[arg(long, value_name = "FROM=TO", help_heading = "Signals")]
     pub map: Vec<String>,
 
+    /// Where services' output leads: `inherit`, `prefix`, `json`, `journal`, `null` or `file=PATH`
+    ///
+    /// `prefix` puts the service's name before each line, `json` makes an object of each. Files are reopened on USR1.
+    /// A service's own `output` goes first.
+    /// Example: --output json.
+    /// Default: prefix for services at a terminal, else inherit: untouched, to where curfew's own leads.
+    #[arg(long, value_name = "WHERE", help_heading = "What it says")]
+    pub output: Option<String>,
+
     /// Where to write the report of the stop (JSON)
     ///
     /// Example: --report /var/lib/myproject/stop.json.

@@ -17,6 +17,7 @@ mod hook_table;
 mod log_format;
 mod log_level;
 mod nearest;
+mod output_choice;
 mod overrides;
 mod probe_table;
 mod process_settings;
@@ -51,6 +52,7 @@ pub use duration_syntax::{LONGEST_DURATION, parse_duration, parse_positive_durat
 pub use grace_syntax::parse_schedule;
 pub use log_format::LogFormat;
 pub use log_level::LogLevel;
+pub use output_choice::OutputChoice;
 pub use process_settings::{HookCommands, ProcessSettings};
 pub use resource_limit::ResourceLimit;
 pub use service_name::parse_name;

@@ -1,17 +1,20 @@
 //! From the command line to the exit status.
 
 use std::ffi::{OsStr, OsString};
+use std::io::IsTerminal;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::arguments::{Arguments, Request, RunArguments, Task, variable};
-use crate::config::{CgroupChoice, Config, HookCommands, LogFormat, LogLevel, ProcessSettings, Surroundings};
+use crate::config::{
+    CgroupChoice, Config, HookCommands, LogFormat, LogLevel, OutputChoice, ProcessSettings, Surroundings,
+};
 use crate::error::{Error, STATUS_USAGE};
 use crate::linux::clock::{Clock, time_of_day};
 use crate::linux::{
-    CgroupUse, ChildSetup, Program, Programs, ResourceLimit, ServicePrograms, WantedSockets,
-    block_all_signals, interruptible, is_written_to_journal, write_plainly,
+    CgroupUse, ChildSetup, Colours, Program, Programs, ResourceLimit, ServiceOutput, ServicePrograms,
+    WantedSockets, block_all_signals, interruptible, is_written_to_journal, write_plainly,
 };
 use crate::log::{Collector, Level, LineFormat};
 use crate::protocol::{names_of_passed, watchdog_interval};
@@ -201,6 +204,7 @@ fn program(process: ProcessSettings, mode: Mode, surroundings: &Surroundings) ->
         started_in,
         parent_death: process.parent_death,
         setup,
+        output: output(process.output, mode, surroundings),
     }
 }
 
@@ -208,6 +212,34 @@ fn program(process: ProcessSettings, mode: Mode, surroundings: &Surroundings) ->
 fn clock_seed() -> u64 {
     let since_epoch = time_of_day().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     since_epoch.as_nanos() as u64 ^ u64::from(std::process::id()).rotate_left(32)
+}
+
+/// Where a service's output leads. At a terminal people want to see who says what.
+fn output(choice: Option<OutputChoice>, mode: Mode, surroundings: &Surroundings) -> ServiceOutput {
+    match choice {
+        None if mode == Mode::ManyServices && std::io::stderr().is_terminal() => {
+            ServiceOutput::Prefix(colours(surroundings))
+        }
+        None | Some(OutputChoice::Inherit) => ServiceOutput::Inherit,
+        Some(OutputChoice::Prefix) => ServiceOutput::Prefix(colours(surroundings)),
+        Some(OutputChoice::Json) => ServiceOutput::Json,
+        Some(OutputChoice::Null) => ServiceOutput::Null,
+        Some(OutputChoice::File(path)) => ServiceOutput::File(path),
+        Some(OutputChoice::Journal) => {
+            tracing::warn!(
+                event = "output.no-journal",
+                "`output = \"journal\"` cannot be had in this version: services write to curfew's own streams"
+            );
+            ServiceOutput::Inherit
+        }
+    }
+}
+
+/// <https://no-color.org>; and a terminal that knows no escape sequences.
+fn colours(surroundings: &Surroundings) -> Colours {
+    let is_refused = surroundings.variable("NO_COLOR").is_some_and(|value| !value.is_empty())
+        || surroundings.variable("TERM").is_some_and(|terminal| terminal == "dumb");
+    if is_refused { Colours::Refused } else { Colours::Allowed }
 }
 
 fn say_error(error: &Error) {

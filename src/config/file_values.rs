@@ -9,20 +9,26 @@ use super::choice::parse_choice;
 use super::command_line::split_command;
 use super::deadline_choice::{DeadlineChoice, parse_deadline};
 use super::grace_syntax::{TARGETS, parse_schedule};
+use super::output_choice::{OutputChoice, parse_output_word};
 use super::signal_syntax::{
     Mapping, parse_forwarded, parse_map_target, parse_signal, parse_success, parse_success_code,
     success_statuses,
 };
-use super::toml_document::{Place, Value};
+use super::toml_document::{Keys, Place, Value};
 use crate::supervisor::{GraceSchedule, Signal, SignalSet, SuccessStatuses, Target};
 
 /// What the messages call a duration.
 pub(crate) const DURATION: &str = "a duration such as \"10s\"";
 const COMMAND: &str = "a command such as \"api --port 8000\" or [\"api\", \"--port\", \"8000\"]";
 const NAMES: &str = "a list of names such as [\"api\"]";
+const OUTPUT: &str = "a word such as \"prefix\", or { file = \"api.log\" }";
 const PATHS: &str = "a path, or a list of paths";
 const SUCCESS: &str = "a list of exit statuses and signals such as [3, \"TERM\"]";
 const VARIABLES: &str = "a table such as { RUST_LOG = \"info\" }";
+
+/// The keys of a table that says where output leads.
+const OUTPUT_KEYS: &Keys<Option<OutputChoice>> =
+    &[("file", |output, value| *output = path(value).map(OutputChoice::File))];
 
 /// A list of strings, or one string in place of a list of one.
 fn strings<'a>(value: &Value<'a>, expected: &str) -> Vec<(Value<'a>, &'a str)> {
@@ -108,6 +114,19 @@ fn path_of(value: &Value, path: &str) -> Option<PathBuf> {
         return None;
     }
     Some(PathBuf::from(path))
+}
+
+/// Where output leads: a word, or a table that names a file.
+pub(crate) fn output(value: &Value) -> Option<OutputChoice> {
+    if value.is_string() {
+        return value.parsed(OUTPUT, parse_output_word);
+    }
+    let mut output = None;
+    let is_empty = value.is_empty_table();
+    if value.read(OUTPUT, &mut output, OUTPUT_KEYS, &|_, _| None) && is_empty {
+        value.fail("the table is empty", "write { file = \"api.log\" }");
+    }
+    output
 }
 
 /// Names and values of variables.

@@ -12,6 +12,7 @@ use super::duration_syntax::{parse_duration, parse_positive_duration};
 use super::grace_syntax::{TARGETS, parse_schedule};
 use super::log_format::LogFormat;
 use super::log_level::LogLevel;
+use super::output_choice::{OutputChoice, parse_output};
 use super::service_name::parse_name;
 use super::signal_syntax::{Mapping, parse_forward, parse_mapping, parse_stop_signals, parse_success};
 use super::usage_error::UsageError;
@@ -37,6 +38,7 @@ pub(crate) struct Overrides {
     pub(crate) directory: Option<PathBuf>,
     /// The user, and the group if one is named.
     pub(crate) user: Option<(String, Option<String>)>,
+    pub(crate) output: Option<OutputChoice>,
     pub(crate) grace: Option<GraceSchedule>,
     pub(crate) grace_of: Vec<Given<(String, GraceSchedule)>>,
     pub(crate) deadline: Option<Given<DeadlineChoice>>,
@@ -78,6 +80,7 @@ impl Overrides {
                 .path("directory", |options| options.directory.as_ref())
                 .map(|given| given.value),
             user: reader.value("user", |options| options.user.as_ref(), parse_user_and_group),
+            output: reader.value("output", |options| options.output.as_ref(), parse_output),
             grace: reader.system_grace(),
             grace_of: reader.service_grace(),
             deadline: reader.parsed("deadline", |options| options.deadline.as_ref(), parse_deadline),

@@ -2,6 +2,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::rc::Rc;
 
+use super::output_choice::OutputChoice;
 use super::resource_limit::ResourceLimit;
 use crate::protocol::ProbeTarget;
 use crate::supervisor::Signal;
@@ -64,6 +65,9 @@ pub struct ProcessSettings {
     pub no_new_privileges: bool,
     /// What runs before its start, before its stop and after its end.
     pub hooks: HookCommands,
+    /// Where its output leads; a file's path is absolute. `None`: it was not said, and depends on where curfew's own
+    /// leads.
+    pub output: Option<OutputChoice>,
 }
 
 /// The commands around a service's own.

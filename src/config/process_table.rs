@@ -1,5 +1,6 @@
 use super::SyntaxError;
 use super::account_syntax::parse_account;
+use super::output_choice::OutputChoice;
 use super::resource_limit::ResourceLimit;
 use super::toml_document::Value;
 use crate::supervisor::Signal;
@@ -18,6 +19,7 @@ pub(crate) struct ProcessTable {
     pub(crate) clear_environment: Option<bool>,
     pub(crate) no_new_privileges: Option<bool>,
     pub(crate) parent_death: Option<Option<Signal>>,
+    pub(crate) output: Option<OutputChoice>,
 }
 
 impl ProcessTable {
@@ -44,6 +46,7 @@ impl ProcessTable {
             clear_environment: self.clear_environment.or(defaults.clear_environment),
             no_new_privileges: self.no_new_privileges.or(defaults.no_new_privileges),
             parent_death: self.parent_death.or(defaults.parent_death),
+            output: self.output.clone().or_else(|| defaults.output.clone()),
         }
     }
 }

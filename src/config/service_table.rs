@@ -104,4 +104,5 @@ pub(crate) const KEYS: &Keys<ServiceTable> = &[
     ("clear-environment", |service, value| service.process.clear_environment = value.boolean()),
     ("no-new-privileges", |service, value| service.process.no_new_privileges = value.boolean()),
     ("parent-death", |service, value| service.process.parent_death = file_values::parent_death(value)),
+    ("output", |service, value| service.process.output = file_values::output(value)),
 ];

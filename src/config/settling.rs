@@ -14,6 +14,7 @@ use super::env_file::EnvFiles;
 use super::environment::Environment;
 use super::hook_table::HookTable;
 use super::nearest::nearest;
+use super::output_choice::OutputChoice;
 use super::overrides::{Given, Overrides};
 use super::probe_table::ProbeTable;
 use super::process_settings::{HookCommands, LOGIN_VARIABLES, ProcessSettings};
@@ -101,6 +102,8 @@ impl<'a> Settling<'a> {
         settings.cleanup =
             system.cleanup.as_ref().map(|cleanup| cleanup.timeout.unwrap_or(defaults::CLEANUP_TIMEOUT));
         settings.extend = self.overrides.extend.or(system.extend);
+        settings.has_output_files =
+            processes.iter().any(|process| matches!(process.output, Some(OutputChoice::File(_))));
         settings.exit_status = self.overrides.exit_status.map(|given| given.value).unwrap_or_default();
         let report = self.overrides.report.or(system.report);
         Ok(Config {
@@ -407,6 +410,10 @@ impl<'a> Settling<'a> {
                 shared_environment: Rc::clone(shared),
                 own_environment: environment.into_variables(),
                 parent_death: table.parent_death.flatten(),
+                output: table.output.map(|output| match output {
+                    OutputChoice::File(path) => OutputChoice::File(surroundings.directory.join(path)),
+                    other => other,
+                }),
                 user: table.user,
                 group: table.group,
                 supplementary_groups: table.supplementary_groups.unwrap_or_default(),
@@ -470,7 +477,8 @@ impl<'a> Settling<'a> {
     /// What services get that do not say it themselves.
     fn process_defaults(&self, system: &SystemTable) -> ProcessTable {
         let (user, group) = self.overrides.user.clone().unzip();
-        ProcessTable { user, group: group.flatten(), ..ProcessTable::default() }.or(&system.process)
+        let output = self.overrides.output.clone();
+        ProcessTable { user, group: group.flatten(), output, ..ProcessTable::default() }.or(&system.process)
     }
 
     fn add_files(&self, environment: &mut Environment, files: &mut EnvFiles, named: &[(Place, PathBuf)]) {

@@ -88,6 +88,7 @@ const KEYS: &Keys<SystemTable> = &[
     ("clear-environment", |system, value| system.process.clear_environment = value.boolean()),
     ("no-new-privileges", |system, value| system.process.no_new_privileges = value.boolean()),
     ("parent-death", |system, value| system.process.parent_death = file_values::parent_death(value)),
+    ("output", |system, value| system.process.output = file_values::output(value)),
     ("service", |system, value| {
         let entries = value.entries("tables such as [service.api]").unwrap_or_default();
         system.services = entries.iter().map(service).collect();

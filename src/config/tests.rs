@@ -702,6 +702,7 @@ fn every_setting_of_a_process_reaches_its_place() {
         ready_probe: None,
         ready_descriptor: None,
         health_probe: None,
+        output: None,
         hooks: HookCommands::default(),
     };
     assert_eq!(*b, nothing, "what nobody said stays as it is");

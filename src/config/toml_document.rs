@@ -250,6 +250,16 @@ impl<'a> Value<'a> {
         Some(text)
     }
 
+    /// Whether it is a string.
+    pub(crate) fn is_string(&self) -> bool {
+        matches!(self.value.get_ref(), DeValue::String(_))
+    }
+
+    /// Whether it is a table with nothing in it.
+    pub(crate) fn is_empty_table(&self) -> bool {
+        self.value.get_ref().as_table().is_some_and(|table| table.is_empty())
+    }
+
     /// A boolean.
     pub(crate) fn boolean(&self) -> Option<bool> {
         let boolean = self.value.get_ref().as_bool();

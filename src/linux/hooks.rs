@@ -52,11 +52,11 @@ impl Hooks {
         cgroup: Option<&ServiceCgroup>,
     ) -> Result<Pid, StartFailure> {
         let failed = |errno: Errno| StartFailure::new(StartStep::Streams, errno as i32);
-        let (output, child_end) = pipe2(OFlag::O_CLOEXEC).map_err(failed)?;
+        let (output, theirs) = pipe2(OFlag::O_CLOEXEC).map_err(failed)?;
         // Ours alone: each end of a pipe has flags of its own.
         let flags = nix::fcntl::FcntlArg::F_SETFL(OFlag::O_NONBLOCK);
         nix::fcntl::fcntl(&output, flags).map_err(failed)?;
-        let given = Given { output: Some(child_end.as_raw_fd()), ready: None, cgroup };
+        let given = Given { output: [Some(theirs.as_raw_fd()); 2], ready: None, cgroup };
         let (pid, exec_pipe) = spawn(program, extra, context, given)?;
         self.ids.insert(pid, hook);
         let running = RunningHook { pid, service, kind, exec_pipe, output, line: Vec::new(), said: 0 };

@@ -1,9 +1,13 @@
 mod cgroups;
+mod probing;
 mod signalling;
+mod speaking;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::ffi::{OsStr, OsString};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd};
+
+use probing::open_ready_pipe;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,10 +23,11 @@ use super::hooks::{EndedHook, Hooks, More};
 use super::identity::Identity;
 use super::inquiries::Inquiries;
 use super::log_output::LogOutput;
+use super::output::Output;
 use super::platform::Platform;
-use super::probes::{Interest, Probes, Step as ProbeStep};
+use super::probes::Probes;
 use super::proc_file_system::{FamilyTree, Process};
-use super::ready_pipe::{ReadyPipe, Word};
+use super::ready_pipe::ReadyPipe;
 use super::reap::{Children, look, reap};
 use super::service_messages::{IsNew, Said, ServiceMessages};
 use super::service_programs::ServicePrograms;
@@ -32,10 +37,9 @@ use super::spawn::{Given, Program, spawn};
 use super::start_up::StartUp;
 use super::terminal::{has_shell, stop_self};
 use super::wait_set::{Ready, WaitSet};
-use crate::protocol::ProbeTarget;
 use crate::supervisor::{
-    Command, End, Event, HookId, HookKind, Mode, Notice, Pid, Purpose, ServiceId, ServiceMessage, Signal,
-    Step, Stray, Supervisor, Timestamp, defaults,
+    Command, Event, HookId, HookKind, Mode, Notice, Pid, Purpose, ServiceId, Signal, Step, Stray, Supervisor,
+    Timestamp, defaults,
 };
 
 /// Hears what is decided, and turns it into lines and a report.
@@ -73,6 +77,7 @@ pub struct Runtime<L> {
     wait_set: WaitSet,
     log: LogOutput,
     log_is_watched: bool,
+    output: Output,
     signals: Option<SignalInbox>,
     family: Family,
     leaders: Vec<Option<Pid>>,
@@ -142,6 +147,11 @@ impl<L: Listener> Runtime<L> {
         let fallback = (settings.mode == Mode::OneCommand).then(|| ServiceId::new(0));
         let family =
             Family { inherited: start_up.inherited.clone(), names, run, fallback, ..Family::default() };
+        let names_of_services = (0..services).map(|index| settings.name(ServiceId::new(index)));
+        let outputs = names_of_services.zip(programs.iter().map(|programs| &programs.main.output));
+        let output_of_cleanup =
+            cleanup.iter().map(|cleanup| (settings.name(settings.cleanup_id()), &cleanup.output));
+        let output = Output::new(outputs.chain(output_of_cleanup));
         Ok(Self {
             supervisor,
             programs,
@@ -153,6 +163,7 @@ impl<L: Listener> Runtime<L> {
             wait_set: WaitSet::new()?,
             log: LogOutput::new(defaults::LOG_RING),
             log_is_watched: false,
+            output,
             signals: None,
             family,
             leaders: vec![None; services + 2],
@@ -201,7 +212,7 @@ impl<L: Listener> Runtime<L> {
             if let Some(status) = self.status {
                 return Ok(status);
             }
-            self.write_log();
+            self.speak();
             self.tell_status();
             let deadline = self.supervisor.next_deadline();
             let time = match deadline {
@@ -276,8 +287,9 @@ impl<L: Listener> Runtime<L> {
                 Ready::PipeOfReadiness(service) => self.look_at_ready_pipe(service),
                 Ready::ProbeOutput(number) => self.hear_probe(number),
                 Ready::Cgroup(service) => self.look_at_cgroup(service),
+                Ready::Output(stream) => self.output.wake(stream),
                 // Looked at in any case.
-                Ready::Signals | Ready::LogOutput => {}
+                Ready::Signals | Ready::LogOutput | Ready::OutputRoom => {}
             }
         }
         self.handle(Event::TimePassed);
@@ -473,11 +485,13 @@ impl<L: Listener> Runtime<L> {
                     to_tree_of(hook.pid, Signal::KILL);
                 }
             }
+            Command::ReopenOutput => self.output.reopen(&self.wait_set),
             Command::TakeCensus => self.census_wanted = true,
             Command::Tell(notice) => self.listener.hear(&notice),
             Command::Finish { status } => {
                 self.give_terminal_back();
                 self.inquiries.end_all();
+                self.carry_last_words();
                 // The lines so far are out before the disk is touched.
                 self.write_log();
                 self.tell_figures();
@@ -541,123 +555,6 @@ impl<L: Listener> Runtime<L> {
         let heir = self.heirs.remove(&service)?;
         let process = Process::read(heir)?;
         (!process.is_dead && process.parent == std::process::id() as i32).then_some(heir)
-    }
-
-    fn probe(&mut self, service: ServiceId, purpose: Purpose) {
-        let Some(target) = self.programs[service.index()].target(purpose) else { return };
-        if let ProbeTarget::Command(command) = target {
-            let program = self.programs[service.index()].of_probe(command);
-            return self.run_probe_command(service, purpose, &program);
-        }
-        let step = self.probes.start(service, purpose, target);
-        self.conclude_probe_step(service, step);
-    }
-
-    fn go_on_with_probe(&mut self, service: ServiceId) {
-        if let Some(descriptor) = self.probes.descriptor(service) {
-            self.wait_set.remove(descriptor);
-        }
-        if let Some(step) = self.probes.go_on(service) {
-            self.conclude_probe_step(service, step);
-        }
-    }
-
-    fn conclude_probe_step(&mut self, service: ServiceId, step: ProbeStep) {
-        match step {
-            ProbeStep::Waits(interest) => {
-                if let Some(descriptor) = self.probes.descriptor(service) {
-                    // Unwatched, it counts as one that is not answered.
-                    let to_write = interest == Interest::Write;
-                    let _ = self.wait_set.add_connection(descriptor, Ready::Probe(service), to_write);
-                }
-            }
-            ProbeStep::Over(purpose, result) => self.handle(Event::Probed { service, purpose, result }),
-        }
-    }
-
-    fn run_probe_command(&mut self, service: ServiceId, purpose: Purpose, program: &Program) {
-        let id = HookId::from_number(self.probe_count);
-        self.probe_count += 1;
-        let leader = self.leader(service).map(|leader| leader.to_string()).unwrap_or_default();
-        let extra = [
-            (RUN_VARIABLE, self.family.run.as_str()),
-            (SERVICE_VARIABLE, self.supervisor.settings().name(service)),
-            (PID_VARIABLE, leader.as_str()),
-        ];
-        let what = (service, HookKind::PreStart);
-        let cgroup = self.cgroups.get(service);
-        match self.probe_commands.start(id, what, program, &extra, &self.start_up.context, cgroup) {
-            Ok(pid) => {
-                self.family.helpers.insert(pid);
-                self.family.sessions.insert(pid.number(), service);
-                self.awaited_probes.insert(service, (id, purpose));
-                if let Some(running) = self.probe_commands.get(id) {
-                    let _ = self.wait_set.add_read(running, Ready::ProbeOutput(id.number()));
-                }
-            }
-            Err(failure) => {
-                let reason = std::io::Error::from_raw_os_error(failure.errno).to_string();
-                let result = Err(format!("it could not be executed: {reason}"));
-                self.handle(Event::Probed { service, purpose, result });
-            }
-        }
-    }
-
-    fn hear_probe(&mut self, number: u64) {
-        let id = HookId::from_number(number);
-        let Some((running, lines, more)) = self.probe_commands.read(id) else { return };
-        if more == More::Never {
-            self.wait_set.remove(running);
-        }
-        if let Some(last) = lines.into_iter().next_back() {
-            self.last_words.insert(id, last);
-        }
-    }
-
-    fn probe_command_ended(&mut self, ended: EndedHook) {
-        let EndedHook { hook, running, result, lines } = ended;
-        self.wait_set.remove(&running);
-        let before = self.last_words.remove(&hook);
-        let last = lines.into_iter().next_back().or(before);
-        let service = running.service;
-        // One that was abandoned has nothing more to say.
-        let Some((_, purpose)) = self.awaited_probes.get(&service).copied().filter(|(id, _)| *id == hook)
-        else {
-            return;
-        };
-        self.awaited_probes.remove(&service);
-        let result = match result {
-            Ok(End::Exited(0)) => Ok(()),
-            Ok(end) => Err(last.map_or_else(|| end.to_string(), |last| format!("{end}: {last}"))),
-            Err(failure) => Err(std::io::Error::from_raw_os_error(failure.errno).to_string()),
-        };
-        self.handle(Event::Probed { service, purpose, result });
-    }
-
-    fn abandon_probe(&mut self, service: ServiceId) {
-        if let Some(descriptor) = self.probes.descriptor(service) {
-            self.wait_set.remove(descriptor);
-        }
-        self.probes.abandon(service);
-        if let Some((id, _)) = self.awaited_probes.remove(&service)
-            && let Some(running) = self.probe_commands.get(id)
-        {
-            // What is refused is told when it is left over.
-            to_tree_of(running.pid, Signal::KILL);
-        }
-    }
-
-    fn look_at_ready_pipe(&mut self, service: ServiceId) {
-        let Some(pipe) = self.ready_pipes.get(&service) else { return };
-        let word = pipe.look();
-        if word == Word::None {
-            return;
-        }
-        self.wait_set.remove(pipe);
-        self.ready_pipes.remove(&service);
-        if word == Word::Ready {
-            self.handle(Event::Notified { service, message: ServiceMessage::Ready });
-        }
     }
 
     fn run_hook(&mut self, hook: HookId, service: ServiceId, kind: HookKind) {
@@ -732,12 +629,19 @@ impl<L: Listener> Runtime<L> {
         };
         let ready =
             if step == Step::Main { open_ready_pipe(self.programs.get(service.index())) } else { None };
-        let given = Given {
-            output: None,
-            cgroup: self.cgroups.open(service, &name, &self.wait_set),
-            ready: ready.as_ref().map(|(_, service_end, number)| (service_end.as_raw_fd(), *number)),
-        };
-        match spawn(program, &extra, &self.start_up.context, given) {
+        let cgroup = self.cgroups.open(service, &name, &self.wait_set);
+        let spawned = self.output.open(service, &name, &program.output, &self.wait_set).and_then(|streams| {
+            let given = Given {
+                output: streams.raw(),
+                cgroup,
+                ready: ready.as_ref().map(|(_, service_end, number)| (service_end.as_raw_fd(), *number)),
+            };
+            let started = spawn(program, &extra, &self.start_up.context, given);
+            // As long as we have the child's end of a pipe open, it has no end.
+            drop(streams);
+            started
+        });
+        match spawned {
             Ok((pid, pipe)) => {
                 self.cgroups.started(service);
                 if let Some((pipe, ..)) = ready {
@@ -802,6 +706,7 @@ impl<L: Listener> Runtime<L> {
     }
 
     fn write_log(&mut self) {
+        self.log.hold(self.output.is_busy_on_standard_error());
         for line in self.listener.take_lines() {
             self.log.push(line);
         }
@@ -838,14 +743,6 @@ const ATTEMPTS_IN_A_CROWD: u32 = 3;
 
 /// The variable that names the leader to a hook.
 const PID_VARIABLE: &str = "CURFEW_PID";
-
-/// The pipe on which a service says that it is ready, its end of it, and the number that it expects it under.
-fn open_ready_pipe(programs: Option<&ServicePrograms>) -> Option<(ReadyPipe, OwnedFd, RawFd)> {
-    let number = programs?.ready_descriptor?;
-    // Without one it is not heard, and the start's time runs out.
-    let (pipe, service_end) = ReadyPipe::open().ok()?;
-    Some((pipe, service_end, number))
-}
 
 /// What tells a command after the end how it went, and with which status.
 const VERDICT_VARIABLE: &str = "CURFEW_VERDICT";

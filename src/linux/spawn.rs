@@ -11,6 +11,7 @@ use nix::libc;
 use super::cgroup::{ServiceCgroup, clone_into, join, should_fork_instead};
 use super::child_setup::{ChildSetup, PreparedSetup};
 use super::exec_pipe::{ExecPipe, encode};
+use super::output::ServiceOutput;
 use super::passed_sockets::{FIRST_PASSED, PassedSockets, WantedSockets};
 use super::terminal::Terminal;
 use crate::supervisor::{Pid, Seat, Signal, StartFailure, StartStep};
@@ -35,6 +36,8 @@ pub struct Program {
     pub setup: ChildSetup,
     /// The sockets of the service manager above that it gets.
     pub sockets: WantedSockets,
+    /// Where its output leads.
+    pub output: ServiceOutput,
 }
 
 impl Program {
@@ -72,12 +75,12 @@ struct Prepared {
     /// The terminal of which the child takes the foreground.
     foreground_of: Option<RawFd>,
     standard_input: Option<RawFd>,
-    /// Where both output streams lead, if not where curfew's own do.
-    output: Option<RawFd>,
     /// The sockets that become descriptors 3, 4 …
     sockets: Vec<RawFd>,
     /// Our end of a service's word that it is ready, and the number that it expects it under.
     ready: Option<(RawFd, RawFd)>,
+    /// Where standard output and standard error lead, if not where curfew's own do.
+    output: [Option<RawFd>; 2],
     keep_hup_ignored: bool,
 }
 
@@ -112,8 +115,8 @@ impl ListenPid {
 /// What one child is given besides.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Given<'a> {
-    /// Where its output streams lead, if not where curfew's own do.
-    pub(crate) output: Option<RawFd>,
+    /// Where standard output and standard error lead, if not where curfew's own do.
+    pub(crate) output: [Option<RawFd>; 2],
     /// The descriptor on which it says that it is ready, and the number that it expects it under.
     pub(crate) ready: Option<(RawFd, RawFd)>,
     /// The cgroup that it begins in. Where that cannot be, it joins by itself, or else stays in curfew's own.
@@ -238,7 +241,7 @@ fn prepare(
     setup: PreparedSetup,
     extra: &[(&str, &str)],
     context: &ChildContext,
-    output: Option<RawFd>,
+    output: [Option<RawFd>; 2],
     ready: Option<(RawFd, RawFd)>,
 ) -> Option<Prepared> {
     let own = &program.own_environment;
@@ -346,10 +349,12 @@ unsafe fn run_child(
         {
             give_up(pipe, StartStep::Streams, false);
         }
-        if let Some(output) = prepared.output
-            && (libc::dup2(output, 1) < 0 || libc::dup2(output, 2) < 0)
-        {
-            give_up(pipe, StartStep::Streams, false);
+        for (stream, output) in [1, 2].into_iter().zip(prepared.output) {
+            if let Some(output) = output
+                && libc::dup2(output, stream) < 0
+            {
+                give_up(pipe, StartStep::Streams, false);
+            }
         }
         for (target, socket) in (FIRST_PASSED..).zip(&prepared.sockets) {
             // What it replaces is the socket's first number, which is kept for this.

@@ -4,6 +4,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
+use super::output::StreamId;
 use crate::supervisor::ServiceId;
 
 /// What the loop waits for: one epoll.
@@ -32,10 +33,15 @@ pub(crate) enum Ready {
     Cgroup(ServiceId),
     /// A hook says something. Its number.
     HookOutput(u64),
+    /// What curfew carries has room where it goes.
+    OutputRoom,
+    /// A pipe that curfew carries from.
+    Output(StreamId),
 }
 
 const SIGNALS: u64 = 0;
 const LOG_OUTPUT: u64 = 1;
+const OUTPUT_ROOM: u64 = 2;
 const FIRST_EXEC_PIPE: u64 = 16;
 const FIRST_HOOK_OUTPUT: u64 = 1 << 32;
 const FIRST_MESSAGE: u64 = 2 << 32;
@@ -43,6 +49,7 @@ const FIRST_PROBE: u64 = 3 << 32;
 const FIRST_READY_PIPE: u64 = 4 << 32;
 const FIRST_PROBE_OUTPUT: u64 = 5 << 32;
 const FIRST_CGROUP: u64 = 6 << 32;
+const FIRST_OUTPUT: u64 = 1 << 48;
 
 impl Ready {
     fn token(self) -> u64 {
@@ -56,6 +63,8 @@ impl Ready {
             Self::Message(service) => FIRST_MESSAGE + service.index() as u64,
             Self::Cgroup(service) => FIRST_CGROUP + service.index() as u64,
             Self::HookOutput(hook) => FIRST_HOOK_OUTPUT + hook,
+            Self::OutputRoom => OUTPUT_ROOM,
+            Self::Output(stream) => FIRST_OUTPUT + stream.number(),
         }
     }
 
@@ -63,6 +72,8 @@ impl Ready {
         match token {
             SIGNALS => Self::Signals,
             LOG_OUTPUT => Self::LogOutput,
+            OUTPUT_ROOM => Self::OutputRoom,
+            stream @ FIRST_OUTPUT.. => Self::Output(StreamId::new(stream - FIRST_OUTPUT)),
             service @ FIRST_CGROUP.. => Self::Cgroup(ServiceId::new((service - FIRST_CGROUP) as usize)),
             number @ FIRST_PROBE_OUTPUT.. => Self::ProbeOutput(number - FIRST_PROBE_OUTPUT),
             service @ FIRST_READY_PIPE.. => {
@@ -96,6 +107,11 @@ impl WaitSet {
     /// ENOMEM, ENOSPC: nothing left for it.
     pub(crate) fn add_priority(&self, descriptor: impl AsFd, ready: Ready) -> nix::Result<()> {
         self.epoll.add(descriptor, EpollEvent::new(EpollFlags::EPOLLPRI, ready.token()))
+    }
+
+    /// Waits for something new to read: once read until nothing is left, it is ready again when more comes.
+    pub(crate) fn add_edges(&self, descriptor: impl AsFd, ready: Ready) -> nix::Result<()> {
+        self.epoll.add(descriptor, EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, ready.token()))
     }
 
     /// Waits, once, for room to write. EPERM: a regular file, which always has.

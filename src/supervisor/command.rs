@@ -74,6 +74,8 @@ pub enum Command {
     },
     /// Tell the platform above, if it listens.
     TellPlatform(PlatformMessage),
+    /// Open the files that services' output goes to anew: they were moved away.
+    ReopenOutput,
     /// Look for strays. Answered by [`Event::Census`](super::Event::Census).
     TakeCensus,
     /// Say what was decided: a line of the log and of the report.

@@ -98,6 +98,15 @@ pub const LAST_LOG_LINES: u16 = 20;
 
 /// How long a cgroup whose last process is just dying is waited for, before curfew leaves it behind.
 pub const LAST_CGROUPS: Duration = Duration::from_millis(20);
+/// The longest line, in bytes, that curfew carries in one piece. A service takes this much memory while such a line
+/// comes.
+pub const OUTPUT_LINE_MAX: usize = 1024 * 1024;
+
+/// How long the reader of services' last words is waited for at the end, all in all, if there is time.
+pub const OUTPUT_LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// A reader that takes nothing for this long does not read.
+pub const OUTPUT_STALL: Duration = Duration::from_millis(100);
 
 /// How long everything is killed, again and again, after a bug in curfew itself.
 pub const LAST_RESORT: Duration = Duration::from_secs(2);

@@ -24,6 +24,8 @@ pub struct Settings {
     pub seat: Seat,
     /// Whether a reload of the configuration is possible: there is a file.
     pub reloadable: bool,
+    /// Whether services' output goes to files of curfew's, which USR1 asks to reopen.
+    pub has_output_files: bool,
     /// Where the exit status comes from.
     pub exit_status: ExitStatusPolicy,
     /// How long the last command of all may take, which runs when every service is down; `None`: there is none.
@@ -281,6 +283,7 @@ impl Settings {
             map: BTreeMap::new(),
             seat: Seat::NoTerminal,
             reloadable: false,
+            has_output_files: false,
             exit_status: ExitStatusPolicy::Verdict,
             cleanup: None,
             extend: None,

@@ -194,6 +194,12 @@ impl Supervisor {
         (verdict(&outcomes), status)
     }
 
+    /// How much of the time for stopping is left; the report has its own. `None`: there is no deadline.
+    pub fn time_left(&self, now: Timestamp) -> Option<Duration> {
+        let budget = self.stop.as_ref()?.budget?;
+        Some(budget.stop_by.since(now))
+    }
+
     /// What became of each service so far, and of the pseudo-services behind them.
     pub fn outcomes(&self) -> Vec<Outcome> {
         self.services.iter().map(|service| service.outcome).collect()

@@ -199,6 +199,7 @@ impl History {
             Command::Blame { service } => format!("{} blame", self.settings.name(*service)),
             Command::RunHook { service, kind, .. } => format!("{} {kind}", self.settings.name(*service)),
             Command::EndHook { hook } => format!("end hook {}", hook.number()),
+            Command::ReopenOutput => "reopen output".to_owned(),
             Command::TakeCensus => "census".to_owned(),
             Command::Tell(notice) => format!("tell {notice:?}"),
             Command::Finish { status } => format!("finish {status}"),

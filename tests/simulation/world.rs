@@ -458,6 +458,7 @@ impl World {
             | Command::Measure { .. }
             | Command::Look { .. }
             | Command::Blame { .. }
+            | Command::ReopenOutput
             | Command::TellPlatform(_) => {}
             Command::Probe { service, purpose } => {
                 self.probe_count += 1;

@@ -29,6 +29,13 @@ impl Supervisor {
                 self.hasten(Level::KillNow, received, now);
             }
             Asked::Forward => self.forward(received, sent, sender),
+            Asked::Reopen => {
+                self.commands.push_back(Command::ReopenOutput);
+                // A service may have files of its own to reopen.
+                if self.settings.services.iter().any(|service| service.forward.contains(received)) {
+                    self.forward(received, sent, sender);
+                }
+            }
             Asked::Suspend => self.suspend(received, sender),
             Asked::Resume => {
                 self.suspending = false;
@@ -53,6 +60,8 @@ impl Supervisor {
             (Signal::TSTP | Signal::TTIN | Signal::TTOU | Signal::ALRM, Mode::ManyServices) => Asked::Nothing,
             (Signal::TSTP | Signal::TTIN | Signal::TTOU, Mode::OneCommand) => Asked::Suspend,
             (Signal::CONT, Mode::OneCommand) => Asked::Resume,
+            // To one command it is the command's own, which may die of it.
+            (Signal::USR1, Mode::ManyServices) if self.settings.has_output_files => Asked::Reopen,
             (_, Mode::OneCommand | Mode::ManyServices) => Asked::Forward,
         }
     }
@@ -145,6 +154,7 @@ enum Asked {
     Stop,
     Abort,
     Forward,
+    Reopen,
     Suspend,
     Resume,
     Reload,

@@ -1,0 +1,141 @@
+//! Finding out whether services are ready, and well.
+
+use std::os::fd::{OwnedFd, RawFd};
+
+use super::super::delivery::to_tree_of;
+use super::super::hooks::{EndedHook, More};
+use super::super::probes::{Interest, Step as ProbeStep};
+use super::super::ready_pipe::{ReadyPipe, Word};
+use super::super::service_programs::ServicePrograms;
+use super::super::spawn::Program;
+use super::super::wait_set::Ready;
+use super::{Listener, PID_VARIABLE, RUN_VARIABLE, Runtime, SERVICE_VARIABLE};
+use crate::protocol::ProbeTarget;
+use crate::supervisor::{End, Event, HookId, HookKind, Purpose, ServiceId, ServiceMessage, Signal};
+
+impl<L: Listener> Runtime<L> {
+    pub(super) fn probe(&mut self, service: ServiceId, purpose: Purpose) {
+        let Some(target) = self.programs[service.index()].target(purpose) else { return };
+        if let ProbeTarget::Command(command) = target {
+            let program = self.programs[service.index()].of_probe(command);
+            return self.run_probe_command(service, purpose, &program);
+        }
+        let step = self.probes.start(service, purpose, target);
+        self.conclude_probe_step(service, step);
+    }
+
+    pub(super) fn go_on_with_probe(&mut self, service: ServiceId) {
+        if let Some(descriptor) = self.probes.descriptor(service) {
+            self.wait_set.remove(descriptor);
+        }
+        if let Some(step) = self.probes.go_on(service) {
+            self.conclude_probe_step(service, step);
+        }
+    }
+
+    pub(super) fn conclude_probe_step(&mut self, service: ServiceId, step: ProbeStep) {
+        match step {
+            ProbeStep::Waits(interest) => {
+                if let Some(descriptor) = self.probes.descriptor(service) {
+                    // Unwatched, it counts as one that is not answered.
+                    let to_write = interest == Interest::Write;
+                    let _ = self.wait_set.add_connection(descriptor, Ready::Probe(service), to_write);
+                }
+            }
+            ProbeStep::Over(purpose, result) => self.handle(Event::Probed { service, purpose, result }),
+        }
+    }
+
+    pub(super) fn run_probe_command(&mut self, service: ServiceId, purpose: Purpose, program: &Program) {
+        let id = HookId::from_number(self.probe_count);
+        self.probe_count += 1;
+        let leader = self.leader(service).map(|leader| leader.to_string()).unwrap_or_default();
+        let extra = [
+            (RUN_VARIABLE, self.family.run.as_str()),
+            (SERVICE_VARIABLE, self.supervisor.settings().name(service)),
+            (PID_VARIABLE, leader.as_str()),
+        ];
+        let what = (service, HookKind::PreStart);
+        let cgroup = self.cgroups.get(service);
+        match self.probe_commands.start(id, what, program, &extra, &self.start_up.context, cgroup) {
+            Ok(pid) => {
+                self.family.helpers.insert(pid);
+                self.family.sessions.insert(pid.number(), service);
+                self.awaited_probes.insert(service, (id, purpose));
+                if let Some(running) = self.probe_commands.get(id) {
+                    let _ = self.wait_set.add_read(running, Ready::ProbeOutput(id.number()));
+                }
+            }
+            Err(failure) => {
+                let reason = std::io::Error::from_raw_os_error(failure.errno).to_string();
+                let result = Err(format!("it could not be executed: {reason}"));
+                self.handle(Event::Probed { service, purpose, result });
+            }
+        }
+    }
+
+    pub(super) fn hear_probe(&mut self, number: u64) {
+        let id = HookId::from_number(number);
+        let Some((running, lines, more)) = self.probe_commands.read(id) else { return };
+        if more == More::Never {
+            self.wait_set.remove(running);
+        }
+        if let Some(last) = lines.into_iter().next_back() {
+            self.last_words.insert(id, last);
+        }
+    }
+
+    pub(super) fn probe_command_ended(&mut self, ended: EndedHook) {
+        let EndedHook { hook, running, result, lines } = ended;
+        self.wait_set.remove(&running);
+        let before = self.last_words.remove(&hook);
+        let last = lines.into_iter().next_back().or(before);
+        let service = running.service;
+        // One that was abandoned has nothing more to say.
+        let Some((_, purpose)) = self.awaited_probes.get(&service).copied().filter(|(id, _)| *id == hook)
+        else {
+            return;
+        };
+        self.awaited_probes.remove(&service);
+        let result = match result {
+            Ok(End::Exited(0)) => Ok(()),
+            Ok(end) => Err(last.map_or_else(|| end.to_string(), |last| format!("{end}: {last}"))),
+            Err(failure) => Err(std::io::Error::from_raw_os_error(failure.errno).to_string()),
+        };
+        self.handle(Event::Probed { service, purpose, result });
+    }
+
+    pub(super) fn abandon_probe(&mut self, service: ServiceId) {
+        if let Some(descriptor) = self.probes.descriptor(service) {
+            self.wait_set.remove(descriptor);
+        }
+        self.probes.abandon(service);
+        if let Some((id, _)) = self.awaited_probes.remove(&service)
+            && let Some(running) = self.probe_commands.get(id)
+        {
+            // What is refused is told when it is left over.
+            to_tree_of(running.pid, Signal::KILL);
+        }
+    }
+
+    pub(super) fn look_at_ready_pipe(&mut self, service: ServiceId) {
+        let Some(pipe) = self.ready_pipes.get(&service) else { return };
+        let word = pipe.look();
+        if word == Word::None {
+            return;
+        }
+        self.wait_set.remove(pipe);
+        self.ready_pipes.remove(&service);
+        if word == Word::Ready {
+            self.handle(Event::Notified { service, message: ServiceMessage::Ready });
+        }
+    }
+}
+
+/// The pipe on which a service says that it is ready, its end of it, and the number that it expects it under.
+pub(super) fn open_ready_pipe(programs: Option<&ServicePrograms>) -> Option<(ReadyPipe, OwnedFd, RawFd)> {
+    let number = programs?.ready_descriptor?;
+    // Without one it is not heard, and the start's time runs out.
+    let (pipe, service_end) = ReadyPipe::open().ok()?;
+    Some((pipe, service_end, number))
+}

@@ -1,0 +1,32 @@
+//! What services and curfew itself say, on its way out.
+
+use std::time::Duration;
+
+use super::{Listener, Runtime};
+use crate::supervisor::defaults;
+
+impl<L: Listener> Runtime<L> {
+    /// Carries what services say, and writes the log.
+    ///
+    /// What a service said comes before what we say of its end. But log lines that have waited for room go first, else a
+    /// noisy service would keep them waiting for ever.
+    pub(super) fn speak(&mut self) {
+        self.output.flush();
+        self.log.hold(self.output.is_busy_on_standard_error());
+        self.log.flush();
+        self.work_is_left |= self.output.carry(&self.wait_set, self.log.is_mid_line());
+        self.write_log();
+    }
+
+    /// No service is left that could say more. A slow reader is waited for as long as there is time.
+    pub(super) fn carry_last_words(&mut self) {
+        let now = self.clock.now();
+        let time = self.supervisor.time_left(now).unwrap_or(Duration::MAX).min(defaults::OUTPUT_LAST_WORDS);
+        let (clock, end) = (self.clock, now + time);
+        self.output.finish(|| {
+            let wait = end.since(clock.now()).min(defaults::OUTPUT_STALL);
+            u16::try_from(wait.as_millis()).unwrap_or(u16::MAX)
+        });
+        self.log.hold(false);
+    }
+}
