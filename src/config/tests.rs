@@ -1244,3 +1244,47 @@ fn what_tells_that_a_service_is_ready_or_well_is_read() {
         ]
     );
 }
+
+#[test]
+fn output_is_a_word_or_a_file_and_a_services_own_goes_first() {
+    let file = "output = { file = \"all.log\" }\n\
+                service.a = { command = \"a\" }\n\
+                service.b = { command = \"b\", output = \"null\" }\n";
+    let world = World::new().with_file("x.toml", file);
+    let outputs = |world: &World, arguments: &[&str]| {
+        let config = world.settle(arguments);
+        let outputs = config.processes.iter().map(|process| process.output.clone()).collect::<Vec<_>>();
+        (outputs, config.settings.has_output_files)
+    };
+    let all = Some(OutputChoice::File(world.directory.join("all.log")));
+    let null = Some(OutputChoice::Null);
+    assert_eq!(outputs(&world, &["run", "--config", "x.toml"]), (vec![all, null.clone()], true));
+    let option = ["run", "--config", "x.toml", "--output", "json"];
+    assert_eq!(outputs(&world, &option), (vec![Some(OutputChoice::Json), null], false));
+    let one = outputs(&World::new().with("CURFEW_OUTPUT", "file=/x/y.log"), &["--", "true"]);
+    assert_eq!(one, (vec![Some(OutputChoice::File("/x/y.log".into()))], true));
+    assert_eq!(outputs(&World::new(), &["--", "true"]), (vec![None], false));
+}
+
+#[test]
+fn what_is_wrong_with_an_output_is_told_at_its_place() {
+    let file = "output = \"./x.log\"\n\
+                service.a = { command = \"a\", output = {} }\n\
+                service.b = { command = \"b\", output = { fil = \"x\" } }\n\
+                service.c = { command = \"c\", output = 3 }\n\
+                service.d = { command = \"d\", output = { file = \"\" } }\n";
+    let errors = World::new().with_file("x.toml", file).config_errors(&["run", "--config", "x.toml"]);
+    let cures = [
+        "for a file write { file = \"./x.log\" }",
+        "write { file = \"api.log\" }",
+        "did you mean `file`?",
+        "write a word such as \"prefix\", or { file = \"api.log\" }",
+        "name a file or directory, or remove the key",
+    ];
+    assert_eq!(errors.len(), cures.len(), "{errors:#?}");
+    for (error, cure) in errors.iter().zip(cures) {
+        assert!(error.contains(cure), "{error}");
+    }
+    let errors = World::new().usage(&["--output", "prefixed", "--", "true"]);
+    assert!(errors[0].contains("did you mean `prefix`?"), "{errors:?}");
+}

@@ -29,11 +29,12 @@ mod stream_id;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs::OpenOptions;
 use std::io::{self, IsTerminal};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::stat::fstat;
 use nix::unistd::pipe2;
 
@@ -64,6 +65,8 @@ pub(crate) struct Output {
     null: Option<OwnedFd>,
     /// Where lines are dressed.
     batch: Vec<u8>,
+    /// The limit of open files.
+    most_descriptors: u64,
     /// It was said that there is no pipe to be had.
     is_lack_told: bool,
 }
@@ -71,6 +74,9 @@ pub(crate) struct Output {
 /// How many batches are carried before signals, deaths and deadlines have their turn again: at 300 MB/s less than a
 /// millisecond.
 const BATCHES_AT_ONCE: u32 = 4;
+
+/// Descriptors that are not used up for output: a start needs some, and so do a look into /proc and the report.
+const DESCRIPTORS_KEPT: u64 = 32;
 
 impl Output {
     /// Nothing is carried yet. `services` are all there will be: their names, and where their output leads.
@@ -95,6 +101,7 @@ impl Output {
             next: StreamId::FIRST,
             null: None,
             batch: Vec::new(),
+            most_descriptors: getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft),
             is_lack_told: false,
         }
     }
@@ -278,6 +285,10 @@ impl Output {
     /// A new pipe to this sink: the child's end of it.
     fn carry_to(&mut self, sink: usize, dress: Dress, wait_set: &WaitSet) -> io::Result<OwnedFd> {
         let (ours, theirs) = pipe2(OFlag::O_CLOEXEC)?;
+        // The lowest numbers are given first, so this one tells how many are left.
+        if theirs.as_raw_fd() as u64 + DESCRIPTORS_KEPT > self.most_descriptors {
+            return Err(Errno::EMFILE.into());
+        }
         // Ours alone: each end of a pipe has flags of its own.
         fcntl(&ours, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         let id = self.next;

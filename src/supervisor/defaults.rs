@@ -102,8 +102,12 @@ pub const LAST_CGROUPS: Duration = Duration::from_millis(20);
 /// comes.
 pub const OUTPUT_LINE_MAX: usize = 1024 * 1024;
 
-/// How long the reader of services' last words is waited for at the end, all in all, if there is time.
-pub const OUTPUT_LAST_WORDS: Duration = Duration::from_secs(2);
+/// How long a slow reader of services' last words is waited for at the end, if there is no deadline; else as long as
+/// there is time.
+pub const OUTPUT_LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// How long it is waited for if there is no time left.
+pub const OUTPUT_LAST_WORDS_LATE: Duration = Duration::from_millis(20);
 
 /// A reader that takes nothing for this long does not read.
 pub const OUTPUT_STALL: Duration = Duration::from_millis(100);

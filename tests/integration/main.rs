@@ -41,6 +41,7 @@
 //! | 34, 37, 38 a terminal's output, systemd's timer | for later |
 
 mod budget;
+mod carried;
 mod child_setup;
 mod exit_status;
 mod hooks;
@@ -49,6 +50,7 @@ mod life;
 mod notify;
 mod order;
 mod output;
+mod output_files;
 mod panic;
 mod pid_one;
 mod probes;

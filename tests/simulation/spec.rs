@@ -22,6 +22,7 @@ pub(crate) struct Spec {
     pub(crate) seat: Seat,
     pub(crate) has_shell: bool,
     pub(crate) reloadable: bool,
+    pub(crate) has_output_files: bool,
     pub(crate) map: BTreeMap<Signal, Option<Signal>>,
     pub(crate) inputs: Vec<(Duration, Input)>,
     /// The last command of all: how long it may take, and what it does.
@@ -266,6 +267,7 @@ impl Spec {
             seat: Seat::NoTerminal,
             has_shell: true,
             reloadable: false,
+            has_output_files: false,
             map: BTreeMap::new(),
             inputs: Vec::new(),
             cleanup: None,
@@ -371,6 +373,7 @@ impl Spec {
         settings.exit_status = self.policy;
         settings.seat = self.seat;
         settings.reloadable = self.reloadable;
+        settings.has_output_files = self.has_output_files;
         settings.map.clone_from(&self.map);
         settings.cleanup = self.cleanup.as_ref().map(|(time, _)| *time);
         settings.extend = self.extend;

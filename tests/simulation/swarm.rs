@@ -294,6 +294,7 @@ fn generate(seed: u64) -> Spec {
         spec.stray_grace = Some(random_grace(&mut random, kinds));
     }
     spec.reloadable = random.one_in(3);
+    spec.has_output_files = random.one_in(3);
     if kinds.has(Has::Mapping) && random.one_in(3) {
         let from = random.pick(&[Signal::TERM, Signal::INT, Signal::HUP]);
         let to = random.pick(&[None, Some(Signal::QUIT), Some(Signal::USR1)]);

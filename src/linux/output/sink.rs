@@ -158,13 +158,16 @@ impl Sink {
     /// Opens the file anew, whatever now has its name; the old one stays if that fails. Nothing is half written: a file
     /// always has whole lines.
     pub(crate) fn reopen(&mut self, wait_set: &WaitSet) {
-        let Target::File(path) = &self.target else { return };
-        match open(path) {
+        let Target::File(path) = self.target.clone() else { return };
+        match open(&path) {
             Ok(file) => {
                 if let Some(old) = self.outlet.waits_on() {
                     wait_set.remove(old);
                 }
                 (self.outlet, self.is_watched) = (Outlet::of_own(file), false);
+                if !self.is_free() {
+                    self.watch(wait_set);
+                }
                 tracing::info!(event = "output.reopened", path = %path.display(), "reopened {}", path.display());
             }
             Err(error) => tracing::error!(

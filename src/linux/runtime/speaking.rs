@@ -21,8 +21,8 @@ impl<L: Listener> Runtime<L> {
     /// No service is left that could say more. A slow reader is waited for as long as there is time.
     pub(super) fn carry_last_words(&mut self) {
         let now = self.clock.now();
-        let time = self.supervisor.time_left(now).unwrap_or(Duration::MAX).min(defaults::OUTPUT_LAST_WORDS);
-        let (clock, end) = (self.clock, now + time);
+        let time = self.supervisor.time_left(now).unwrap_or(defaults::OUTPUT_LAST_WORDS);
+        let (clock, end) = (self.clock, now + time.max(defaults::OUTPUT_LAST_WORDS_LATE));
         self.output.finish(|| {
             let wait = end.since(clock.now()).min(defaults::OUTPUT_STALL);
             u16::try_from(wait.as_millis()).unwrap_or(u16::MAX)

@@ -206,6 +206,37 @@ fn signals_are_forwarded_to_the_services_that_list_them() {
 }
 
 #[test]
+fn usr1_reopens_the_files_of_services_and_reaches_those_that_list_it() {
+    let reopened = |world: &World| {
+        let is_it = |what: &What| matches!(what, What::Command(Command::ReopenOutput, _));
+        world.history.entries.iter().filter(|entry| is_it(&entry.what)).count()
+    };
+    let with_files = |mut spec: Spec| {
+        spec.has_output_files = true;
+        spec.signal(ms(1000), Signal::USR1)
+    };
+    let world = with_files(Spec::many([service("api").forwards(Signal::USR1), service("web")])).run();
+    world.sent("1.000s api USR1 → leader 100");
+    assert_eq!((reopened(&world), ignored(&world)), (1, vec![]));
+    // Nobody else wants it, which is nothing to tell.
+    let world = with_files(Spec::many([service("api")])).run();
+    world.sent("");
+    assert_eq!((reopened(&world), ignored(&world)), (1, vec![]));
+    // Also in a stop, as long as somebody writes.
+    let world = with_files(Spec::many([stubborn("api")]).term(ms(500))).run();
+    assert_eq!(reopened(&world), 1);
+    // Dropped is dropped; and to one command it is the command's own.
+    let mut spec = with_files(Spec::many([service("api")]));
+    spec.map.insert(Signal::USR1, None);
+    assert_eq!(reopened(&spec.run()), 0);
+    let command =
+        service("app").forwards(Signal::USR1).that(Behaviour::obeys(ms(0)).ignoring(&[Signal::USR1]));
+    let world = with_files(Spec::one(command)).run();
+    world.sent("1.000s app USR1 → leader 100");
+    assert_eq!(reopened(&world), 0);
+}
+
+#[test]
 fn job_control_is_no_matter_for_many_services() {
     let spec = Spec::many([service("api")]);
     let world = [Signal::TSTP, Signal::TTIN, Signal::TTOU, Signal::ALRM, Signal::PIPE, Signal::CHLD]
