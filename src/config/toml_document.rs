@@ -257,7 +257,7 @@ impl<'a> Value<'a> {
 
     /// Whether it is a table with nothing in it.
     pub(crate) fn is_empty_table(&self) -> bool {
-        self.value.get_ref().as_table().is_some_and(|table| table.is_empty())
+        self.value.get_ref().as_table().is_some_and(DeTable::is_empty)
     }
 
     /// A boolean.
