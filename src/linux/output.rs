@@ -34,9 +34,10 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::libc::uid_t;
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::stat::fstat;
-use nix::unistd::pipe2;
+use nix::unistd::{Uid, fchown, pipe2};
 
 pub(crate) use child_streams::ChildStreams;
 pub use service_output::{Colours, ServiceOutput};
@@ -69,6 +70,14 @@ pub(crate) struct Output {
     most_descriptors: u64,
     /// It was said that there is no pipe to be had.
     is_lack_told: bool,
+}
+
+/// Around a new pipe.
+struct Place<'a> {
+    /// Who its other end is for, if not for who curfew is.
+    user: Option<uid_t>,
+    /// Where ours is watched.
+    wait_set: &'a WaitSet,
 }
 
 /// How many batches are carried before signals, deaths and deadlines have their turn again: at 300 MB/s less than a
@@ -106,7 +115,7 @@ impl Output {
         }
     }
 
-    /// Prepares what a service writes to.
+    /// Prepares what a service writes to. `user` is who it will be, if not who curfew is.
     ///
     /// # Errors
     /// Its file cannot be opened, or there is no /dev/null. That there is no pipe to be had is no reason not to start: then
@@ -116,8 +125,10 @@ impl Output {
         service: ServiceId,
         name: &str,
         output: &ServiceOutput,
+        user: Option<uid_t>,
         wait_set: &WaitSet,
     ) -> Result<ChildStreams, StartFailure> {
+        let place = Place { user, wait_set };
         let streams = match output {
             ServiceOutput::Inherit => Ok(ChildStreams::default()),
             ServiceOutput::Null => {
@@ -137,15 +148,15 @@ impl Output {
                     failed(&error)
                 })?;
                 let dress = Dress::Plain { ends_last_line: self.shared_files.contains(path) };
-                self.carry_to(sink, dress, wait_set).and_then(ChildStreams::both)
+                self.carry_to(sink, dress, &place).and_then(ChildStreams::both)
             }
             ServiceOutput::Prefix(colours) => {
                 let label = self.palette.label(name, service.index());
                 let dress =
                     |stream| Dress::prefix(&label, *colours == Colours::Allowed && is_terminal(stream));
-                self.carry_to_own(dress, wait_set)
+                self.carry_to_own(dress, &place)
             }
-            ServiceOutput::Json => self.carry_to_own(|stream| Dress::json(name, stream), wait_set),
+            ServiceOutput::Json => self.carry_to_own(|stream| Dress::json(name, stream), &place),
         };
         Ok(streams.unwrap_or_else(|error| {
             self.tell_lack(name, &error);
@@ -270,20 +281,16 @@ impl Output {
     }
 
     /// Two new pipes, each to our stream of the same name.
-    fn carry_to_own(
-        &mut self,
-        dress: impl Fn(Stream) -> Dress,
-        wait_set: &WaitSet,
-    ) -> io::Result<ChildStreams> {
+    fn carry_to_own(&mut self, dress: impl Fn(Stream) -> Dress, place: &Place) -> io::Result<ChildStreams> {
         let mut open = |stream| {
             let sink = self.sink_of(stream);
-            self.carry_to(sink, dress(stream), wait_set).map(Some)
+            self.carry_to(sink, dress(stream), place).map(Some)
         };
         Ok(ChildStreams { output: open(Stream::Output)?, error: open(Stream::Error)? })
     }
 
     /// A new pipe to this sink: the child's end of it.
-    fn carry_to(&mut self, sink: usize, dress: Dress, wait_set: &WaitSet) -> io::Result<OwnedFd> {
+    fn carry_to(&mut self, sink: usize, dress: Dress, place: &Place) -> io::Result<OwnedFd> {
         let (ours, theirs) = pipe2(OFlag::O_CLOEXEC)?;
         // The lowest numbers are given first, so this one tells how many are left.
         if theirs.as_raw_fd() as u64 + DESCRIPTORS_KEPT > self.most_descriptors {
@@ -291,8 +298,13 @@ impl Output {
         }
         // Ours alone: each end of a pipe has flags of its own.
         fcntl(&ours, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        if let Some(user) = place.user {
+            // Else it could not open /dev/stdout, as nginx is often told to. EPERM: then curfew cannot make it that user
+            // either.
+            let _ = fchown(&theirs, Some(Uid::from_raw(user)), None);
+        }
         let id = self.next;
-        wait_set.add_edges(&ours, Ready::Output(id))?;
+        place.wait_set.add_edges(&ours, Ready::Output(id))?;
         self.next = id.next();
         self.carriers.insert(id, Carrier::new(ours, dress, sink, defaults::OUTPUT_LINE_MAX));
         Ok(theirs)

@@ -23,7 +23,7 @@ use super::hooks::{EndedHook, Hooks, More};
 use super::identity::Identity;
 use super::inquiries::Inquiries;
 use super::log_output::LogOutput;
-use super::output::Output;
+use super::output::{Output, ServiceOutput};
 use super::platform::Platform;
 use super::probes::Probes;
 use super::proc_file_system::{FamilyTree, Process};
@@ -630,7 +630,13 @@ impl<L: Listener> Runtime<L> {
         let ready =
             if step == Step::Main { open_ready_pipe(self.programs.get(service.index())) } else { None };
         let cgroup = self.cgroups.open(service, &name, &self.wait_set);
-        let spawned = self.output.open(service, &name, &program.output, &self.wait_set).and_then(|streams| {
+        // Whoever it is, it may open /dev/stdout again. That it cannot be found is told when it is to become so.
+        let user = match program.output {
+            ServiceOutput::Inherit | ServiceOutput::Null => None,
+            _ => Identity::find(&program.setup).ok().and_then(|identity| identity.user),
+        };
+        let streams = self.output.open(service, &name, &program.output, user, &self.wait_set);
+        let spawned = streams.and_then(|streams| {
             let given = Given {
                 output: streams.raw(),
                 cgroup,

@@ -15,7 +15,7 @@ use nix::libc::{self, SIGTERM};
 use nix::pty::openpty;
 use serde_json::Value;
 
-use crate::support::{Curfew, Finished, Running, now};
+use crate::support::{Curfew, Finished, Running, is_root, now, skip};
 
 /// Many services; the output is carried in this way.
 fn carrying(output: &str, config: &str) -> Curfew {
@@ -118,6 +118,20 @@ fn a_services_own_output_goes_before_the_option() {
     let mut finished = carrying("prefix", &config).finish();
     finished.stdout.sort();
     assert_eq!(finished.stdout, ["b | hello", "hello"]);
+}
+
+/// nginx and others are told to write to /dev/stdout: a service that is somebody else may open it.
+#[test]
+fn a_service_of_another_user_can_open_its_streams_again() {
+    if !is_root() {
+        return skip("another user can be had by root only");
+    }
+    let config = shell("a", "echo hello >/dev/stdout; echo oh >/dev/stderr; id -u")
+        + "user = \"65534\"\ngroup = \"65534\"\n";
+    let finished = carrying("prefix", &config).finish();
+    finished.assert_status(0);
+    assert_eq!(finished.stdout, ["a | hello", "a | 65534"]);
+    assert_eq!(said_on_error(&finished), ["a | oh"]);
 }
 
 /// Ten services that write as fast as they can, lines of all lengths, to both streams; and a reader that takes little
