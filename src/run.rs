@@ -225,13 +225,7 @@ fn output(choice: Option<OutputChoice>, mode: Mode, surroundings: &Surroundings)
         Some(OutputChoice::Json) => ServiceOutput::Json,
         Some(OutputChoice::Null) => ServiceOutput::Null,
         Some(OutputChoice::File(path)) => ServiceOutput::File(path),
-        Some(OutputChoice::Journal) => {
-            tracing::warn!(
-                event = "output.no-journal",
-                "`output = \"journal\"` cannot be had in this version: services write to curfew's own streams"
-            );
-            ServiceOutput::Inherit
-        }
+        Some(OutputChoice::Journal) => ServiceOutput::Journal,
     }
 }
 

@@ -68,7 +68,7 @@ pub(crate) struct Output {
     batch: Vec<u8>,
     /// The limit of open files.
     most_descriptors: u64,
-    /// It was said that there is no pipe to be had.
+    /// It was said that a service inherits.
     is_lack_told: bool,
 }
 
@@ -131,6 +131,8 @@ impl Output {
         let place = Place { user, wait_set };
         let streams = match output {
             ServiceOutput::Inherit => Ok(ChildStreams::default()),
+            // The place where the child is told to connect itself to the journal.
+            ServiceOutput::Journal => Err(io::Error::other("this version cannot write to the journal")),
             ServiceOutput::Null => {
                 let null = self.null().map_err(|error| failed(&error))?;
                 null.try_clone().and_then(ChildStreams::both)
@@ -345,14 +347,14 @@ impl Output {
         }
     }
 
-    /// Without descriptors a service starts all the same: what it says is worth less than that it runs.
+    /// Without descriptors, say, a service starts all the same: what it says is worth less than that it runs.
     fn tell_lack(&mut self, service: &str, error: &io::Error) {
         if !std::mem::replace(&mut self.is_lack_told, true) {
             tracing::warn!(
                 event = "output.uncarried",
                 service,
                 errno = error.raw_os_error(),
-                "cannot make a pipe ({error}): it writes to curfew's own streams, and so may others"
+                "its output cannot be taken ({error}): it writes to curfew's own streams, and so may others"
             );
         }
     }

@@ -632,8 +632,10 @@ impl<L: Listener> Runtime<L> {
         let cgroup = self.cgroups.open(service, &name, &self.wait_set);
         // Whoever it is, it may open /dev/stdout again. That it cannot be found is told when it is to become so.
         let user = match program.output {
-            ServiceOutput::Inherit | ServiceOutput::Null => None,
-            _ => Identity::find(&program.setup).ok().and_then(|identity| identity.user),
+            ServiceOutput::Inherit | ServiceOutput::Journal | ServiceOutput::Null => None,
+            ServiceOutput::Prefix(_) | ServiceOutput::Json | ServiceOutput::File(_) => {
+                Identity::find(&program.setup).ok().and_then(|identity| identity.user)
+            }
         };
         let streams = self.output.open(service, &name, &program.output, user, &self.wait_set);
         let spawned = streams.and_then(|streams| {

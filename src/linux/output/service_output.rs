@@ -10,6 +10,8 @@ pub enum ServiceOutput {
     Prefix(Colours),
     /// Into curfew's own, each line as an object of JSON.
     Json,
+    /// Into the journal.
+    Journal,
     /// Nowhere.
     Null,
     /// Both into this file, appended to.
