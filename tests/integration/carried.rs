@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -207,27 +207,41 @@ fn a_slow_reader_gets_the_last_words_too() {
 /// Somebody who is none of ours holds the pipe of a service open, and writes and writes.
 #[test]
 fn whoever_holds_a_pipe_open_does_not_keep_curfew_from_leaving() {
+    const MOST: usize = 512 * 1024 * 1024;
     for output in ["prefix", "file=said.log"] {
         let curfew = Curfew::run(["--output", output]);
         let folder = curfew.directory().to_owned();
         let config = speaker("a", "echo pid $$ >&2", ":") + "environment = { LC_ALL = \"C\" }\n";
-        let curfew = curfew.config(&config).working_directory(&folder).start();
+        let null = File::options().write(true).open("/dev/null").unwrap();
+        let curfew = curfew.config(&config).working_directory(&folder).stdout(null).start();
         let pid = match output {
             "prefix" => pid_at_end(&curfew.wait_for_error_line("| pid")),
             _ => pid_at_end(&wait_for_in(&curfew, &folder.join("said.log"), "pid")),
         };
-        let mut pipe = File::options().write(true).open(format!("/proc/{pid}/fd/1")).unwrap();
-        let is_over = Arc::new(AtomicBool::new(false));
-        let writer = thread::spawn({
-            let is_over = Arc::clone(&is_over);
-            move || {
-                while !is_over.load(Ordering::Relaxed) && pipe.write_all(b"from outside\n").is_ok() {}
-            }
-        });
+        let pipe = File::options().write(true).open(format!("/proc/{pid}/fd/1")).unwrap();
+        let (is_over, written) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        // More of them than curfew can keep up with; and not for ever, should it try to.
+        let writers: Vec<_> = (0..3)
+            .map(|_| {
+                let (mut pipe, is_over) = (pipe.try_clone().unwrap(), Arc::clone(&is_over));
+                let written = Arc::clone(&written);
+                thread::spawn(move || {
+                    let lines = b"from outside\n".repeat(5000);
+                    while !is_over.load(Ordering::Relaxed)
+                        && written.fetch_add(lines.len(), Ordering::Relaxed) < MOST
+                        && pipe.write_all(&lines).is_ok()
+                    {}
+                })
+            })
+            .collect();
         curfew.signal(SIGTERM);
         let finished = curfew.finish();
         is_over.store(true, Ordering::Relaxed);
-        writer.join().unwrap();
+        drop(pipe);
+        for writer in writers {
+            writer.join().unwrap();
+        }
+        assert!(written.load(Ordering::Relaxed) < MOST, "curfew left while they were writing");
         finished.assert_status(0);
     }
 }

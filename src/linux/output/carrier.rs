@@ -111,3 +111,36 @@ impl AsFd for Carrier {
         self.pipe.as_fd()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    /// What a carrier to a new file does with what is written to its pipe before it is told to take no more, and after.
+    fn carried(before: &[u8], after: &[u8]) -> Vec<u8> {
+        let name = format!("curfew-carrier-{}-{}", std::process::id(), before.len() + after.len());
+        let path = std::env::temp_dir().join(name);
+        let mut sink = Sink::of_file(&path).unwrap();
+        let (ours, mut theirs) = std::io::pipe().unwrap();
+        let flags = nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK);
+        nix::fcntl::fcntl(&ours, flags).unwrap();
+        let dress = Dress::Plain { ends_last_line: false };
+        let mut carrier = Carrier::new(ours.into(), dress, 0, 1024);
+        theirs.write_all(before).unwrap();
+        carrier.take_no_more();
+        theirs.write_all(after).unwrap();
+        while carrier.carry(&mut sink, "", &mut Vec::new()) == Progress::More {}
+        carrier.write_rest(&mut sink, "", &mut Vec::new());
+        let content = std::fs::read(&path).unwrap();
+        std::fs::remove_file(path).unwrap();
+        content
+    }
+
+    #[test]
+    fn what_comes_after_the_last_words_is_not_taken() {
+        assert_eq!(carried(b"last\nwords", b" of ours\nand more\n"), b"last\nwords");
+        assert_eq!(carried(b"", b"more\n"), b"");
+    }
+}
