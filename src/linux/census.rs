@@ -22,6 +22,9 @@ pub(crate) struct Family {
     pub(crate) names: HashMap<String, ServiceId>,
     /// Names this run in the environment of its processes.
     pub(crate) run: String,
+    /// Whose a process was found to be, with its start time: later nothing may tell it any more. An environment is gone when
+    /// the main thread has ended.
+    pub(crate) remembered: HashMap<Pid, (u64, ServiceId)>,
     /// Where all belongs that cannot be told otherwise: with one command, that command.
     pub(crate) fallback: Option<ServiceId>,
 }
@@ -169,9 +172,20 @@ impl Family {
         orphans
     }
 
-    /// The service a process came from: by its session, else by its cgroup, else by what its environment says.
-    fn service_of(&self, process: &Process, cgroups: &Containment) -> Option<ServiceId> {
+    /// Keeps in mind whose a process is.
+    pub(crate) fn remember(&mut self, process: &Process, service: ServiceId) {
+        self.remembered.insert(process.pid, (process.start_time, service));
+    }
+
+    /// The service a process came from: by its session, by what is known already, by its cgroup, else by what its
+    /// environment says.
+    pub(crate) fn service_of(&self, process: &Process, cgroups: &Containment) -> Option<ServiceId> {
         if let Some(service) = self.sessions.get(&process.session) {
+            return Some(*service);
+        }
+        if let Some((start_time, service)) = self.remembered.get(&process.pid)
+            && *start_time == process.start_time
+        {
             return Some(*service);
         }
         if let Some(service) = cgroups.service_of(process.pid) {

@@ -25,6 +25,14 @@ pub(crate) fn reap() -> Children {
     wait(libc::WEXITED | libc::WSTOPPED | libc::WNOHANG | libc::__WALL)
 }
 
+/// The same, but of one that has ended `before` hears first: as long as it is not reaped, /proc tells who it was.
+pub(crate) fn reap_after(before: impl FnOnce(Pid, End)) -> Children {
+    let Children::Ended(pid, end) = look() else { return reap() };
+    before(pid, end);
+    // This one, though another may have come first in the meantime.
+    wait_for(libc::P_PID, pid.number().cast_unsigned(), libc::WEXITED | libc::WNOHANG | libc::__WALL)
+}
+
 /// Looks for one that has ended, without reaping.
 pub(crate) fn look() -> Children {
     wait(libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL)
@@ -42,11 +50,15 @@ pub(crate) fn has_child_in_group(group: i32) -> bool {
 }
 
 fn wait(options: i32) -> Children {
+    wait_for(libc::P_ALL, 0, options)
+}
+
+fn wait_for(kind: libc::idtype_t, id: libc::id_t, options: i32) -> Children {
     loop {
         // SAFETY: all zeros is a valid siginfo_t.
         let mut information: libc::siginfo_t = unsafe { std::mem::zeroed() };
         // SAFETY: `information` is valid for writing.
-        let result = unsafe { libc::waitid(libc::P_ALL, 0, &raw mut information, options) };
+        let result = unsafe { libc::waitid(kind, id, &raw mut information, options) };
         if result != 0 {
             match nix::errno::Errno::last() {
                 nix::errno::Errno::EINTR => continue,

@@ -28,7 +28,7 @@ use super::platform::Platform;
 use super::probes::Probes;
 use super::proc_file_system::{FamilyTree, Process};
 use super::ready_pipe::ReadyPipe;
-use super::reap::{Children, look, reap};
+use super::reap::{Children, look, reap, reap_after};
 use super::service_messages::{IsNew, Said, ServiceMessages};
 use super::service_programs::ServicePrograms;
 use super::signal_inbox::SignalInbox;
@@ -38,8 +38,8 @@ use super::start_up::StartUp;
 use super::terminal::{has_shell, stop_self};
 use super::wait_set::{Ready, WaitSet};
 use crate::supervisor::{
-    Command, Event, HookId, HookKind, Mode, Notice, Pid, Purpose, ServiceId, Signal, Step, Stray, Supervisor,
-    Timestamp, defaults,
+    Command, End, Event, HookId, HookKind, Mode, Notice, Pid, Purpose, ServiceId, Signal, Step, Stray,
+    Supervisor, Timestamp, defaults,
 };
 
 /// Hears what is decided, and turns it into lines and a report.
@@ -109,6 +109,8 @@ pub struct Runtime<L> {
     /// Processes that we may not signal, each told once.
     refused: HashSet<Pid>,
     census_wanted: bool,
+    /// KILL was sent to somebody.
+    has_killed: bool,
     /// There was more to reap or to count than one wake-up may take: signals and deadlines come in between.
     work_is_left: bool,
     status: Option<u8>,
@@ -185,6 +187,7 @@ impl<L: Listener> Runtime<L> {
             strays_are_hidden: false,
             refused: HashSet::new(),
             census_wanted: false,
+            has_killed: false,
             work_is_left: false,
             status: None,
         })
@@ -307,15 +310,13 @@ impl<L: Listener> Runtime<L> {
 
     fn reap_all(&mut self) {
         for _ in 0..DEATHS_AT_ONCE {
-            // What a hook leaves in its group ends with it. Until it is reaped the group's number is its own.
-            if !(self.hooks.is_empty() && self.probe_commands.is_empty())
-                && let Children::Ended(pid, _) = look()
-                && (self.hooks.contains(pid) || self.probe_commands.contains(pid))
-            {
-                // ESRCH: it made no group.
-                let _ = to_group_of(pid, Signal::KILL);
-            }
-            let (pid, end) = match reap() {
+            // Most deaths need no look first, and it has its price.
+            let is_wanted = self.has_killed || !(self.hooks.is_empty() && self.probe_commands.is_empty());
+            let reaped = match is_wanted {
+                true => reap_after(|pid, end| self.look_at_the_dead(pid, end)),
+                false => reap(),
+            };
+            let (pid, end) = match reaped {
                 Children::None | Children::Living => return,
                 Children::Ended(pid, end) => (pid, end),
                 Children::Stopped(pid, signal) => {
@@ -345,10 +346,32 @@ impl<L: Listener> Runtime<L> {
                 self.family.helpers.remove(&pid);
                 self.probe_command_ended(ended);
             } else if !self.family.inherited.remove(&pid) && !self.family.helpers.remove(&pid) {
+                self.family.remembered.remove(&pid);
                 self.handle(Event::StrayEnded { pid, end });
             }
         }
         self.work_is_left = true;
+    }
+
+    /// As long as it is not reaped a process has a name, and the group that it made is its own.
+    fn look_at_the_dead(&mut self, pid: Pid, end: End) {
+        if self.hooks.contains(pid) || self.probe_commands.contains(pid) {
+            // What a hook leaves in its group ends with it. ESRCH: it made no group.
+            let _ = to_group_of(pid, Signal::KILL);
+            return;
+        }
+        let family = &self.family;
+        let is_known = family.leaders.contains_key(&pid)
+            || family.helpers.contains(&pid)
+            || family.inherited.contains(&pid);
+        if is_known || end.signal() != Some(Signal::KILL) {
+            return;
+        }
+        // Whoever was in a leader's group, but not under it any more, died of its KILL and was never seen.
+        let Some(process) = Process::read(pid) else { return };
+        let service = family.service_of(&process, &self.cgroups).or(family.fallback);
+        let service = service.unwrap_or_else(|| self.supervisor.settings().stray_id());
+        self.handle(Event::KilledWithLeader { service, processes: vec![(pid, process.name)] });
     }
 
     fn look_at_exec_pipe(&mut self, service: ServiceId) {
@@ -426,6 +449,14 @@ impl<L: Listener> Runtime<L> {
                     continue;
                 }
             };
+            if found.is_empty() {
+                self.family.remembered.clear();
+            }
+            for Found { process, service } in &found {
+                if let Some(service) = service {
+                    self.family.remember(process, *service);
+                }
+            }
             (self.census_wanted, self.strays, self.strays_are_hidden) = (false, found, hidden);
             let strays = self.strays.iter().map(|found| Stray {
                 pid: found.process.pid,

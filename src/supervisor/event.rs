@@ -57,7 +57,7 @@ pub enum Event {
         /// How.
         end: End,
     },
-    /// KILL went to a living leader and to these, which descend from it.
+    /// KILL went to a living leader, and with it to these: they descend from it, or are in its process group.
     KilledWithLeader {
         /// The service.
         service: ServiceId,

@@ -294,7 +294,7 @@ pub enum Notice {
     },
     /// Processes are left that cannot be listed: there is no /proc.
     StraysHidden,
-    /// A process was killed together with its service's leader, from which it descends.
+    /// A process was killed together with its service's leader.
     KilledWithLeader {
         /// The service.
         service: ServiceId,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nix::libc::{self, SIGTERM};
 
-use crate::support::{Curfew, Finished, children, exists, kill, now, state};
+use crate::support::{Curfew, Finished, carriers, children, exists, kill, now, state};
 
 #[test]
 fn two_thousand_orphans_are_reaped_while_the_command_runs() {
@@ -155,6 +155,26 @@ fn a_stray_whose_main_thread_has_ended_is_found_and_ended() {
     finished.assert_status(80);
     let expected = ["KILL", "TERM"].map(|signal| ("fixture".to_owned(), signal.to_owned()));
     assert_eq!(strays(&finished, 0), expected);
+}
+
+/// Its session is its own, its environment cannot be read, and the parent that told whose it is has ended.
+#[test]
+fn a_stray_stays_with_its_service_when_nothing_tells_any_more_whose_it_is() {
+    let curfew = Curfew::run(["--grace", "TERM 300ms, KILL", "--deadline", "10s"]);
+    let diary = curfew.directory().join("diary");
+    let tree = "plain(plain+group(plain+session+headless+ignores))";
+    let config = format!("service.a.command = <tree {} {tree}>", diary.display());
+    let curfew = curfew.config(&config).start();
+    let born = || std::fs::read_to_string(&diary).unwrap_or_default().lines().count();
+    curfew.eventually("everybody is there", || born() == 3);
+    let headless = || carriers(curfew.token()).into_iter().find(|pid| state(*pid) == Some('Z'));
+    curfew.eventually("a main thread has ended", || headless().is_some());
+    curfew.signal(SIGTERM);
+    let finished = curfew.finish();
+    finished.assert_status(80);
+    let expected = ["KILL", "none"].map(|signal| ("fixture".to_owned(), signal.to_owned()));
+    assert_eq!(strays(&finished, 0), expected);
+    assert_eq!(finished.report()["services"].as_array().unwrap().len(), 1, "{finished}");
 }
 
 #[test]

@@ -425,6 +425,13 @@ impl Kernel {
         }
     }
 
+    /// It is known from now on whose these are.
+    pub(crate) fn remember(&mut self, pids: &[Pid]) {
+        for (index, process) in self.processes.iter_mut().enumerate() {
+            process.is_hidden &= !pids.contains(&Self::pid(index));
+        }
+    }
+
     /// What the runtime can tell: with one command, all belongs to it.
     fn attribution(&self, index: usize) -> Option<ServiceId> {
         let process = &self.processes[index];

@@ -419,8 +419,9 @@ impl World {
                 let (hit, refused) = self.kernel.signal(service, recipients, signal, self.now);
                 if recipients == Recipients::Leader(Target::All) && signal == Signal::KILL {
                     let leader = self.kernel.leader(service).map(Kernel::pid);
-                    let below = hit.iter().filter(|pid| Some(**pid) != leader);
-                    let processes = below.map(|pid| (*pid, "process".to_owned())).collect();
+                    let below: Vec<Pid> = hit.iter().copied().filter(|pid| Some(*pid) != leader).collect();
+                    self.kernel.remember(&below);
+                    let processes = below.into_iter().map(|pid| (pid, "process".to_owned())).collect();
                     self.feed(Event::KilledWithLeader { service, processes });
                 }
                 self.history.entries[place].what =

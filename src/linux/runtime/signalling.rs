@@ -10,6 +10,7 @@ use crate::supervisor::{Event, Pid, Recipients, ServiceId, Signal, Target};
 impl<L: Listener> Runtime<L> {
     pub(super) fn signal(&mut self, service: ServiceId, recipients: Recipients, signal: Signal) {
         let leader = self.leader(service);
+        self.has_killed |= signal == Signal::KILL;
         if signal == Signal::KILL {
             self.kill_cgroups_of_strays(service, recipients);
         }
@@ -55,6 +56,9 @@ impl<L: Listener> Runtime<L> {
         self.cgroups.kill(service);
         // What is under the leader no more, and in no cgroup, is found by the census that follows its end.
         killed.extend(members);
+        for process in &killed {
+            self.family.remember(process, service);
+        }
         let processes = killed.into_iter().map(|process| (process.pid, process.name)).collect();
         self.feed(Event::KilledWithLeader { service, processes });
         refused

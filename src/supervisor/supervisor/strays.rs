@@ -1,5 +1,6 @@
 //! Processes that outlive their leader.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::service::{Phase, State};
@@ -38,9 +39,13 @@ impl Supervisor {
 
     /// Nothing waits for these: their leader's end leads to a census, which finds those that are not gone by then.
     pub(super) fn on_killed_with_leader(&mut self, id: ServiceId, processes: Vec<(Pid, String)>) {
+        // Somebody else kills, too.
+        if self.stop.is_none() && !self.services[id.index()].is_killed() {
+            return;
+        }
         for (pid, name) in processes {
-            let killed = KnownStray { service: id, signal: Some(Signal::KILL) };
-            if self.strays.insert(pid, killed).is_none() {
+            if let Entry::Vacant(entry) = self.strays.entry(pid) {
+                entry.insert(KnownStray { service: id, signal: Some(Signal::KILL) });
                 self.tell(Notice::KilledWithLeader { service: id, pid, name });
             }
         }
@@ -65,10 +70,7 @@ impl Supervisor {
         let mut found: BTreeMap<ServiceId, Vec<Stray>> = BTreeMap::new();
         for stray in strays {
             // What comes to light of a service that was found empty is stopped with what belongs to none.
-            // And who was killed with a leader belongs to its service, though nothing else may tell it any more.
-            let known = self.strays.get(&stray.pid).map(|known| known.service);
-            let service = known.or(stray.service);
-            let service = service.filter(|service| self.services[service.index()].state != State::Down);
+            let service = stray.service.filter(|service| self.services[service.index()].state != State::Down);
             found.entry(service.unwrap_or(stray_id)).or_default().push(stray);
         }
         // A killed process that took its time may have left what belongs to none, after all of that was gone.
