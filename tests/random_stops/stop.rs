@@ -1,0 +1,211 @@
+//! Performs a plan, and gathers what there is to know of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::fs::{self, File};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use nix::libc;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::TOKEN;
+use super::plan::Plan;
+use super::processes::{carriers, children, exists, kill, kill_carriers, open_to_all, wait_for_end};
+use super::time::{now, pause};
+
+/// When a stop counts as hung. No plan has waits that come to a tenth of it.
+const HUNG: Duration = Duration::from_secs(30);
+
+const NAMESPACE: [&str; 5] = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"];
+
+/// What was seen of one stop.
+pub(crate) struct Evidence {
+    /// `None`: it hung.
+    pub(crate) status: Option<ExitStatus>,
+    /// From the first signal to the end of curfew; `None` if it ended before.
+    pub(crate) took: Option<Duration>,
+    pub(crate) born: BTreeMap<i32, Born>,
+    pub(crate) said_bye: BTreeSet<i32>,
+    pub(crate) report: Option<String>,
+    pub(crate) log: String,
+    /// Who was still there when curfew was gone, in words.
+    pub(crate) left: Vec<String>,
+}
+
+/// An entry of the diary.
+#[derive(Debug)]
+pub(crate) struct Born {
+    pub(crate) parent: i32,
+    pub(crate) traits: String,
+}
+
+impl Evidence {
+    /// The report, if it is one.
+    pub(crate) fn parsed(&self) -> Option<Value> {
+        serde_json::from_str(self.report.as_ref()?).ok()
+    }
+}
+
+impl fmt::Display for Evidence {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        let status = self.status.map_or_else(|| "it hung".to_owned(), |status| status.to_string());
+        let report = match self.parsed() {
+            Some(mut report) => {
+                // The log has them as well.
+                report["events"] = Value::Null;
+                report.to_string()
+            }
+            None => self.report.clone().unwrap_or_else(|| "none".to_owned()),
+        };
+        writeln!(
+            formatter,
+            "{status} after {:?}\nborn: {:?}\nsaid bye: {:?}",
+            self.took, self.born, self.said_bye
+        )?;
+        writeln!(formatter, "--- log\n{}\n--- report\n{report}", self.log)
+    }
+}
+
+/// Whether curfew can be PID 1 here; says why not.
+pub(crate) fn namespaces_work() -> bool {
+    let output = Command::new(NAMESPACE[0]).args(&NAMESPACE[1..]).arg("true").output();
+    let works = output.is_ok_and(|output| output.status.success());
+    if !works {
+        eprintln!("skipped: the stops of PID 1: no pid namespace can be made here");
+    }
+    works
+}
+
+pub(crate) fn perform(plan: &Plan) -> Evidence {
+    let directory = TempDir::with_prefix("curfew-stop-").expect("a directory");
+    open_to_all(directory.path());
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    let [diary, report, log, config] = ["diary", "report.json", "log", "system.toml"].map(path);
+    let token = format!("{}.{}", std::process::id(), plan.seed);
+    let mut words: Vec<String> = Vec::new();
+    if plan.pid_one {
+        words.extend(NAMESPACE.map(str::to_owned));
+    }
+    words.extend([env!("CARGO_BIN_EXE_curfew_under_test"), "run", "--log", "json"].map(str::to_owned));
+    words.extend(["--log-level", "debug", "--report", &report, "--grace", &plan.grace].map(str::to_owned));
+    if let Some(deadline) = plan.deadline {
+        words.extend(["--deadline".to_owned(), format!("{}ms", deadline.as_millis())]);
+    }
+    if plan.mirror {
+        words.extend(["--exit-status", "mirror"].map(str::to_owned));
+    }
+    let fixture = env!("CARGO_BIN_EXE_fixture");
+    if plan.one_command {
+        words.extend(["--", fixture, "tree", &diary, &plan.services[0].tree].map(str::to_owned));
+    } else {
+        fs::write(&config, plan.configuration(fixture, &diary)).expect("the configuration is written");
+        words.extend(["--config".to_owned(), config]);
+    }
+    let mut command = Command::new(&words[0]);
+    command.args(&words[1..]).env(TOKEN, &token);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("CURFEW_") {
+            command.env_remove(name);
+        }
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log).expect("a log"));
+    let since = now();
+    let mut child = command.spawn().expect("curfew is executed");
+    let pid = child.id() as i32;
+    let hung = since.plus(HUNG);
+    let target = if plan.pid_one { first_of_namespace(pid) } else { Some(pid) };
+    let since = now();
+    let mut first = None;
+    for (at, signal) in &plan.signals {
+        if target.is_none() || wait_for_end(pid, since.plus(*at)) {
+            break;
+        }
+        first.get_or_insert_with(now);
+        kill(target.expect("it was just there"), *signal);
+    }
+    let ended = wait_for_end(pid, hung);
+    let took = first.map(|first| now().since(first));
+    if !ended {
+        kill(pid, libc::SIGKILL);
+    }
+    let status = child.wait().expect("it is our child");
+    let left = clean_up(&token);
+    let diary = fs::read_to_string(diary).unwrap_or_default();
+    let entered = |what| {
+        diary.lines().filter_map(move |line| {
+            let mut words = line.strip_prefix(what)?.split_whitespace();
+            let (pid, parent) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+            Some((pid, Born { parent, traits: words.collect() }))
+        })
+    };
+    Evidence {
+        status: ended.then_some(status),
+        took,
+        born: entered("born").collect(),
+        said_bye: entered("bye").map(|(pid, _)| pid).collect(),
+        report: fs::read_to_string(report).ok(),
+        log: fs::read_to_string(log).unwrap_or_default(),
+        left,
+    }
+}
+
+/// PID 1 of the namespace, when it can hear a TERM: before, the kernel discards it, as for every PID 1.
+fn first_of_namespace(unshare: i32) -> Option<i32> {
+    let end = now().plus(HUNG);
+    while now() < end && exists(unshare) {
+        if let [init] = children(unshare)[..]
+            && is_curfew(init)
+            && hears_term(init)
+        {
+            return Some(init);
+        }
+        // The kernel tells nobody when a process changes its signal mask.
+        pause(Duration::from_micros(200));
+    }
+    None
+}
+
+/// Whether it has come that far: before, it is what makes the namespace.
+fn is_curfew(pid: i32) -> bool {
+    fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe.ends_with("curfew_under_test"))
+}
+
+fn hears_term(pid: i32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let sets =
+        status.lines().filter_map(|line| line.strip_prefix("SigBlk:").or(line.strip_prefix("SigCgt:")));
+    sets.filter_map(|bits| u64::from_str_radix(bits.trim(), 16).ok())
+        .any(|bits| bits >> (libc::SIGTERM - 1) & 1 == 1)
+}
+
+/// Ends and reaps whoever is left: told by what they carry, and, since they may have lost that, by having become ours.
+fn clean_up(token: &str) -> Vec<String> {
+    let me = std::process::id() as i32;
+    let mut left: Vec<String> = carriers(token).into_iter().map(describe).collect();
+    left.extend(children(me).into_iter().map(describe));
+    kill_carriers(token);
+    // Their children become ours in turn.
+    while let Some(pid) = children(me).first().copied() {
+        kill(pid, libc::SIGKILL);
+        // SAFETY: a null pointer means that nothing is asked.
+        unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::__WALL) };
+    }
+    left
+}
+
+fn describe(pid: i32) -> String {
+    let status =
+        fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_else(|_| "gone meanwhile".to_owned());
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let states = threads.filter_map(|thread| fs::read_to_string(thread.path().join("stat")).ok());
+    let states: Vec<String> = states.map(|text| text.chars().take(30).collect()).collect();
+    format!("{pid}: {}; threads: {states:?}", status.chars().take(60).collect::<String>())
+}
+
+/// The status as a shell would show it; `None` for a curfew that a signal ended.
+pub(crate) fn code(status: ExitStatus) -> Result<i32, i32> {
+    status.code().ok_or_else(|| status.signal().unwrap_or(0))
+}
