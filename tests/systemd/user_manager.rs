@@ -33,9 +33,12 @@ fn a_users_unit_starts_and_stops() {
     let arguments = "--deadline 5s -- fixture forks session daemon slow";
     let Some(lab) = with_user_unit(&unit(arguments, "TimeoutStopSec=5s")) else { return };
     lab.as_user(["systemctl", "--user", "start", "one.service"]).succeeds();
-    lab.follow_user("one.service").wait_for(": ready");
+    let follower = lab.follow_user("one.service");
+    follower.wait_for(": ready");
     lab.as_user(["systemctl", "--user", "stop", "one.service"]).succeeds();
     stopped_with(&lab, "one.service", "success", "0");
+    follower.wait_for_several(3, "what it left behind is gone");
+    follower.wait_for("child slow done");
     assert_eq!(lab.processes("fixture"), [0; 0]);
 }
 
