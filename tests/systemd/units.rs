@@ -120,7 +120,7 @@ fn the_users_unit_starts_and_stops() {
     let Some(lab) = installed() else { return };
     lab.start_user_manager();
     lab.as_user(["systemctl", "--user", "start", "sample-user.service"]).succeeds();
-    wait_until_it_listens(&lab.follow_user("sample-user.service"));
+    wait_until_it_listens(&lab.follow_user());
     lab.as_user(["systemctl", "--user", "stop", "sample-user.service"]).succeeds();
     let shown =
         lab.as_user(["systemctl", "--user", "show", "--property", "Result,ExecMainStatus", "sample-user"]);

@@ -33,7 +33,7 @@ fn a_users_unit_starts_and_stops() {
     let arguments = "--deadline 5s -- fixture forks session daemon slow";
     let Some(lab) = with_user_unit(&unit(arguments, "TimeoutStopSec=5s")) else { return };
     lab.as_user(["systemctl", "--user", "start", "one.service"]).succeeds();
-    let follower = lab.follow_user("one.service");
+    let follower = lab.follow_user();
     follower.wait_for(": ready");
     lab.as_user(["systemctl", "--user", "stop", "one.service"]).succeeds();
     stopped_with(&lab, "one.service", "success", "0");
@@ -48,7 +48,7 @@ fn the_deadline_is_learnt_from_the_users_manager() {
     let text = unit("-- fixture script say:up until:TERM", "TimeoutStopSec=20s");
     let Some(lab) = with_user_unit(&text) else { return };
     lab.as_user(["systemctl", "--user", "start", "one.service"]).succeeds();
-    let follower = lab.follow_user("one.service");
+    let follower = lab.follow_user();
     follower.wait_for(": up");
     lab.as_user(["systemctl", "--user", "stop", "one.service"]).succeeds();
     let line = follower.wait_for("🛑 stop requested");
@@ -62,7 +62,7 @@ fn the_end_of_the_users_manager_is_a_clean_stop() {
         + "[Install]\nWantedBy=default.target\n";
     let Some(lab) = with_user_unit(&text) else { return };
     lab.as_user(["systemctl", "--user", "start", "one.service"]).succeeds();
-    let follower = lab.follow_user("one.service");
+    let follower = lab.follow_user();
     follower.wait_for(": up");
     lab.stop_user_manager();
     follower.wait_for(": saved");

@@ -24,10 +24,13 @@ impl Lab {
         Background::start(self.command(&[&become_user[..], &words[..]].concat())).finish()
     }
 
-    /// Follows the journal of one of that user's units from its beginning: each line is a message.
+    /// Follows all that this user's processes write to the journal, from its beginning: each line is a message.
+    ///
+    /// By the user, not by the unit: which unit of a user an entry is of, journald has to look up in /proc, and it may come
+    /// too late for the last words of a process.
     #[track_caller]
-    pub(crate) fn follow_user(&self, unit: &str) -> Background {
-        let unit = format!("_SYSTEMD_USER_UNIT={unit}");
-        self.start(["journalctl", "--quiet", "--follow", "--lines", "all", "--output", "cat", &unit])
+    pub(crate) fn follow_user(&self) -> Background {
+        let user = format!("_UID={USER}");
+        self.start(["journalctl", "--quiet", "--follow", "--lines", "all", "--output", "cat", &user])
     }
 }
