@@ -127,3 +127,35 @@ fn the_users_unit_starts_and_stops() {
     assert_eq!(shown.succeeds().stdout, "Result=success\nExecMainStatus=0");
     assert_eq!(lab.processes("supervised-app"), [0; 0]);
 }
+
+/// What the comment in the unit says about services that have users of their own.
+#[test]
+fn with_the_capabilities_that_the_unit_names_curfew_stops_services_of_other_users() {
+    let Some(lab) = installed() else { return };
+    let unit = fs::read_to_string(lab.inside("/etc/systemd/system/sample.service")).unwrap();
+    let capabilities = unit.lines().find_map(|line| line.strip_prefix("# CapabilityBoundingSet="));
+    let capabilities = capabilities.expect("the comment names them").trim_end_matches('.');
+    lab.unit(
+        "sample.service.d/users.conf",
+        &format!(
+            "[Service]\nDynamicUser=no\nNoNewPrivileges=no\nCapabilityBoundingSet={capabilities}\nTimeoutStopSec=10s\n"
+        ),
+    );
+    lab.write(
+        "/etc/curfew/sample.toml",
+        "deadline = \"10s\"\nreport = \"stop.json\"\n\
+         [service.api]\nuser = \"lab\"\ngrace = \"TERM 1s, KILL\"\n\
+         command = [\"fixture\", \"forks\", \"session\", \"daemon+ignoring\"]\n\
+         [service.deaf]\nuser = \"nobody\"\ngrace = \"TERM 1s, KILL\"\ncommand = [\"fixture\", \"ignores\", \"TERM\"]\n",
+    );
+    lab.systemctl(["start", "sample.service"]).succeeds();
+    let follower = lab.follow("sample.service");
+    follower.wait_for("api: ready");
+    follower.wait_for("deaf: ready");
+    lab.systemctl(["stop", "sample.service"]).succeeds();
+    expect::stopped_with(&lab, "sample.service", "exit-code", "80");
+    expect::nothing_left_for_systemd(&lab, "sample.service");
+    follower.wait_for("deaf: main thread waits");
+    follower.wait_for_several(2, "what it left behind is gone");
+    assert_eq!(lab.processes("fixture"), [0; 0]);
+}
