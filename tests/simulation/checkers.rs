@@ -15,10 +15,16 @@ mod facts;
 mod grace;
 mod order;
 mod outcomes;
+mod platform;
+mod probes;
+mod restarts;
 mod starts;
+mod steps;
 mod telling;
 mod the_end;
 mod time;
+mod waits;
+mod wishes;
 
 use super::history::History;
 
@@ -26,7 +32,7 @@ type Complaint = Result<(), String>;
 type Checker = (&'static str, fn(&History) -> Complaint);
 
 /// Every checker, by name.
-const CHECKERS: [Checker; 17] = [
+const CHECKERS: [Checker; 32] = [
     ("starts follow their dependencies, once, and never after a stop began", starts::starts),
     ("the stop begins at its first cause, and only then", causes::first_cause),
     ("exit comes inside the budget", time::inside_the_budget),
@@ -44,6 +50,24 @@ const CHECKERS: [Checker; 17] = [
     ("obedient processes stop in the time of the slowest", time::no_time_lost),
     ("what is told is what was done", telling::told_truly),
     ("it comes to an end", the_end::comes_to_an_end),
+    ("a service has one leader at a time", starts::one_leader_at_once),
+    ("restarts are planned as configured", restarts::planned_as_configured),
+    (
+        "a service is started again when all of it is gone and its delay is over",
+        restarts::after_the_last_is_gone,
+    ),
+    ("commands around a service run at their place, once in each life", steps::at_their_place),
+    ("commands around a service take no longer than they may", steps::no_longer_than_they_may),
+    ("the cleanup comes last, and once", steps::cleanup_comes_last),
+    ("probes are made one at a time, where they belong", probes::one_at_a_time_where_they_belong),
+    ("unhealthy is who failed too many probes", probes::unhealthy_after_so_many),
+    ("who must be ready or done by a time is, or fails", waits::ready_or_done_in_time),
+    ("who is late for its watchdog fails, and nobody else", waits::watchdogs_are_heard),
+    ("more time is given to who asks for it", waits::extended_as_asked),
+    ("READY and STOPPING are said once, at their time", platform::ready_and_stopping_once),
+    ("pings come in time", platform::pings),
+    ("the platform is asked for time before it runs out", platform::time_is_asked_for),
+    ("services are stopped as they are asked to be", wishes::stopped_as_asked),
 ];
 
 /// What each checker has to complain about.

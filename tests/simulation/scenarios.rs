@@ -5,6 +5,7 @@ mod exit_status;
 mod grace;
 mod hooks;
 mod order;
+mod platform;
 mod readiness;
 mod signals;
 mod starting;

@@ -3,8 +3,8 @@
 use super::super::service::{Leader, Next, Phase, State};
 use super::super::timers::Timer;
 use super::super::{
-    Act, Cause, End, EndMeaning, Failure, HookKind, Kind, Mode, Notice, ServiceId, Signal, StartFailure,
-    Step, Timestamp, defaults,
+    Act, Cause, End, EndMeaning, Failure, HookKind, Kind, Mode, Notice, PlatformMessage, ServiceId, Signal,
+    StartFailure, Step, Timestamp, defaults,
 };
 use super::Supervisor;
 use super::restarts::Plan;
@@ -146,6 +146,9 @@ impl Supervisor {
     /// A service failed for good.
     fn has_consequences(&mut self, id: ServiceId, failure: Failure, now: Timestamp) {
         if self.settings.services[id.index()].essential {
+            if let (Failure::Start(failure), true) = (failure, self.stop.is_none()) {
+                self.tell_platform(PlatformMessage::Failed(failure.errno));
+            }
             self.request_stop(Cause::ServiceFailed { service: id, failure }, now);
         } else if self.stop.is_none()
             && !self.services[id.index()].reached

@@ -13,8 +13,14 @@ impl Supervisor {
     }
 
     pub(super) fn on_ping_due(&mut self, now: Timestamp) {
-        if let Some(interval) = self.settings.platform_watchdog {
-            self.tell_platform(PlatformMessage::Ping);
+        self.tell_platform(PlatformMessage::Ping);
+        self.expect_ping(now);
+    }
+
+    /// The next ping is due at half the interval.
+    pub(super) fn expect_ping(&mut self, now: Timestamp) {
+        let interval = self.settings.platform_watchdog.unwrap_or_default();
+        if !interval.is_zero() {
             self.timers.set(Timer::Ping, now + interval / 2);
         }
     }
@@ -28,9 +34,13 @@ impl Supervisor {
         };
         let rest = most.saturating_sub(now.since(since));
         if !rest.is_zero() {
-            let time = time.min(rest);
-            self.tell_platform(PlatformMessage::Extend(time));
+            self.tell_platform(PlatformMessage::Extend(time.min(rest)));
+        }
+        // What reaches the most is the last.
+        if time < rest {
             self.timers.set(Timer::Extend, now + time / 3);
+        } else {
+            self.timers.clear(Timer::Extend);
         }
     }
 

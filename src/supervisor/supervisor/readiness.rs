@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::super::service::{Phase, State};
 use super::super::timers::Timer;
 use super::super::{
-    Command, Failure, Health, Kind, Limit, Notice, Pid, Purpose, ReadyBy, ServiceId, ServiceMessage, Step,
-    Timestamp, defaults,
+    Command, Failure, Health, Kind, Limit, Mode, Notice, Pid, Purpose, ReadyBy, ServiceId, ServiceMessage,
+    Step, Timestamp, defaults,
 };
 use super::Supervisor;
 
@@ -30,7 +30,8 @@ impl Supervisor {
             self.timers.set(Timer::Probe(id), now + health.every);
         }
         self.hear_sign_of_life(id, now);
-        if kind == Kind::Service {
+        // One command is ready at its exec, whether it is to end or not.
+        if kind == Kind::Service || self.settings.mode == Mode::OneCommand {
             self.reach(id, now);
         }
     }

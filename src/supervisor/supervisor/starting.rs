@@ -10,9 +10,7 @@ use super::Supervisor;
 
 impl Supervisor {
     pub(super) fn on_begin(&mut self, now: Timestamp) {
-        if let Some(interval) = self.settings.platform_watchdog {
-            self.timers.set(Timer::Ping, now + interval / 2);
-        }
+        self.expect_ping(now);
         self.ask_for_time(now);
         for index in 0..self.settings.services.len() {
             if self.services[index].awaited == 0 {
@@ -122,7 +120,6 @@ impl Supervisor {
         }
         service.outcome.start_failure = Some(failure);
         self.tell(Notice::StartFailed { service: id, failure });
-        self.tell_platform(PlatformMessage::Failed(failure.errno));
         // If it was forked its death is still to come, and with it the consequences.
         if !was_forked {
             self.failed(id, Failure::Start(failure), now);

@@ -233,6 +233,6 @@ impl History {
 }
 
 /// Whether the runtime answers a command with it at once.
-const fn is_answer(event: &Event) -> bool {
+pub(super) const fn is_answer(event: &Event) -> bool {
     matches!(event, Event::Forked { .. } | Event::HookForked { .. } | Event::SignalRefused { .. })
 }
