@@ -189,7 +189,7 @@ impl Service {
         self.is_extended = false;
         self.stopping_since = None;
         self.share = Share::UNLIMITED;
-        self.outcome = Outcome::default();
+        self.outcome = Outcome { has_run: self.outcome.has_run, ..Outcome::default() };
     }
 
     /// Whether it has a process that nobody has asked to end.
@@ -211,23 +211,18 @@ impl Service {
             && !self.strays_stopping
     }
 
-    /// What its stop still needs, if it began or went on at `now`.
+    /// What its stop still needs, if it began or went on at `now`; without what runs after its end.
     pub(crate) fn own_path(&self, settings: &ServiceSettings, now: Timestamp) -> Path {
         let (bounded, is_open) = (settings.grace.bounded(), settings.grace.is_open());
         let pre_stop = settings.hooks.pre_stop.unwrap_or_default();
-        // What comes when nothing else is left: a wait, and a level to kill it.
-        let after = match settings.hooks.post_stop {
-            Some(time) if !self.is_cleaned => Path::of_service(time, false),
-            Some(_) | None => Path::default(),
-        };
-        let stop = |waits: Duration| Path::of_service(waits, is_open).then(after);
+        let stop = |waits: Duration| Path::of_service(waits, is_open);
         let rest_of = |wait: Duration| wait.saturating_sub(now.since(self.stage_began));
         match self.state {
             State::Waiting | State::BackOff | State::Down => Path::default(),
             State::Preparing | State::Starting | State::Unready => stop(bounded),
             State::Up => stop(bounded.saturating_add(settings.drain).saturating_add(pre_stop)),
             // It will be down at once, or its strays share what there is.
-            State::Held | State::Ended => Path::of_levels(1).then(after),
+            State::Held | State::Ended => Path::of_levels(1),
             State::Stopping(Phase::PreStop) => {
                 stop(bounded.saturating_add(settings.drain).saturating_add(rest_of(pre_stop)))
             }
@@ -239,10 +234,19 @@ impl Service {
                 let rest = rest_of(waits.next().unwrap_or_default());
                 stop(waits.fold(rest, Duration::saturating_add))
             }
-            State::Stopping(Phase::Killed | Phase::Lingering) => Path::of_levels(1).then(after),
+            State::Stopping(Phase::Killed | Phase::Lingering) => Path::of_levels(1),
             State::Stopping(Phase::PostStop) => {
                 Path::of_service(rest_of(settings.hooks.post_stop.unwrap_or_default()), false)
             }
+        }
+    }
+
+    /// What runs when nothing else of it is left: a wait, and a level to kill it.
+    pub(crate) fn path_after(&self, settings: &ServiceSettings) -> Path {
+        match (self.state, settings.hooks.post_stop) {
+            (State::Waiting | State::BackOff | State::Down, _) | (_, None) => Path::default(),
+            (_, Some(_)) if self.is_cleaned => Path::default(),
+            (_, Some(time)) => Path::of_service(time, false),
         }
     }
 }

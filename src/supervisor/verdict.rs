@@ -34,6 +34,8 @@ impl fmt::Display for Verdict {
 pub struct Outcome {
     /// How its last process ended; `None` if none ran, or if it is still there.
     pub end: Option<End>,
+    /// A process of it was made, in this life or in an earlier one.
+    pub has_run: bool,
     /// Why it could not be started.
     pub start_failure: Option<super::StartFailure>,
     /// The status of a failure while it was being stopped, and when.
@@ -94,7 +96,7 @@ pub fn exit_status(mode: Mode, policy: ExitStatusPolicy, cause: &Cause, outcomes
     }
     match *cause {
         Cause::ServiceFailed { failure: Failure::Start(failure), .. } if failure.status().is_none() => {
-            let anything_ran = outcomes.iter().any(|outcome| outcome.end.is_some());
+            let anything_ran = outcomes.iter().any(|outcome| outcome.has_run);
             return if anything_ran { STATUS_FAILURE } else { STATUS_REFUSED };
         }
         Cause::ServiceFailed { failure, .. } => {
@@ -135,6 +137,7 @@ mod tests {
     const TERM: Cause = Cause::Signal { signal: Signal::TERM, sender: Sender::Unknown };
     const CLEAN: Outcome = Outcome {
         end: Some(End::Exited(0)),
+        has_run: true,
         start_failure: None,
         failed_stopping: None,
         interrupted: None,

@@ -9,5 +9,6 @@ mod platform;
 mod readiness;
 mod signals;
 mod starting;
+mod steps;
 mod strays;
 mod the_end;

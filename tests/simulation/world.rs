@@ -200,7 +200,7 @@ impl World {
     /// When each service was started.
     pub(crate) fn starts(&self) -> Vec<(Duration, String)> {
         let start = |entry: &Entry| match &entry.what {
-            What::Command(Command::Start { service, .. }, _) => {
+            What::Command(Command::Start { service, step: Step::Main }, _) => {
                 Some((entry.at.since_start(), self.history.settings.name(*service).to_owned()))
             }
             _ => None,
@@ -210,6 +210,18 @@ impl World {
 
     const fn horizon(&self) -> Timestamp {
         Timestamp::new(self.spec.horizon)
+    }
+
+    /// What was started, step by step: `200 api command`.
+    pub(crate) fn steps(&self) -> Vec<String> {
+        let start = |entry: &Entry| match &entry.what {
+            What::Command(Command::Start { service, step }, _) => {
+                let name = self.history.settings.name(*service);
+                Some(format!("{} {name} {step}", entry.at.since_start().as_millis()))
+            }
+            _ => None,
+        };
+        self.history.entries.iter().filter_map(start).collect()
     }
 
     fn close(&mut self) {

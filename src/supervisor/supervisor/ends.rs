@@ -114,11 +114,12 @@ impl Supervisor {
     pub(super) fn meaning(&self, id: ServiceId, end: End, unasked: bool) -> EndMeaning {
         let service = &self.services[id.index()];
         let is_task = self.kind(id) == Kind::Task;
+        let did_its_work = is_task && service.step == Step::Main;
         if let Some(failure) = service.outcome.start_failure {
             return if unasked { EndMeaning::Failed(Failure::Start(failure)) } else { EndMeaning::Stopped };
         }
         if self.is_success(id, end) {
-            return match (is_task, unasked) {
+            return match (did_its_work, unasked) {
                 (true, _) => EndMeaning::TaskDone,
                 (false, true) => EndMeaning::Unasked,
                 (false, false) => EndMeaning::Stopped,
@@ -163,10 +164,12 @@ impl Supervisor {
         self.uncounted.remove(&id);
         self.close_killed(id);
         let in_haste = self.stop.as_ref().is_some_and(|stop| stop.time_is_up) || self.is_kill_now();
+        // The cleanup comes last, even behind what was given up and is gone all the same.
+        let cleanup_began = self.services[self.settings.cleanup_id().index()].turn_has_come;
         let post_stop = self.settings_of(id).hooks.post_stop;
         let service = &mut self.services[id.index()];
         let was_cleaned = std::mem::replace(&mut service.is_cleaned, true);
-        if post_stop.is_some() && !was_cleaned && !in_haste {
+        if post_stop.is_some() && !was_cleaned && !in_haste && !cleanup_began {
             return self.begin_post_stop(id, now);
         }
         match service.next {
@@ -202,7 +205,10 @@ impl Supervisor {
         let service = &mut self.services[id.index()];
         service.leader = None;
         let dismissed = service.is_killed();
-        self.timers.clear(Timer::Wait(id));
+        // What a killed one leaves behind has its reserve, and no more.
+        if !dismissed {
+            self.timers.clear(Timer::Wait(id));
+        }
         self.tell(Notice::HookEnded { service: id, kind: HookKind::PostStop, result, dismissed });
         self.uncounted.insert(id);
         self.ask_census();

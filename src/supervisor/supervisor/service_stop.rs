@@ -85,7 +85,9 @@ impl Supervisor {
         };
         let service = &self.services[id.index()];
         let own = service.own_path(self.settings_of(id), now);
-        let share = budget.share(now, own, service.behind);
+        // What runs after its end comes out of no wait of its own: not even an open one.
+        let behind = service.path_after(self.settings_of(id)).then(service.behind);
+        let share = budget.share(now, own, behind);
         self.grant(id, share, own.bounded());
         // A wait that runs already shrinks like the others', and an open one gets an end.
         let at = self.timers.get(Timer::Wait(id));
@@ -170,7 +172,7 @@ impl Supervisor {
     }
 
     pub(super) fn kill(&mut self, id: ServiceId, now: Timestamp) {
-        let reserve = self.stop.as_ref().map_or(defaults::KILL_RESERVE_MAX, Stop::reserve);
+        let reserve = self.kill_reserve();
         if let Some(stop) = &mut self.stop {
             // A wait that ran out while curfew was not scheduled: this KILL has had no time to work.
             stop.killed_late |= stop.budget.is_some_and(|budget| now >= budget.stop_by);
@@ -188,6 +190,11 @@ impl Supervisor {
         let (stage, signal, wait) = (of - 1, Signal::KILL, Some(reserve));
         self.tell(Notice::StageSent { service: id, stage, of, signal, recipients, wait });
         self.send(id, recipients, Signal::KILL);
+    }
+
+    /// The wait after KILL until what waits for a service waits no longer.
+    pub(super) fn kill_reserve(&self) -> Duration {
+        self.stop.as_ref().map_or(defaults::KILL_RESERVE_MAX, Stop::reserve)
     }
 
     /// What a stage does in this stop.

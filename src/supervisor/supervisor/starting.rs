@@ -57,6 +57,7 @@ impl Supervisor {
         service.leader = Some(Leader { pid, forked: now });
         service.forked = now;
         let step = service.step;
+        service.outcome.has_run |= step != Step::PostStop;
         let wait = service.share.scale.of(self.settings_of(id).hooks.post_stop.unwrap_or_default());
         let settings = self.settings_of(id);
         let must_be_done = match (step, settings.kind) {
@@ -122,8 +123,11 @@ impl Supervisor {
         self.tell(Notice::StartFailed { service: id, failure });
         // If it was forked its death is still to come, and with it the consequences.
         if !was_forked {
+            // What ran before its start may have left somebody behind.
+            self.services[id.index()].state = State::Ended;
+            self.uncounted.insert(id);
+            self.ask_census();
             self.failed(id, Failure::Start(failure), now);
-            self.gone(id, now);
         }
     }
 

@@ -92,6 +92,7 @@ impl Supervisor {
             } else if self.has_hooks(id) {
                 // Their ends lead to another census.
                 self.uncounted.insert(id);
+                self.wait_for_hooks(id, now);
             } else {
                 self.gone(id, now);
             }
@@ -164,6 +165,15 @@ impl Supervisor {
             | State::Down => {
                 debug_assert!(false, "{id:?} is counted in state {:?}", service.state);
             }
+        }
+    }
+
+    /// Only hooks are left of it, which were killed: they are waited for as long as anything that was killed.
+    fn wait_for_hooks(&mut self, id: ServiceId, now: Timestamp) {
+        let service = &mut self.services[id.index()];
+        if !service.is_killed() {
+            service.state = State::Stopping(Phase::Killed);
+            self.timers.set(Timer::Wait(id), now + self.kill_reserve());
         }
     }
 

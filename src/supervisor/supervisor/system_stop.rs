@@ -88,8 +88,8 @@ impl Supervisor {
 
     /// The longest way from the stop of `id` to the end.
     pub(super) fn path_from(&self, id: ServiceId, now: Timestamp) -> Path {
-        let service = &self.services[id.index()];
-        service.own_path(self.settings_of(id), now).then(service.behind)
+        let (service, settings) = (&self.services[id.index()], self.settings_of(id));
+        service.own_path(settings, now).then(service.path_after(settings)).then(service.behind)
     }
 
     /// Works off the services whose turn has come.

@@ -26,6 +26,11 @@ pub(super) fn stop_order(history: &History) -> Complaint {
                 }
                 (*service, matches!(recipients, Recipients::Leader(_)), is_kill)
             }
+            // Only commands were left of it, which are killed unsaid.
+            Notice::ServiceLingers { service, waited } => {
+                killed.entry(*service).or_insert_with(|| at.before(*waited));
+                continue;
+            }
             Notice::ServiceDown { service, .. } => {
                 down.insert(*service, index);
                 continue;
@@ -42,7 +47,7 @@ pub(super) fn stop_order(history: &History) -> Complaint {
         }
         let dependents: Vec<ServiceId> = if history.is_stray_service(id) {
             history.ids().collect()
-        } else if of_leader {
+        } else if of_leader && history.is_service(id) {
             history.settings.order.dependents(id).to_vec()
         } else {
             Vec::new()
