@@ -59,6 +59,15 @@ pub struct Options {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "What to run")]
     pub config: Option<PathBuf>,
 
+    /// Run the services in this Procfile
+    ///
+    /// Lines are `web: command`. Commands go through /bin/sh; each service has a PORT (5000, 5100 …, or from the PORT of the
+    /// environment or of .env on); the variables in .env are set.
+    /// Example: --procfile Procfile.
+    /// Default: none.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "What to run")]
+    pub procfile: Option<PathBuf>,
+
     /// Run this service; may be repeated
     ///
     /// The command is split into words, without a shell.
@@ -258,11 +267,13 @@ const USAGE: &str = "\
 curfew [OPTIONS] -- COMMAND [ARG]...
        curfew run [OPTIONS] -- COMMAND [ARG]...
        curfew run [OPTIONS] --config FILE
+       curfew run [OPTIONS] --procfile FILE
        curfew run [OPTIONS] --service NAME=COMMAND [--service NAME=COMMAND]...";
 
 const RUN_USAGE: &str = "\
 curfew run [OPTIONS] -- COMMAND [ARG]...
        curfew run [OPTIONS] --config FILE
+       curfew run [OPTIONS] --procfile FILE
        curfew run [OPTIONS] --service NAME=COMMAND [--service NAME=COMMAND]...";
 
 const AFTER_HELP: &str = "\

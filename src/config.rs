@@ -22,6 +22,7 @@ mod overrides;
 mod probe_table;
 mod process_settings;
 mod process_table;
+mod procfile;
 mod resource_limit;
 mod restart_table;
 mod run_table;
@@ -40,7 +41,7 @@ mod warning;
 
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -100,6 +101,9 @@ pub struct Config {
     pub deadline_source: DeadlineSource,
 }
 
+/// The variables that come with a Procfile, as foreman's users know it.
+const ENV_FILE_OF_PROCFILE: &str = ".env";
+
 impl Config {
     /// Settles everything: an option goes before its variable, the variable before the file, the file before the default.
     ///
@@ -117,6 +121,14 @@ impl Config {
         errors.extend(environment.errors);
         if !errors.is_empty() {
             return Err(Error::Usage(errors));
+        }
+        let mut overrides = overrides;
+        let default_file = Path::new(ENV_FILE_OF_PROCFILE);
+        if overrides.procfile.is_some()
+            && overrides.env_file.is_empty()
+            && surroundings.directory.join(default_file).exists()
+        {
+            overrides.env_file.push(default_file.to_owned());
         }
         let description = Description::find(arguments, &overrides, surroundings)?;
         let mut inherited = Environment::default();

@@ -2,7 +2,9 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::config_error::ConfigError;
+use super::env_syntax::parse_variables;
 use super::overrides::{Given, Overrides};
+use super::procfile::{FIRST_PORT, read_procfile};
 use super::service_name::sanitize;
 use super::service_table::ServiceTable;
 use super::surroundings::Surroundings;
@@ -17,6 +19,18 @@ use crate::supervisor::Mode;
 const NAME_WITHOUT_FILE: &str = "curfew";
 /// The name of a command that has none which could be made one.
 const NAME_OF_COMMAND: &str = "command";
+
+/// From which port on the services of a Procfile are numbered.
+fn first_port(overrides: &Overrides, surroundings: &Surroundings) -> u16 {
+    let of_environment =
+        surroundings.variable("PORT").and_then(|port| port.to_str()).and_then(|port| port.parse().ok());
+    let of_files = overrides.env_file.iter().rev().find_map(|file| {
+        let text = std::fs::read_to_string(surroundings.directory.join(file)).ok()?;
+        let (variables, _) = parse_variables(&text, &|_| None);
+        variables.iter().rev().find(|(name, _)| name == "PORT").and_then(|(_, port)| port.parse().ok())
+    });
+    of_files.or(of_environment).unwrap_or(FIRST_PORT)
+}
 
 /// What is to be run, as it was described.
 pub(crate) struct Description {
@@ -39,6 +53,9 @@ impl Description {
     ) -> Result<Self, Error> {
         let usage = |error| Err(Error::Usage(vec![error]));
         let command = &arguments.command;
+        if let Some(procfile) = &overrides.procfile {
+            return Self::of_procfile(procfile, arguments, overrides, surroundings);
+        }
         match (&overrides.config, &overrides.services[..], &command[..]) {
             (None, [], []) => usage(UsageError::new(
                 "",
@@ -93,6 +110,38 @@ impl Description {
                 })
             }
         }
+    }
+
+    fn of_procfile(
+        procfile: &Given<PathBuf>,
+        arguments: &RunArguments,
+        overrides: &Overrides,
+        surroundings: &Surroundings,
+    ) -> Result<Self, Error> {
+        let others = [
+            overrides.config.as_ref().map(|config| config.origin.clone()),
+            (!overrides.services.is_empty()).then(|| "--service".to_owned()),
+            (!arguments.command.is_empty()).then(|| "a COMMAND".to_owned()),
+        ];
+        if let Some(other) = others.into_iter().flatten().next() {
+            let problem = format!("also {other} is given");
+            return Err(Error::Usage(vec![UsageError::new(
+                &procfile.origin,
+                problem,
+                "leave out one of them",
+            )]));
+        }
+        let port = first_port(overrides, surroundings);
+        let read = read_procfile(&surroundings.directory.join(&procfile.value), &procfile.value, port);
+        let (services, errors) = read.map_err(|error| Error::Config(vec![*error]))?;
+        // The file is called the same everywhere; its folder tells systems apart.
+        let folder = surroundings.directory.join(&procfile.value);
+        let folder =
+            folder.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned();
+        let name = overrides.name.clone().or_else(|| sanitize(&folder));
+        let name = name.unwrap_or_else(|| NAME_WITHOUT_FILE.to_owned());
+        let system = SystemTable { services, ..SystemTable::default() };
+        Ok(Self { errors, ..Self::new(Mode::ManyServices, name, system) })
     }
 
     const fn new(mode: Mode, name: String, system: SystemTable) -> Self {

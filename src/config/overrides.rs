@@ -31,6 +31,7 @@ pub(crate) struct Given<T> {
 #[derive(Debug, Default)]
 pub(crate) struct Overrides {
     pub(crate) config: Option<Given<PathBuf>>,
+    pub(crate) procfile: Option<Given<PathBuf>>,
     pub(crate) services: Vec<(String, Vec<String>)>,
     pub(crate) name: Option<String>,
     pub(crate) task: Option<Given<()>>,
@@ -68,6 +69,7 @@ impl Overrides {
         let exit_status = |text: &str| parse_choice(text, &EXIT_STATUS_POLICIES);
         let overrides = Self {
             config: reader.path("config", |options| options.config.as_ref()),
+            procfile: reader.path("procfile", |options| options.procfile.as_ref()),
             services: reader.services(),
             name: reader.value("name", |options| options.name.as_ref(), parse_name),
             task: reader.given("task", |options| options.task.then_some(&())).map(Given::cloned),

@@ -37,7 +37,9 @@ impl Platform {
     /// Tells it what was decided.
     pub(crate) fn tell(&mut self, message: PlatformMessage) {
         let (announcement, importance) = match message {
-            PlatformMessage::Ready => (Announcement::Ready, Importance::MustArrive),
+            PlatformMessage::Ready | PlatformMessage::Reloaded => {
+                (Announcement::Ready, Importance::MustArrive)
+            }
             PlatformMessage::Stopping => (Announcement::Stopping, Importance::MustArrive),
             PlatformMessage::Reloading => {
                 (Announcement::Reloading { monotonic: monotonic() }, Importance::MustArrive)

@@ -96,8 +96,10 @@ pub enum PlatformMessage {
     Ready,
     /// A stop has begun.
     Stopping,
-    /// A reload begins; [`Self::Ready`] is its end.
+    /// A reload begins.
     Reloading,
+    /// The reload is over.
+    Reloaded,
     /// The loop is well.
     Ping,
     /// More time is needed: this much from now.

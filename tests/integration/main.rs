@@ -54,6 +54,7 @@ mod output_files;
 mod panic;
 mod pid_one;
 mod probes;
+mod procfile;
 mod reaping;
 mod report;
 mod scarcity;

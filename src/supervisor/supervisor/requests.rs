@@ -3,8 +3,8 @@
 use super::super::service::State;
 use super::super::stop::Repeat;
 use super::super::{
-    Cause, Command, IgnoredBecause, Level, Mode, Notice, Recipients, Seat, Sender, ServiceId, Signal, Step,
-    Target, Timestamp,
+    Cause, Command, IgnoredBecause, Level, Mode, Notice, PlatformMessage, Recipients, Seat, Sender,
+    ServiceId, Signal, Step, Target, Timestamp,
 };
 use super::Supervisor;
 
@@ -41,7 +41,14 @@ impl Supervisor {
                 self.suspending = false;
                 self.commands.push_back(Command::Resume { service: ServiceId::new(0) });
             }
-            Asked::Reload => self.tell(ignore(IgnoredBecause::NoReload)),
+            Asked::Reload => {
+                // Whoever waits for the reload hears that it is over.
+                if self.is_ready && self.stop.is_none() {
+                    self.tell_platform(PlatformMessage::Reloading);
+                    self.tell_platform(PlatformMessage::Reloaded);
+                }
+                self.tell(ignore(IgnoredBecause::NoReload));
+            }
             Asked::Nothing => {}
         }
     }

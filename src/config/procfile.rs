@@ -1,0 +1,118 @@
+use std::path::Path;
+
+use super::command_line::split_command;
+use super::config_error::{ConfigError, Position};
+use super::service_name::{parse_name, sanitize};
+use super::service_table::ServiceTable;
+use super::system_table::read_text;
+use crate::supervisor::Target;
+
+/// The first service's `PORT`, if nobody says another; each further one has 100 more.
+pub(crate) const FIRST_PORT: u16 = 5000;
+const PORT_STEP: u16 = 100;
+
+/// Words that a shell acts on itself, so that it cannot be replaced by what it would execute.
+const SHELL_WORDS: [&str; 16] = [
+    ".", ":", "[", "case", "cd", "eval", "exec", "export", "for", "if", "set", "source", "time", "ulimit",
+    "until", "while",
+];
+
+/// Reads a Procfile: `web: bundle exec rails server -p $PORT`, a line a service.
+///
+/// A command goes through `/bin/sh`, as with foreman; where nothing but one program is called, the shell makes way for it,
+/// so that signals reach the program. What needs the shell is signalled as a group.
+///
+/// # Errors
+/// The file cannot be read.
+pub(crate) fn read_procfile(
+    path: &Path,
+    shown: &Path,
+    first_port: u16,
+) -> Result<(Vec<ServiceTable>, Vec<ConfigError>), Box<ConfigError>> {
+    let shown = shown.display().to_string();
+    let text = read_text(path, &shown)?;
+    let (mut services, mut errors) = (Vec::<ServiceTable>::new(), Vec::new());
+    for (number, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let mut fail = |problem: String, cure: &str| {
+            let position = Some(Position { line: number + 1, column: 1 });
+            errors.push(ConfigError { position, ..ConfigError::of_file(&shown, problem, cure) });
+        };
+        let Some((name, command)) = line.split_once(':').map(|(name, command)| (name.trim(), command.trim()))
+        else {
+            fail("there is no `:` after a name".to_owned(), "write `web: command`, or `#` before a comment");
+            continue;
+        };
+        // Names with capital letters are usual there.
+        let Some(name) = parse_name(name).ok().or_else(|| sanitize(name)) else {
+            fail(format!("`{name}` is no name"), "use letters, digits, `-` and `_`");
+            continue;
+        };
+        if command.is_empty() {
+            fail(format!("{name} has no command"), "write `web: command`");
+            continue;
+        }
+        if services.iter().any(|service| service.name == name) {
+            fail(format!("there are two services `{name}`"), "rename one of them");
+            continue;
+        }
+        let port = first_port.saturating_add(PORT_STEP.saturating_mul(services.len() as u16));
+        services.push(ServiceTable {
+            name,
+            command: Some(shell_command(command)),
+            signal_target: Some(Target::Group),
+            environment: vec![("PORT".to_owned(), port.to_string())],
+            names_command: true,
+            ..ServiceTable::default()
+        });
+    }
+    if services.is_empty() && errors.is_empty() {
+        errors.push(ConfigError::of_file(
+            &shown,
+            "there is no service",
+            "write lines such as `web: command`",
+        ));
+    }
+    Ok((services, errors))
+}
+
+fn shell_command(command: &str) -> Vec<String> {
+    let script = if is_one_program(command) { format!("exec {command}") } else { command.to_owned() };
+    ["/bin/sh", "-c", &script].map(str::to_owned).to_vec()
+}
+
+/// Whether the command calls one program, and no more.
+fn is_one_program(command: &str) -> bool {
+    let first = command.split_whitespace().next().unwrap_or_default();
+    // Variables are the shell's to fill in; they do not make it a list of commands.
+    let without_variables = command.replace(['$', '~', '*', '{', '}', '"'], "");
+    let is_plain = split_command(&without_variables).is_ok() && !command.contains(['(', ')', '`', '\n']);
+    is_plain && !first.contains('=') && !SHELL_WORDS.contains(&first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shell_makes_way_for_one_program() {
+        for (command, is_one) in [
+            ("rails server -p $PORT", true),
+            ("./run --name \"a b\" ${X:-y}", true),
+            ("a && b", false),
+            ("a | b", false),
+            ("a; b", false),
+            ("a &", false),
+            ("cd x", false),
+            ("A=1 b", false),
+            ("a $(b)", false),
+            ("a > log", false),
+            ("exec a", false),
+        ] {
+            assert_eq!(is_one_program(command), is_one, "{command}");
+        }
+    }
+}
