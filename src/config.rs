@@ -43,7 +43,6 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 pub use cgroup_choice::CgroupChoice;
 pub use command_line::split_command;
@@ -95,8 +94,6 @@ pub struct Config {
     pub cgroup: CgroupChoice,
     /// What was said about the deadline. `Auto`: a platform that can be asked may still know better.
     pub deadline_choice: DeadlineChoice,
-    /// The margin that was asked for; `None`: the default one.
-    pub margin: Option<Duration>,
     /// Where the deadline in the settings is from.
     pub deadline_source: DeadlineSource,
 }

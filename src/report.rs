@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 
 use crate::log::{Record, failure_name, milliseconds};
 use crate::supervisor::{
-    Act, Cause, End, EndMeaning, Failure, Kind, Notice, Pid, Recipients, Scale, Sender, ServiceId, Settings,
-    Signal, StartFailure, Target, Timestamp, Verdict,
+    Act, Cause, Deadline, End, EndMeaning, Failure, Kind, Notice, Pid, Recipients, Scale, Sender, ServiceId,
+    Settings, Signal, StartFailure, Target, Timestamp, Verdict,
 };
 
 /// The version of the report's schema. It rises when a key changes its meaning or goes away.
@@ -93,12 +93,7 @@ impl ReportBuilder {
             };
             Entry::new(settings.name(id), kind)
         });
-        let deadline = json!({
-            "deadline_ms": settings.deadline.map(|deadline| milliseconds(deadline.deadline)),
-            "margin_ms": settings.deadline.map(|deadline| milliseconds(deadline.margin)),
-            "budget_ms": settings.deadline.map(|deadline| milliseconds(deadline.budget())),
-            "source": deadline_source,
-        });
+        let deadline = deadline_value(settings.deadline, deadline_source);
         Self {
             name: name.to_owned(),
             run: run.to_owned(),
@@ -142,6 +137,13 @@ impl ReportBuilder {
                 entry.down = Some(now);
             }
             Notice::ServiceDown { service, .. } => self.services[service.index()].down = Some(now),
+            Notice::DeadlineLearnt { deadline, .. } => {
+                self.deadline = deadline_value(deadline, "systemd");
+                // What was shortened is shortened anew.
+                for entry in self.services.iter_mut().filter(|entry| entry.down.is_none()) {
+                    entry.scale = None;
+                }
+            }
             Notice::StopRequested { cause, .. } => {
                 self.stop = Some((now, self.cause_value(cause, cause_in_words(cause))));
             }
@@ -469,6 +471,15 @@ impl StrayEntry {
             "ended_at_ms": self.ended.map(|at| milliseconds(at.since_start())),
         })
     }
+}
+
+fn deadline_value(deadline: Option<Deadline>, source: &str) -> Value {
+    json!({
+        "deadline_ms": deadline.map(|deadline| milliseconds(deadline.deadline)),
+        "margin_ms": deadline.map(|deadline| milliseconds(deadline.margin)),
+        "budget_ms": deadline.map(|deadline| milliseconds(deadline.budget())),
+        "source": source,
+    })
 }
 
 fn end_value(end: Option<End>) -> Value {

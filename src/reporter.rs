@@ -13,7 +13,7 @@ use crate::linux::clock::time_of_day;
 use crate::linux::{Figures, MayWait, write_plainly, write_report};
 use crate::log::{Collector, Level, LineFormat, Narrator, StatusLine};
 use crate::report::{ReportBuilder, not_started};
-use crate::supervisor::{HookKind, Notice, ServiceId, Timestamp, defaults};
+use crate::supervisor::{Deadline, HookKind, Notice, ServiceId, Timestamp, defaults};
 
 /// Turns notices into log lines and, at the end, into the report.
 pub struct Reporter {
@@ -44,6 +44,9 @@ impl Listener for Reporter {
     }
 
     fn hear(&mut self, notice: &Notice) {
+        if let Notice::DeadlineLearnt { deadline, .. } = notice {
+            self.report_time = report_time(*deadline);
+        }
         if let Notice::StopComplete { after, budget: Some(budget), .. } = notice {
             // What the stop did not need.
             let left = budget.saturating_sub(*after).min(defaults::REPORT_TIME_WITHOUT_DEADLINE);
@@ -124,6 +127,13 @@ pub(crate) fn report_not_started(path: Option<PathBuf>, name: &str, errors: &[St
             format!("curfew: cannot write the report to {}: {reason}\n", path.display()).as_bytes(),
         );
     }
+}
+
+/// How long writing the report may take at least: what the deadline leaves for it.
+pub(crate) fn report_time(deadline: Option<Deadline>) -> Duration {
+    deadline.map_or(defaults::REPORT_TIME_WITHOUT_DEADLINE, |deadline| {
+        defaults::REPORT_RESERVE_MAX.min(deadline.margin / 2)
+    })
 }
 
 /// A path that ends in `/` is a folder that keeps every report: each gets a name with its time, in the order of time.

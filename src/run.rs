@@ -155,10 +155,12 @@ fn programs(mut process: ProcessSettings, mode: Mode, surroundings: &Surrounding
     let hooks = std::mem::take(&mut process.hooks);
     let HookCommands { pre_start, pre_stop, post_stop } = hooks;
     let (notify, ready_descriptor) = (process.notify, process.ready_descriptor);
+    let is_told_deadline = process.is_told_deadline;
     let (ready_probe, health_probe) = (process.ready_probe.take(), process.health_probe.take());
     ServicePrograms {
         main: program(process, mode, surroundings),
         notify,
+        is_told_deadline,
         ready_probe,
         ready_descriptor,
         health_probe,

@@ -12,8 +12,8 @@ use crate::linux::{
 };
 use crate::log::{Collector, Level, LineFormat, Narrator, ProgramWords, StatusLine};
 use crate::report::ReportBuilder;
-use crate::reporter::{Reporter, report_not_started};
-use crate::supervisor::{Mode, Settings, Supervisor, defaults};
+use crate::reporter::{Reporter, report_not_started, report_time};
+use crate::supervisor::{Mode, Settings, Supervisor};
 
 /// Everything a run needs.
 pub struct Plan {
@@ -66,9 +66,7 @@ pub fn supervise(plan: Plan, clock: Clock, collector: Collector) -> u8 {
     let narrator =
         Narrator::new(&settings, programs.services.iter().map(|service| in_words(&service.main)).collect());
     let builder = ReportBuilder::new(&name, &run, &settings, deadline_source, time_of_day());
-    let report_time = settings.deadline.map_or(defaults::REPORT_TIME_WITHOUT_DEADLINE, |deadline| {
-        defaults::REPORT_RESERVE_MAX.min(deadline.margin / 2)
-    });
+    let report_time = report_time(settings.deadline);
     let status_line = StatusLine::new(&settings);
     announce(&settings, deadline_source);
     let for_figures = mode == Mode::ManyServices || report.is_some();

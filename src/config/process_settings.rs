@@ -19,6 +19,8 @@ pub struct ProcessSettings {
     /// What this one has besides, or instead. Only what is known at the start alone is in neither: `CURFEW_RUN` and
     /// `CURFEW_SERVICE`.
     pub own_environment: Vec<(OsString, OsString)>,
+    /// Whether the configuration says its `CURFEW_DEADLINE`: then nothing that is learnt later changes it.
+    pub is_told_deadline: bool,
     /// The signal that the process gets when curfew dies. Default: none.
     ///
     /// Source: prctl(2), `PR_SET_PDEATHSIG`.

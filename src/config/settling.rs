@@ -90,6 +90,9 @@ impl<'a> Settling<'a> {
         let Description { name, system, file, .. } = description;
         let mut settings = Settings::new(mode, services, order);
         settings.deadline = deadline;
+        settings.asks_platform = deadline_choice == DeadlineChoice::Auto;
+        settings.margin =
+            self.overrides.margin.map(|given| given.value).or(system.margin.map(|(_, margin)| margin));
         if let Some(grace) = self.overrides.grace.or(system.grace) {
             settings.stray_grace = grace;
         }
@@ -117,11 +120,6 @@ impl<'a> Settling<'a> {
             log_level: self.overrides.log_level.or(system.log_level).unwrap_or_default(),
             cgroup: self.overrides.cgroup.or(system.cgroup).unwrap_or_default(),
             deadline_choice,
-            margin: self
-                .overrides
-                .margin
-                .map(|given| given.value)
-                .or(system.margin.map(|(_, margin)| margin)),
             deadline_source,
         })
     }
@@ -401,6 +399,7 @@ impl<'a> Settling<'a> {
             let shared = if table.clear_environment.unwrap_or(false) { &cleared } else { &whole };
             ProcessSettings {
                 sockets: Vec::new(),
+                is_told_deadline: false,
                 ready_probe: None,
                 ready_descriptor: None,
                 health_probe: None,
@@ -433,10 +432,8 @@ impl<'a> Settling<'a> {
             let mut environment = Environment::default();
             self.add_files(&mut environment, &mut files, &service.env_file);
             environment.set_all(&service.environment);
-            if !is_told_deadline
-                && !environment.contains(DEADLINE_VARIABLE)
-                && let Some(length) = length_of_stop(settings, deadline)
-            {
+            let is_told_deadline = is_told_deadline || environment.contains(DEADLINE_VARIABLE);
+            if !is_told_deadline && let Some(length) = settings.length_of_stop(deadline) {
                 environment.set(DEADLINE_VARIABLE.as_ref(), format_duration(length).as_ref());
             }
             let command = match (&description.command, &service.command) {
@@ -464,6 +461,7 @@ impl<'a> Settling<'a> {
                 ready_descriptor: service.ready.as_ref().and_then(|ready| ready.descriptor),
                 health_probe: self.target(service.health.as_ref()),
                 notify,
+                is_told_deadline,
                 hooks,
                 ..process
             });
@@ -573,17 +571,4 @@ fn command_of(hook: Option<&HookTable>) -> Option<Vec<OsString>> {
 /// `None`: its command is wrong, which was told.
 fn command_of_stages(run: RunTable) -> Option<(Arc<str>, Vec<OsString>)> {
     Some((run.name.into(), run.command?.into_iter().map(OsString::from).collect()))
-}
-
-/// How long a service may take from its drain to its KILL; `None`: as long as it likes, or no time at all.
-fn length_of_stop(service: &ServiceSettings, deadline: Option<Deadline>) -> Option<Duration> {
-    let budget = deadline.map(Deadline::budget);
-    let length = service.drain.saturating_add(service.grace.bounded());
-    let length = match (service.grace.is_open(), budget) {
-        (true, budget) => budget?,
-        (false, None) => length,
-        (false, Some(budget)) => length.min(budget),
-    };
-    // A deadline of zero would be refused.
-    (!length.is_zero()).then_some(length)
 }

@@ -140,6 +140,7 @@ fn one_command_has_the_defaults_of_a_wrapper() {
     assert_eq!((settings.mode, settings.reloadable), (Mode::OneCommand, false));
     assert_eq!((settings.deadline, config.deadline_source), (None, DeadlineSource::None));
     assert_eq!(config.deadline_choice, DeadlineChoice::Auto);
+    assert!(config.settings.asks_platform);
     assert_eq!((settings.stop_signals, settings.map.len()), (defaults::stop_signals(), 0));
     assert_eq!(settings.exit_status, ExitStatusPolicy::Verdict);
     assert_eq!(settings.stray_grace, defaults::grace_for_one_command());
@@ -211,7 +212,11 @@ fn every_option_reaches_its_place() {
         ("job", LogFormat::Json, LogLevel::Debug)
     );
     assert_eq!(config.deadline_choice, DeadlineChoice::After(seconds(40)));
-    assert_eq!((config.margin, config.deadline_source), (Some(seconds(3)), DeadlineSource::Configured));
+    assert_eq!(
+        (config.settings.margin, config.deadline_source),
+        (Some(seconds(3)), DeadlineSource::Configured)
+    );
+    assert!(!config.settings.asks_platform);
     let settings = &config.settings;
     assert_eq!(settings.deadline.unwrap().budget(), seconds(37));
     assert_eq!(settings.stop_signals, parse(&["TERM", "QUIT"]));
@@ -378,7 +383,7 @@ fn a_margin_must_leave_something_of_the_deadline() {
     );
     let config = one(&["--deadline", "5s", "--margin", "0s"]);
     assert_eq!(config.settings.deadline.unwrap().budget(), seconds(5));
-    assert_eq!(one(&["--margin", "1m"]).margin, Some(seconds(60)), "there is no deadline yet");
+    assert_eq!(one(&["--margin", "1m"]).settings.margin, Some(seconds(60)), "there is no deadline yet");
 }
 
 #[test]
@@ -699,6 +704,7 @@ fn every_setting_of_a_process_reaches_its_place() {
         no_new_privileges: false,
         notify: false,
         sockets: Vec::new(),
+        is_told_deadline: b.is_told_deadline,
         ready_probe: None,
         ready_descriptor: None,
         health_probe: None,

@@ -60,6 +60,9 @@ pub(crate) const RUN_VARIABLE: &str = "CURFEW_RUN";
 /// The variable that names its service.
 pub(crate) const SERVICE_VARIABLE: &str = "CURFEW_SERVICE";
 
+/// The variable that tells a service how long it may take to stop.
+pub(crate) const DEADLINE_VARIABLE: &str = "CURFEW_DEADLINE";
+
 impl Family {
     /// Looks for every living process that is ours, and not under a living leader: all that descends from us, and all
     /// that is in the cgroup of a service without a leader, or of `wanted`.

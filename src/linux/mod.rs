@@ -33,6 +33,8 @@ mod signal_mask;
 mod spawn;
 mod start_up;
 mod terminal;
+mod unit_deadline;
+mod unit_inquiry;
 mod wait_set;
 
 pub use cgroup::{CgroupUnavailable, Figures};

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 
-use super::census::{Census, Family, Found, RUN_VARIABLE, SERVICE_VARIABLE};
+use super::census::{Census, DEADLINE_VARIABLE, Family, Found, RUN_VARIABLE, SERVICE_VARIABLE};
 use super::cgroup::Figures;
 use super::clock::Clock;
 use super::containment::Containment;
@@ -36,6 +36,7 @@ use super::signal_mask::unblock_all_signals;
 use super::spawn::{Given, Program, spawn};
 use super::start_up::StartUp;
 use super::terminal::{has_shell, stop_self};
+use super::unit_deadline::{Answer, UnitDeadline};
 use super::wait_set::{Ready, WaitSet};
 use crate::supervisor::{
     Command, End, Event, HookId, HookKind, Mode, Notice, Pid, Purpose, ServiceId, Signal, Step, Stray,
@@ -87,6 +88,9 @@ pub struct Runtime<L> {
     /// What the last census found.
     strays: Vec<Found>,
     inquiries: Inquiries,
+    /// When the service manager kills us, as it says itself.
+    unit_deadline: UnitDeadline,
+    deadline_is_learnt: bool,
     /// What stages may run, by name.
     commands: HashMap<Arc<str>, Vec<OsString>>,
     hooks: Hooks,
@@ -173,6 +177,8 @@ impl<L: Listener> Runtime<L> {
             starting: VecDeque::new(),
             strays: Vec::new(),
             inquiries: Inquiries::default(),
+            unit_deadline: UnitDeadline::default(),
+            deadline_is_learnt: false,
             commands,
             hooks: Hooks::default(),
             platform,
@@ -291,6 +297,7 @@ impl<L: Listener> Runtime<L> {
                 Ready::ProbeOutput(number) => self.hear_probe(number),
                 Ready::Cgroup(service) => self.look_at_cgroup(service),
                 Ready::Output(stream) => self.output.wake(stream),
+                Ready::UnitDeadline => self.learn_deadline(),
                 // Looked at in any case.
                 Ready::Signals | Ready::LogOutput | Ready::OutputRoom => {}
             }
@@ -517,12 +524,14 @@ impl<L: Listener> Runtime<L> {
                 }
             }
             Command::ReopenOutput => self.output.reopen(&self.wait_set),
+            Command::LearnDeadline => self.ask_deadline(),
             Command::TakeCensus => self.census_wanted = true,
             Command::Tell(notice) => self.listener.hear(&notice),
             Command::Finish { status } => {
                 self.give_terminal_back();
                 self.inquiries.end_all();
                 self.carry_last_words();
+                self.unit_deadline.end();
                 // The lines so far are out before the disk is touched.
                 self.write_log();
                 self.tell_figures();
@@ -588,6 +597,37 @@ impl<L: Listener> Runtime<L> {
         (!process.is_dead && process.parent == std::process::id() as i32).then_some(heir)
     }
 
+    fn ask_deadline(&mut self) {
+        let Some(helper) = self.unit_deadline.ask() else { return };
+        self.family.helpers.insert(helper);
+        let is_watched = self
+            .unit_deadline
+            .waiting_on()
+            .is_some_and(|pipe| self.wait_set.add_read(pipe, Ready::UnitDeadline).is_ok());
+        if !is_watched {
+            // Nobody would hear the answer.
+            self.unit_deadline.end();
+        }
+    }
+
+    fn learn_deadline(&mut self) {
+        let Some(answer) = self.unit_deadline.take_answer() else { return };
+        match answer {
+            Answer::Deadline(deadline) => {
+                self.deadline_is_learnt = true;
+                self.handle(Event::DeadlineLearnt { deadline });
+            }
+            Answer::NotOurs => tracing::debug!(
+                event = "deadline.unknown",
+                "curfew is not the main process of its unit: the unit's TimeoutStopSec= is not taken for its own"
+            ),
+            Answer::Nothing => tracing::warn!(
+                event = "deadline.unknown",
+                "systemd does not tell when it kills us: `systemctl show` did not answer; say it with --deadline"
+            ),
+        }
+    }
+
     fn run_hook(&mut self, hook: HookId, service: ServiceId, kind: HookKind) {
         let settings = self.supervisor.settings();
         let stage = match &kind {
@@ -647,6 +687,8 @@ impl<L: Listener> Runtime<L> {
             extra.extend(status.as_deref().map(|status| (EXIT_STATUS_VARIABLE, status)));
         }
         extra.extend(messages.iter().map(|(name, value)| (*name, value.as_str())));
+        let learnt = self.length_of_stop(service);
+        extra.extend(learnt.as_deref().map(|learnt| (DEADLINE_VARIABLE, learnt)));
         // Its own command is by far the most frequent one, and its environment is long.
         let other;
         let program = match (step, self.programs.get(service.index()), &self.cleanup) {
@@ -708,6 +750,17 @@ impl<L: Listener> Runtime<L> {
         for (signal, sender) in received.into_iter().filter(|(signal, _)| *signal != Signal::CHLD) {
             self.feed(Event::SignalReceived { signal, sender });
         }
+    }
+
+    /// How long the service may take to stop, if that is known better than when its environment was made.
+    fn length_of_stop(&self, service: ServiceId) -> Option<String> {
+        let is_told = self.programs.get(service.index()).is_none_or(|programs| programs.is_told_deadline);
+        if !self.deadline_is_learnt || is_told {
+            return None;
+        }
+        let settings = self.supervisor.settings();
+        let length = settings.services[service.index()].length_of_stop(settings.deadline)?;
+        Some(humantime::format_duration(length).to_string())
     }
 
     /// What a service is told of the socket on which it can say things of itself.

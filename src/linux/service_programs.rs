@@ -12,6 +12,8 @@ pub struct ServicePrograms {
     pub main: Program,
     /// Whether it gets a socket on which it can say things of itself.
     pub notify: bool,
+    /// Whether the configuration says its `CURFEW_DEADLINE`: then nothing that is learnt later changes it.
+    pub is_told_deadline: bool,
     /// What tells that it is ready.
     pub ready_probe: Option<ProbeTarget>,
     /// The number of the descriptor on which it says that it is ready.
@@ -32,6 +34,7 @@ impl From<Program> for ServicePrograms {
         Self {
             main,
             notify: false,
+            is_told_deadline: false,
             ready_probe: None,
             ready_descriptor: None,
             health_probe: None,

@@ -212,12 +212,12 @@ unsafe fn fork_into(cgroup: Option<&ServiceCgroup>) -> (nix::Result<libc::pid_t>
 }
 
 /// Blocks every signal as long as it lives, then restores what was before.
-struct BlockedSignals {
+pub(crate) struct BlockedSignals {
     before: libc::sigset_t,
 }
 
 impl BlockedSignals {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         // SAFETY: both sets are valid for writing; filling a set cannot fail.
         unsafe {
             let mut all = std::mem::zeroed();
@@ -289,7 +289,7 @@ fn prepare(
 }
 
 /// The files that the command may be, in the order they are tried.
-fn candidates(command: &OsStr, path: Option<&OsStr>) -> Option<Vec<CString>> {
+pub(crate) fn candidates(command: &OsStr, path: Option<&OsStr>) -> Option<Vec<CString>> {
     let name = command.as_bytes();
     if name.contains(&b'/') || name.is_empty() {
         return Some(vec![CString::new(name).ok()?]);
@@ -307,7 +307,7 @@ fn candidates(command: &OsStr, path: Option<&OsStr>) -> Option<Vec<CString>> {
         .collect()
 }
 
-fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
+pub(crate) fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
     strings.iter().map(|string| string.as_ptr()).chain([std::ptr::null()]).collect()
 }
 
@@ -389,7 +389,7 @@ unsafe fn run_child(
 ///
 /// # Safety
 /// Only in the child.
-unsafe fn reset_dispositions(keep_hup_ignored: bool) {
+pub(crate) unsafe fn reset_dispositions(keep_hup_ignored: bool) {
     // The kernel's own structure, larger than on any architecture: zeros mean the default action, no flags.
     let default = [0_u64; 8];
     for signal in 1..=64 {

@@ -27,6 +27,8 @@ pub(crate) enum Ready {
     PipeOfReadiness(ServiceId),
     /// A command that probes a service says something. Its number.
     ProbeOutput(u64),
+    /// The service manager answers when it kills us.
+    UnitDeadline,
     /// The exec pipe of a service.
     ExecPipe(ServiceId),
     /// Somebody came into the empty cgroup of a service, or the last one went.
@@ -42,6 +44,7 @@ pub(crate) enum Ready {
 const SIGNALS: u64 = 0;
 const LOG_OUTPUT: u64 = 1;
 const OUTPUT_ROOM: u64 = 2;
+const UNIT_DEADLINE: u64 = 3;
 const FIRST_EXEC_PIPE: u64 = 16;
 const FIRST_HOOK_OUTPUT: u64 = 1 << 32;
 const FIRST_MESSAGE: u64 = 2 << 32;
@@ -56,6 +59,7 @@ impl Ready {
         match self {
             Self::Signals => SIGNALS,
             Self::LogOutput => LOG_OUTPUT,
+            Self::UnitDeadline => UNIT_DEADLINE,
             Self::ExecPipe(service) => FIRST_EXEC_PIPE + service.index() as u64,
             Self::Probe(service) => FIRST_PROBE + service.index() as u64,
             Self::PipeOfReadiness(service) => FIRST_READY_PIPE + service.index() as u64,
@@ -73,6 +77,7 @@ impl Ready {
             SIGNALS => Self::Signals,
             LOG_OUTPUT => Self::LogOutput,
             OUTPUT_ROOM => Self::OutputRoom,
+            UNIT_DEADLINE => Self::UnitDeadline,
             stream @ FIRST_OUTPUT.. => Self::Output(StreamId::new(stream - FIRST_OUTPUT)),
             service @ FIRST_CGROUP.. => Self::Cgroup(ServiceId::new((service - FIRST_CGROUP) as usize)),
             number @ FIRST_PROBE_OUTPUT.. => Self::ProbeOutput(number - FIRST_PROBE_OUTPUT),

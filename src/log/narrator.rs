@@ -7,8 +7,8 @@ use super::foreground::foreground_cure;
 use super::program_words::ProgramWords;
 use super::record::milliseconds;
 use crate::supervisor::{
-    Cause, End, EndMeaning, Failure, HookKind, IgnoredBecause, Level, Mode, Notice, Recipients, Sender,
-    ServiceId, Settings, Signal, StartFailure, Target, Verdict,
+    Cause, Deadline, End, EndMeaning, Failure, HookKind, IgnoredBecause, Level, Mode, Notice, Recipients,
+    Sender, ServiceId, Settings, Signal, StartFailure, Target, Verdict,
 };
 
 use life::describe_failure;
@@ -108,6 +108,7 @@ impl Narrator {
                 service = self.name(service),
                 "failed, but is not essential: what comes after it is started all the same"
             ),
+            Notice::DeadlineLearnt { deadline, margin_kept } => self.deadline_learnt(deadline, margin_kept),
             Notice::StopRequested { cause, budget } => self.stop_requested(cause, budget),
             Notice::SignalIgnored { signal, sender, reason } => {
                 let why = match reason {
@@ -326,6 +327,31 @@ impl Narrator {
                 tracing::debug!(event, service, pid, end, ran_ms, "failed");
             }
             EndMeaning::Failed(_) => tracing::error!(event, service, pid, end, ran_ms, "failed"),
+        }
+    }
+
+    fn deadline_learnt(&self, deadline: Option<Deadline>, margin_kept: bool) {
+        let event = "deadline.learnt";
+        let Some(deadline) = deadline else {
+            return tracing::info!(event, "systemd never kills us: no deadline");
+        };
+        let [total, budget, margin] = [deadline.deadline, deadline.budget(), deadline.margin].map(words);
+        let (deadline_ms, budget_ms) = (milliseconds(deadline.deadline), milliseconds(deadline.budget()));
+        if margin_kept {
+            tracing::info!(
+                event,
+                deadline_ms,
+                budget_ms,
+                "systemd kills us {total} after a stop began: budget {budget}"
+            );
+        } else {
+            tracing::warn!(
+                event,
+                deadline_ms,
+                budget_ms,
+                "systemd kills us {total} after a stop began, of which the margin that was asked for leaves nothing: \
+                 {margin} are kept free, budget {budget}; raise TimeoutStopSec= or write a shorter margin"
+            );
         }
     }
 

@@ -50,10 +50,11 @@ pub enum LineFormat {
 }
 
 /// Fields that the sentence says already: people need them once, machines get them in JSON.
-const IN_THE_SENTENCE: [&str; 17] = [
+const IN_THE_SENTENCE: [&str; 18] = [
     "after_ms",
     "budget_ms",
     "cause",
+    "deadline_ms",
     "errno",
     "from_ms",
     "near_miss",

@@ -76,6 +76,9 @@ pub enum Command {
     TellPlatform(PlatformMessage),
     /// Open the files that services' output goes to anew: they were moved away.
     ReopenOutput,
+    /// Find out from the platform when it kills us, without waiting for it. Answered by
+    /// [`Event::DeadlineLearnt`](super::Event::DeadlineLearnt), or not at all.
+    LearnDeadline,
     /// Look for strays. Answered by [`Event::Census`](super::Event::Census).
     TakeCensus,
     /// Say what was decided: a line of the log and of the report.

@@ -120,6 +120,12 @@ pub enum Event {
         /// The error number.
         errno: i32,
     },
+    /// The platform told when it kills us, in answer to [`Command::LearnDeadline`](super::Command::LearnDeadline). It may
+    /// come at any time, or never.
+    DeadlineLearnt {
+        /// From the first cause of a stop to the platform's SIGKILL; `None`: it never kills us.
+        deadline: Option<Duration>,
+    },
     /// Time has passed. Surplus calls are harmless.
     TimePassed,
 }

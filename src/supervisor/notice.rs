@@ -2,8 +2,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    Cause, End, Failure, HookKind, Pid, Purpose, Recipients, Scale, Sender, ServiceId, Signal, StartFailure,
-    Step, Verdict,
+    Cause, Deadline, End, Failure, HookKind, Pid, Purpose, Recipients, Scale, Sender, ServiceId, Signal,
+    StartFailure, Step, Verdict,
 };
 
 /// What was decided or seen: each becomes one log event with fields, and a line in the report.
@@ -168,6 +168,13 @@ pub enum Notice {
     DependencyFailed {
         /// The dependency.
         service: ServiceId,
+    },
+    /// The platform told when it kills us.
+    DeadlineLearnt {
+        /// That, and what is kept free before it; `None`: it never kills us.
+        deadline: Option<Deadline>,
+        /// Whether the margin is the one that was asked for; that one may leave nothing of such a deadline.
+        margin_kept: bool,
     },
     /// A stop begins.
     StopRequested {

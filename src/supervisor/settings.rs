@@ -14,6 +14,10 @@ pub struct Settings {
     pub order: StopOrder,
     /// The time from the first cause of a stop until the platform kills us. `None`: it never does.
     pub deadline: Option<Deadline>,
+    /// The margin that was asked for, for a deadline that the platform tells; `None`: the default one.
+    pub margin: Option<Duration>,
+    /// Whether the platform is asked for its deadline, which then takes the place of this one.
+    pub asks_platform: bool,
     /// The schedule of processes that belong to no service.
     pub stray_grace: GraceSchedule,
     /// The signals that ask curfew to stop, besides those that always do.
@@ -73,6 +77,14 @@ impl Deadline {
     /// A deadline with the default margin.
     pub fn with_default_margin(deadline: Duration) -> Self {
         Self { deadline, margin: defaults::margin(deadline) }
+    }
+
+    /// A deadline with this margin, if one is asked for and leaves any time at all; else with the default one.
+    pub fn with_margin(deadline: Duration, margin: Option<Duration>) -> Self {
+        match margin {
+            Some(margin) if margin < deadline => Self { deadline, margin },
+            Some(_) | None => Self::with_default_margin(deadline),
+        }
     }
 
     /// All the time that a stop may take.
@@ -253,6 +265,21 @@ pub struct HookTimes {
     pub post_stop: Option<Duration>,
 }
 
+impl ServiceSettings {
+    /// How long it may take from its drain to its KILL; `None`: as long as it likes, or no time at all.
+    pub fn length_of_stop(&self, deadline: Option<Deadline>) -> Option<Duration> {
+        let budget = deadline.map(Deadline::budget);
+        let length = self.drain.saturating_add(self.grace.bounded());
+        let length = match (self.grace.is_open(), budget) {
+            (true, budget) => budget?,
+            (false, None) => length,
+            (false, Some(budget)) => length.min(budget),
+        };
+        // A deadline of zero would be refused.
+        (!length.is_zero()).then_some(length)
+    }
+}
+
 /// Whether a service is meant to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -278,6 +305,8 @@ impl Settings {
             services,
             order,
             deadline: None,
+            margin: None,
+            asks_platform: false,
             stray_grace,
             stop_signals: defaults::stop_signals(),
             map: BTreeMap::new(),

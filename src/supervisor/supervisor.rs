@@ -1,3 +1,4 @@
+mod deadline;
 mod ends;
 mod hooks;
 mod platform;
@@ -70,6 +71,8 @@ pub struct Supervisor {
     /// For the delays of restarts.
     random: u64,
     stop: Option<Stop>,
+    /// The platform has told its deadline.
+    deadline_is_learnt: bool,
     timers: Timers,
     commands: VecDeque<Command>,
     finished: bool,
@@ -125,6 +128,7 @@ impl Supervisor {
             platform_timeout: None,
             random,
             stop: None,
+            deadline_is_learnt: false,
             timers: Timers::default(),
             commands: VecDeque::new(),
             finished: false,
@@ -158,6 +162,7 @@ impl Supervisor {
             Event::SignalRefused { service, pid, errno } => {
                 self.tell(Notice::SignalRefused { service, pid, errno });
             }
+            Event::DeadlineLearnt { deadline } => self.on_deadline_learnt(deadline, now),
             Event::TimePassed => self.on_time_passed(now),
         }
         if !self.finished {

@@ -26,6 +26,8 @@ mod time;
 mod waits;
 mod wishes;
 
+use curfew::supervisor::Event;
+
 use super::history::History;
 
 type Complaint = Result<(), String>;
@@ -72,8 +74,18 @@ const CHECKERS: [Checker; 32] = [
 
 /// What each checker has to complain about.
 pub(crate) fn complaints(history: &History) -> Vec<(&'static str, String)> {
+    // These know the deadline from the settings: where the platform tells it, the scenario says what is to come of it.
+    let learnt = history.events().any(|(_, _, event)| matches!(event, Event::DeadlineLearnt { .. }));
+    let of_deadline = [
+        "exit comes inside the budget",
+        "nobody is killed before its grace has ended",
+        "nobody is killed unasked",
+        "nothing is shortened that would have fitted",
+        "what is told is what was done",
+    ];
     CHECKERS
         .iter()
+        .filter(|(name, _)| !(learnt && of_deadline.contains(name)))
         .filter_map(|(name, checker)| checker(history).err().map(|complaint| (*name, complaint)))
         .collect()
 }

@@ -200,6 +200,7 @@ impl History {
             Command::RunHook { service, kind, .. } => format!("{} {kind}", self.settings.name(*service)),
             Command::EndHook { hook } => format!("end hook {}", hook.number()),
             Command::ReopenOutput => "reopen output".to_owned(),
+            Command::LearnDeadline => "learn deadline".to_owned(),
             Command::TakeCensus => "census".to_owned(),
             Command::Tell(notice) => format!("tell {notice:?}"),
             Command::Finish { status } => format!("finish {status}"),

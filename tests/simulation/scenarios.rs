@@ -1,6 +1,7 @@
 //! Hand-written scenarios, with exact times. Every checker is on in each.
 
 mod budget;
+mod deadline;
 mod exit_status;
 mod grace;
 mod hooks;

@@ -17,6 +17,8 @@ pub(crate) struct Spec {
     pub(crate) mode: Mode,
     pub(crate) services: Vec<ServiceSpec>,
     pub(crate) deadline: Option<Deadline>,
+    /// The margin that was asked for, whatever the deadline will be.
+    pub(crate) margin: Option<Duration>,
     pub(crate) stray_grace: Option<GraceSchedule>,
     pub(crate) policy: ExitStatusPolicy,
     pub(crate) seat: Seat,
@@ -76,6 +78,8 @@ pub(crate) enum Input {
     Suspend(Duration),
     /// Somebody asks for something by way of the control socket.
     Request(Request),
+    /// The platform answers when it kills us; `None`: never.
+    Learn(Option<Duration>),
 }
 
 /// A process somewhere.
@@ -262,6 +266,7 @@ impl Spec {
             mode,
             services,
             deadline: None,
+            margin: None,
             stray_grace: None,
             policy: ExitStatusPolicy::Verdict,
             seat: Seat::NoTerminal,
@@ -340,6 +345,11 @@ impl Spec {
         self
     }
 
+    /// The platform answers when it kills us.
+    pub(crate) fn learns(self, at: Duration, deadline: impl Into<Option<Duration>>) -> Self {
+        self.at(at, Input::Learn(deadline.into()))
+    }
+
     pub(crate) fn at(mut self, at: Duration, input: Input) -> Self {
         self.inputs.push((at, input));
         self
@@ -367,6 +377,8 @@ impl Spec {
         let order = StopOrder::new(&after).expect("no cycle");
         let mut settings = Settings::new(self.mode, services, order);
         settings.deadline = self.deadline;
+        settings.margin = self.margin;
+        settings.asks_platform = self.inputs.iter().any(|(_, input)| matches!(input, Input::Learn(_)));
         if let Some(grace) = &self.stray_grace {
             settings.stray_grace = grace.clone();
         }

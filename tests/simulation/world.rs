@@ -34,6 +34,8 @@ pub(crate) struct World {
     /// How many lives of each service began.
     lives: Vec<usize>,
     probe_count: u64,
+    /// Answers of the platform that curfew has not read yet.
+    answers: Vec<Option<Duration>>,
     /// When curfew will be scheduled, if something woke it.
     wake_at: Option<Timestamp>,
     /// How late it will be for this deadline.
@@ -64,6 +66,7 @@ impl World {
             requests: Vec::new(),
             lives: vec![0; spec.services.len() + 2],
             probe_count: 0,
+            answers: Vec::new(),
             wake_at: None,
             deadline_lateness: None,
             suspended_until: Timestamp::ZERO,
@@ -268,6 +271,7 @@ impl World {
                         self.kernel.deliver(leader, signal, self.now);
                     }
                 }
+                Input::Learn(deadline) => self.answers.push(deadline),
                 Input::Suspend(time) => {
                     self.suspended_until = self.suspended_until.max(self.now + time);
                     self.history.suspensions.push((self.now, self.suspended_until));
@@ -275,7 +279,8 @@ impl World {
                 Input::Request(request) => self.requests.push(request),
             }
         }
-        let has_news = self.kernel.has_news() || !self.signals.is_empty() || !self.requests.is_empty();
+        let was_told = !self.signals.is_empty() || !self.requests.is_empty() || !self.answers.is_empty();
+        let has_news = self.kernel.has_news() || was_told;
         if self.wake_at.is_none() && has_news {
             self.wake_at = Some(self.now + self.random.up_to(self.spec.lateness));
         }
@@ -302,6 +307,9 @@ impl World {
                     }
                 }
             }
+        }
+        for deadline in std::mem::take(&mut self.answers) {
+            self.handle(Event::DeadlineLearnt { deadline });
         }
         self.handle(Event::TimePassed);
         self.count();
@@ -472,6 +480,7 @@ impl World {
             | Command::Look { .. }
             | Command::Blame { .. }
             | Command::ReopenOutput
+            | Command::LearnDeadline
             | Command::TellPlatform(_) => {}
             Command::Probe { service, purpose } => {
                 self.probe_count += 1;

@@ -1,7 +1,5 @@
 //! What services and curfew itself say, on its way out.
 
-use std::time::Duration;
-
 use super::{Listener, Runtime};
 use crate::supervisor::defaults;
 

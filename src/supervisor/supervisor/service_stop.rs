@@ -142,10 +142,7 @@ impl Supervisor {
             Some(wait) => self.timers.set(Timer::Wait(id), now + wait),
             None => self.timers.clear(Timer::Wait(id)),
         }
-        if let (Some(wait), Some(_), Act::Signal(_)) = (wait, self.services[id.index()].leader, &act) {
-            let ahead = defaults::LOOK_AHEAD.min(wait / 4);
-            self.timers.set(Timer::Look(id), now + (wait - ahead));
-        }
+        self.look_before(id, wait.map(|wait| now + wait), now);
         let signal = match act {
             Act::Signal(signal) => signal,
             Act::Run(command) => {
@@ -169,6 +166,23 @@ impl Supervisor {
         }
         // So that a stopped process can obey.
         self.commands.push_back(Command::Signal { service: id, recipients, signal: Signal::CONT });
+    }
+
+    /// Has its leader looked at shortly before the wait of the stage that it is in runs out, if it was sent a signal.
+    pub(super) fn look_before(&mut self, id: ServiceId, until: Option<Timestamp>, now: Timestamp) {
+        let service = &self.services[id.index()];
+        let stages = self.settings_of(id).grace.stages();
+        let is_signal = match service.state {
+            State::Stopping(Phase::Stage(stage)) => !matches!(stages[stage].action, StageAction::Run(_)),
+            _ => false,
+        };
+        match (until, service.leader) {
+            (Some(until), Some(_)) if is_signal => {
+                let ahead = defaults::LOOK_AHEAD.min(until.since(now) / 4);
+                self.timers.set(Timer::Look(id), until.before(ahead));
+            }
+            _ => self.timers.clear(Timer::Look(id)),
+        }
     }
 
     pub(super) fn kill(&mut self, id: ServiceId, now: Timestamp) {

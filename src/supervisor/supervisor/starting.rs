@@ -17,6 +17,8 @@ impl Supervisor {
                 self.start(ServiceId::new(index));
             }
         }
+        // Behind the first starts: it delays none.
+        self.ask_deadline();
         self.check_ready(now);
         self.check_nothing_left(now);
     }

@@ -64,6 +64,8 @@ impl Supervisor {
             }
         }
         self.waiting = 0;
+        // It may have changed since the start, and counts as it is now.
+        self.ask_deadline();
     }
 
     /// Notes for each service what is to be stopped after it, and returns the longest way through the whole order.

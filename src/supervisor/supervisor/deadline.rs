@@ -1,0 +1,97 @@
+//! The deadline that the platform tells, which may come late: after the start, or in the middle of a stop.
+
+use std::time::Duration;
+
+use super::super::budget::{Budget, Share};
+use super::super::service::{Phase, State};
+use super::super::timers::Timer;
+use super::super::{Command, Deadline, Notice, ServiceId, Timestamp, Wait};
+use super::Supervisor;
+
+impl Supervisor {
+    /// Asks the platform, if it is to be asked.
+    pub(super) fn ask_deadline(&mut self) {
+        if self.settings.asks_platform {
+            self.commands.push_back(Command::LearnDeadline);
+        }
+    }
+
+    /// The platform told when it kills us; `None`: never.
+    pub(super) fn on_deadline_learnt(&mut self, length: Option<Duration>, now: Timestamp) {
+        // Then the end has come by what was known before, and KILL is not taken back.
+        let too_late = self.stop.as_ref().is_some_and(|stop| stop.time_is_up || stop.swept);
+        if too_late {
+            return;
+        }
+        let deadline = length.map(|length| Deadline::with_margin(length, self.settings.margin));
+        let is_news = !std::mem::replace(&mut self.deadline_is_learnt, true);
+        if !is_news && deadline == self.settings.deadline {
+            return;
+        }
+        let before = std::mem::replace(&mut self.settings.deadline, deadline);
+        let margin_kept = deadline
+            .is_none_or(|deadline| self.settings.margin.is_none_or(|margin| margin == deadline.margin));
+        self.tell(Notice::DeadlineLearnt { deadline, margin_kept });
+        if self.stop.is_some() && deadline != before {
+            self.budget_anew(now);
+        }
+    }
+
+    /// Gives the stop that is under way the budget of the new deadline. Its clock still began at the first cause.
+    fn budget_anew(&mut self, now: Timestamp) {
+        let longest = self.measure_paths(now);
+        self.note_platform_timeout();
+        self.settings.deadline = self.extended_deadline(longest);
+        self.ask_for_time(now);
+        let Some(stop) = &mut self.stop else { return };
+        stop.budget =
+            self.settings.deadline.map(|deadline| Budget::new(deadline, stop.since, longest.levels));
+        match stop.budget {
+            Some(budget) => self.timers.set(Timer::BudgetEnd, budget.stop_by),
+            None => self.timers.clear(Timer::BudgetEnd),
+        }
+        for index in 0..self.services.len() {
+            self.fit_anew(ServiceId::new(index), now);
+        }
+        self.check_finished(now);
+    }
+
+    /// Gives a stopping service its share of the new budget: a wait that runs gets its written length back, and is then
+    /// shortened as the budget wants it.
+    fn fit_anew(&mut self, id: ServiceId, now: Timestamp) {
+        let service = &self.services[id.index()];
+        let State::Stopping(phase) = service.state else { return };
+        let budget = self.stop.as_ref().and_then(|stop| stop.budget);
+        let own = service.own_path(self.settings_of(id), now);
+        let share = budget.map_or(Share::UNLIMITED, |budget| budget.share(now, own, service.behind));
+        if service.awaits_census() {
+            // Nothing of it waits. What its leader left behind gets its part of this.
+            self.services[id.index()].share = share;
+            return;
+        }
+        let waited = now.since(service.stage_began);
+        let rest = |written: Duration| Some(now + share.scale.of(written.saturating_sub(waited)));
+        let until = match phase {
+            Phase::PreStop => rest(self.settings_of(id).hooks.pre_stop.unwrap_or_default()),
+            Phase::PostStop => rest(self.settings_of(id).hooks.post_stop.unwrap_or_default()),
+            Phase::Drain => rest(self.settings_of(id).drain),
+            Phase::Stage(stage) => match self.settings_of(id).grace.stages()[stage].wait {
+                Wait::For(written) => rest(written),
+                Wait::Open => share.ends,
+            },
+            Phase::Killed => {
+                let at = self.timers.get(Timer::Wait(id));
+                at.map(|at| budget.map_or(at, |budget| at.min(now + budget.reserve)))
+            }
+            Phase::Lingering => return,
+        };
+        if phase != Phase::Killed {
+            self.grant(id, share, own.bounded());
+        }
+        match until {
+            Some(until) => self.timers.set(Timer::Wait(id), until),
+            None => self.timers.clear(Timer::Wait(id)),
+        }
+        self.look_before(id, until, now);
+    }
+}
