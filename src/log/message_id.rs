@@ -4,8 +4,16 @@
 /// id for ever, also when its sentence changes; a new one gets a new one (`systemd-id128 new`), and an entry in each catalog.
 ///
 /// Source: systemd.journal-fields(7), `MESSAGE_ID=`: a random 128-bit id, in 32 lower-case hexadecimal digits.
-pub const MESSAGE_IDS: [(&str, &str); 59] = [
+pub const MESSAGE_IDS: [(&str, &str); 67] = [
     ("budget.shrunk", "a27bb188ff48421c9a9a86d4cc49f853"),
+    ("cgroup.divided", "5bd59c9da64445fdb9b37d91260ae170"),
+    ("cgroup.frozen", "4261fd88a9b74eeeab8205dd7cc52c4a"),
+    ("cgroup.left", "0c257037c4a84377882107ee295bad6a"),
+    ("cgroup.none", "41aaf7cb528a421da96879daef28408a"),
+    ("cgroup.refused", "922c0f15be5248e7b246a68a13d1a0a2"),
+    ("cgroup.removed", "a8a9141a25e9498c95600ad7ebabf6d5"),
+    ("cgroup.thawed", "ac2ae6ba6fab4a09b7e03b1099ea2d75"),
+    ("cgroup.unwatched", "2fbe296c54874f4aab16906b0604a4ec"),
     ("curfew.started", "80f7db1069ee45cc84e957b16962e45b"),
     ("deadline.learnt", "736e76c94cc1456888c68345f24f5e47"),
     ("deadline.unknown", "975bc20886c24648bdcab58dca2da3d3"),

@@ -43,7 +43,6 @@ fn a_users_unit_starts_and_stops() {
 }
 
 #[test]
-#[ignore = "needs `--deadline auto` to ask systemd"]
 fn the_deadline_is_learnt_from_the_users_manager() {
     let text = unit("-- fixture script say:up until:TERM", "TimeoutStopSec=20s");
     let Some(lab) = with_user_unit(&text) else { return };
