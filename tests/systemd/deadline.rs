@@ -202,7 +202,7 @@ fn an_unprivileged_user_of_the_unit_learns_it_over_the_bus() {
     // As on any machine: systemd is on the bus.
     lab.systemctl(["start", "dbus.service"]).succeeds();
     lab.run(["busctl", "status", "org.freedesktop.systemd1"]).succeeds();
-    let more = "TimeoutStopSec=20s\nDynamicUser=yes";
+    let more = "TimeoutStopSec=20s\nUser=nobody";
     lab.unit("one.service", &unit("-- fixture script say:up until:TERM", more));
     let follower = start(&lab, "one.service", ": up");
     follower.wait_for("systemd kills us 20s");
