@@ -2,12 +2,14 @@
 
 mod connection;
 mod http_answer;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd};
 
 pub(crate) use connection::Interest;
-use connection::{Connection, Progress};
+use connection::{Connection, Progress, in_words};
 
 use crate::protocol::ProbeTarget;
 use crate::supervisor::{Purpose, ServiceId};
@@ -40,10 +42,9 @@ impl Probes {
             ProbeTarget::Tcp(addresses) => Connection::to_addresses(addresses),
             ProbeTarget::Unix(path) => Connection::to_path(path),
             ProbeTarget::File(path) => {
-                return Step::Over(
-                    purpose,
-                    std::fs::symlink_metadata(path).map(drop).map_err(|error| in_words(&error)),
-                );
+                // Looked at where it is, without opening it: a pipe or a device would wait. A file system whose server is
+                // gone makes us wait all the same, which the documentation says.
+                return Step::Over(purpose, nix::sys::stat::stat(path).map(drop).map_err(in_words));
             }
             ProbeTarget::Command(_) => Err("a command is executed, not connected to".to_owned()),
         };
@@ -79,13 +80,5 @@ impl Probes {
     /// Nobody wants to know any more.
     pub(crate) fn abandon(&mut self, service: ServiceId) {
         self.running.remove(&service);
-    }
-}
-
-/// An error as people say it, without its number.
-fn in_words(error: &std::io::Error) -> String {
-    match error.raw_os_error() {
-        Some(number) => nix::errno::Errno::from_raw(number).desc().to_lowercase(),
-        None => error.to_string(),
     }
 }

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockType, SockaddrIn, SockaddrIn6, SockaddrLike, UnixAddr, connect,
-    getsockopt, recv, send, socket, sockopt,
+    AddressFamily, MsgFlags, SockFlag, SockType, SockaddrIn, SockaddrIn6, SockaddrLike, SockaddrStorage,
+    UnixAddr, connect, getpeername, getsockname, getsockopt, recv, send, setsockopt, socket, sockopt,
 };
 
 use super::http_answer::{HttpAnswer, Reading};
@@ -71,17 +71,19 @@ impl Connection {
     /// The descriptor is ready, or there is another one now.
     pub(super) fn go_on(&mut self) -> Progress {
         if !self.is_connected {
-            let error = getsockopt(&self.socket, sockopt::SocketError).unwrap_or(0);
-            if error != 0 {
-                return match next_connection(&mut self.others) {
-                    Ok(socket) => {
-                        self.socket = socket;
-                        Progress::Waits(Interest::Write)
-                    }
-                    Err(_) => Progress::Over(Err(in_words(Errno::from_raw(error)))),
-                };
+            match result_of_connecting(&self.socket) {
+                Ok(Connected::Yes) => self.is_connected = true,
+                Ok(Connected::NotYet) => return Progress::Waits(Interest::Write),
+                Err(errno) => {
+                    return match next_connection(&mut self.others) {
+                        Ok(socket) => {
+                            self.socket = socket;
+                            Progress::Waits(Interest::Write)
+                        }
+                        Err(_) => Progress::Over(Err(in_words(errno))),
+                    };
+                }
             }
-            self.is_connected = true;
         }
         let Some(question) = &mut self.question else { return Progress::Over(Ok(())) };
         while question.sent < question.request.len() {
@@ -115,6 +117,36 @@ impl AsFd for Connection {
     }
 }
 
+/// Whether a connection is made.
+#[derive(Debug, PartialEq, Eq)]
+enum Connected {
+    Yes,
+    /// The readiness that brought us here was that of an earlier connection.
+    NotYet,
+}
+
+fn result_of_connecting(socket: &OwnedFd) -> nix::Result<Connected> {
+    match getsockopt(socket, sockopt::SocketError)? {
+        0 => {}
+        error => return Err(Errno::from_raw(error)),
+    }
+    let peer = match getpeername::<SockaddrStorage>(socket.as_raw_fd()) {
+        Ok(peer) => peer,
+        Err(Errno::ENOTCONN) => return Ok(Connected::NotYet),
+        Err(errno) => return Err(errno),
+    };
+    // Where nobody listens at a port of the range that outgoing connections have theirs from, one in some ten thousands
+    // gets that very port as its own, and is connected to itself (RFC 9293, simultaneous open).
+    let is_internet = matches!(peer.family(), Some(AddressFamily::Inet | AddressFamily::Inet6));
+    if is_internet && getsockname::<SockaddrStorage>(socket.as_raw_fd())? == peer {
+        // Closed in the ordinary way it would keep the service from the port for a minute.
+        let at_once = nix::libc::linger { l_onoff: 1, l_linger: 0 };
+        let _ = setsockopt(socket, sockopt::Linger, &at_once);
+        return Err(Errno::ECONNREFUSED);
+    }
+    Ok(Connected::Yes)
+}
+
 /// Begins with the next address of which the beginning does not fail; the last one's reason if there is none.
 fn next_connection(addresses: &mut Vec<SocketAddr>) -> Result<OwnedFd, String> {
     let mut reason = "no address is left".to_owned();
@@ -135,12 +167,52 @@ fn begin(family: AddressFamily, address: &dyn SockaddrLike) -> nix::Result<Owned
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let socket = socket(family, SockType::Stream, flags, None)?;
     match connect(socket.as_raw_fd(), address) {
-        // EAGAIN: the queue of a Unix socket is full; the answer then is that, at once.
+        // EAGAIN: the queue of a Unix socket is full, which is the answer then, at once.
         Ok(()) | Err(Errno::EINPROGRESS | Errno::EINTR) => Ok(socket),
         Err(errno) => Err(errno),
     }
 }
 
-fn in_words(errno: Errno) -> String {
-    errno.desc().to_lowercase()
+/// As people say it.
+pub(super) fn in_words(errno: Errno) -> String {
+    match errno {
+        Errno::EAGAIN => "too many connections wait for it to accept them".to_owned(),
+        errno => errno.desc().to_lowercase(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
+
+    use nix::sys::socket::bind;
+
+    use super::*;
+
+    /// One that waits.
+    fn tcp_socket() -> OwnedFd {
+        socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap()
+    }
+
+    #[test]
+    fn a_connection_to_itself_is_none_and_leaves_the_port_free() {
+        let socket = tcp_socket();
+        bind(socket.as_raw_fd(), &SockaddrIn::from(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0))).unwrap();
+        let address: SockaddrIn = getsockname(socket.as_raw_fd()).unwrap();
+        connect(socket.as_raw_fd(), &address).unwrap();
+        assert_eq!(result_of_connecting(&socket), Err(Errno::ECONNREFUSED));
+        drop(socket);
+        // Without SO_REUSEADDR, which the standard library's listener sets.
+        bind(tcp_socket().as_raw_fd(), &address).expect("nothing waits at the port");
+    }
+
+    #[test]
+    fn readiness_of_an_earlier_connection_does_not_make_one() {
+        let socket = tcp_socket();
+        assert_eq!(result_of_connecting(&socket), Ok(Connected::NotYet));
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let SocketAddr::V4(address) = listener.local_addr().unwrap() else { panic!() };
+        connect(socket.as_raw_fd(), &SockaddrIn::from(address)).unwrap();
+        assert_eq!(result_of_connecting(&socket), Ok(Connected::Yes));
+    }
 }
