@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::duration_syntax::parse_positive_duration;
 use super::file_values::{self, DURATION};
-use super::toml_document::{Keys, Value};
+use super::toml_document::{Keys, Place, Value};
 use crate::protocol::{HttpTarget, ProbeTarget, TargetError, parse_address, parse_http};
 use crate::supervisor::ReadyBy;
 
@@ -19,6 +19,8 @@ pub(crate) struct ProbeTable {
     pub(crate) every: Option<Duration>,
     pub(crate) failures: Option<u32>,
     pub(crate) start_period: Option<Duration>,
+    /// Where it stands in the file.
+    pub(crate) place: Option<Place>,
     status: Option<u16>,
     /// How many ways there are to tell; one is right.
     ways: u32,
@@ -35,6 +37,7 @@ const HTTP: (&str, fn(&mut ProbeTable, &Value)) = ("http", |probe, value| {
 const TCP: (&str, fn(&mut ProbeTable, &Value)) = ("tcp", |probe, value| {
     let target = value.string("an address such as \"127.0.0.1:5432\", or \"unix:/run/x.sock\"");
     let target = target.map(|text| match text.strip_prefix("unix:") {
+        Some("") => Err(TargetError::Path),
         Some(path) => Ok(ProbeTarget::Unix(PathBuf::from(path))),
         None => parse_address(text).map(ProbeTarget::Tcp),
     });
@@ -50,9 +53,10 @@ const COMMAND: (&str, fn(&mut ProbeTable, &Value)) = ("command", |probe, value| 
     probe.look(value, target.map(Ok));
 });
 const STATUS: (&str, fn(&mut ProbeTable, &Value)) = ("status", |probe, value| {
-    probe.status = file_values::count(value).and_then(|status| u16::try_from(status).ok());
-    if !probe.status.is_some_and(|status| (100..600).contains(&status)) {
-        value.fail("this is no HTTP status", "write a number from 100 to 599, such as 204");
+    let Some(status) = file_values::count(value) else { return };
+    probe.status = u16::try_from(status).ok().filter(|status| (200..600).contains(status));
+    if probe.status.is_none() {
+        value.fail("no answer has this HTTP status", "write a number from 200 to 599, such as 204");
     }
 });
 const TIMEOUT: (&str, fn(&mut ProbeTable, &Value)) =
@@ -75,8 +79,9 @@ const READY_KEYS: &Keys<ProbeTable> = &[
     ("fd", |probe, value| {
         probe.by = Some(ReadyBy::Descriptor);
         probe.ways += 1;
-        probe.descriptor = file_values::count(value).and_then(|count| i32::try_from(count).ok());
-        if !probe.descriptor.is_some_and(|descriptor| (3..1024).contains(&descriptor)) {
+        let Some(number) = file_values::count(value) else { return };
+        probe.descriptor = i32::try_from(number).ok().filter(|number| (3..1024).contains(number));
+        if probe.descriptor.is_none() {
             value.fail("no service can be given this descriptor", "write a number from 3 to 1023");
         }
     }),
@@ -119,11 +124,11 @@ impl ProbeTable {
         }
     }
 
-    /// Looks at the whole: there must be one way to tell.
+    /// Looks at the whole: there must be one way to tell, and nothing that says something of another.
     fn settle(mut self, value: &Value, ways: &str) -> Self {
         match self.ways {
             0 => value.fail_at_key("there is nothing to tell it by", format!("write one of {ways}")),
-            1 => {}
+            1 => self.refuse_what_is_of_another_way(value),
             _ => {
                 value.fail_at_key("there is more than one way to tell it by", format!("leave one of {ways}"));
             }
@@ -135,13 +140,31 @@ impl ProbeTable {
         }
         self
     }
+
+    fn refuse_what_is_of_another_way(&self, value: &Value) {
+        let entries = value.entries("a table").unwrap_or_default();
+        let is_there = |name: &str| entries.iter().any(|entry| entry.name() == name);
+        for entry in &entries {
+            match entry.name() {
+                "status" if !is_there("http") => {
+                    entry.fail_at_key("only http is answered with a status", "remove it");
+                }
+                "every" if matches!(self.by, Some(ReadyBy::Notify | ReadyBy::Descriptor)) => {
+                    let problem =
+                        "the service says by itself when it is ready: nothing is tried again and again";
+                    entry.fail_at_key(problem, "remove it; `timeout` is how long it may take");
+                }
+                _ => {}
+            }
+        }
+    }
 }
 
 /// Reads `ready`: a word, or a table.
 pub(crate) fn ready(value: &Value) -> Option<ProbeTable> {
     const EXPECTED: &str =
         "\"notify\", \"fd\", or a table such as { http = \"http://127.0.0.1:8000/healthz\" }";
-    let mut probe = ProbeTable::default();
+    let mut probe = ProbeTable { place: Some(value.place_of_key()), ..ProbeTable::default() };
     if value.is_table() {
         value.read(EXPECTED, &mut probe, READY_KEYS, &|_, _| None);
         return Some(probe.settle(value, "http, tcp, file, command, notify, fd"));
@@ -150,7 +173,12 @@ pub(crate) fn ready(value: &Value) -> Option<ProbeTable> {
         "notify" => ReadyBy::Notify,
         "fd" => ReadyBy::Descriptor,
         other => {
-            value.fail(format!("unknown word `{other}`"), "write \"notify\", \"fd\" or a table");
+            let problem = format!("unknown word `{other}`");
+            let table = match other.contains("://") {
+                true => format!("{{ http = {other:?} }}"),
+                false => "a table such as { http = \"http://127.0.0.1:8000/healthz\" }".to_owned(),
+            };
+            value.fail(problem, format!("write \"notify\", \"fd\", or {table}"));
             return None;
         }
     };

@@ -27,7 +27,7 @@ use super::toml_document::{Place, Syntax};
 use super::usage_error::UsageError;
 use crate::arguments::variable;
 use crate::error::Error;
-use crate::protocol::{ProbeTarget, is_called};
+use crate::protocol::{FIRST_PASSED, ProbeTarget, is_called};
 use crate::supervisor::{
     Cycle, Deadline, ExitStatusPolicy, GraceSchedule, Health, HookTimes, Kind, Mode, Readiness, ReadyBy,
     Restart, RestartWhen, ServiceId, ServiceSettings, Settings, SignalSet, StopOrder, defaults,
@@ -75,7 +75,9 @@ impl<'a> Settling<'a> {
         self.refuse_what_needs_one_command(mode);
         self.apply_schedules(&mut description.system.services);
         self.refuse_what_needs_a_task(&description.system);
+        self.refuse_what_needs_a_service(&description.system);
         self.refuse_missing_sockets(&description.system);
+        self.refuse_descriptors_taken_by_sockets(&description.system);
         self.refuse_unknown_commands(&description.system);
         let order = self.order(&description);
         let (deadline, deadline_choice, deadline_source) = self.deadline(&description.system);
@@ -170,6 +172,39 @@ impl<'a> Settling<'a> {
             ProbeTarget::File(path) => ProbeTarget::File(self.surroundings.directory.join(path)),
             other => other,
         })
+    }
+
+    /// A task is done rather than ready.
+    fn refuse_what_needs_a_service(&mut self, system: &SystemTable) {
+        for task in system.services.iter().filter(|service| service.kind == Some(Kind::Task)) {
+            if let Some(place) = task.ready.as_ref().and_then(|ready| ready.place.as_ref()) {
+                let cure = "remove it: what comes after it waits for its success";
+                self.config_errors.push(place.error("a task is never ready, but done", cure));
+            }
+        }
+    }
+
+    /// A descriptor is one thing only.
+    fn refuse_descriptors_taken_by_sockets(&mut self, system: &SystemTable) {
+        let passed = &self.surroundings.sockets;
+        for service in &system.services {
+            let Some((place, number)) =
+                service.ready.as_ref().and_then(|ready| Some((ready.place.as_ref()?, ready.descriptor?)))
+            else {
+                continue;
+            };
+            // Where none are passed it counts what is asked for, so that the same file is right everywhere.
+            let sockets = service.sockets.iter();
+            let of_name = |name: &str| passed.iter().filter(|socket| is_called(socket, name)).count().max(1);
+            let count: usize = sockets.map(|(_, name)| of_name(name)).sum();
+            let first_free = FIRST_PASSED.saturating_add(i32::try_from(count).unwrap_or(i32::MAX));
+            if number < first_free {
+                let problem =
+                    format!("descriptor {number} is that of a socket: they begin at {FIRST_PASSED}");
+                self.config_errors
+                    .push(place.error(problem, format!("write ready = {{ fd = {first_free} }}")));
+            }
+        }
     }
 
     /// Some keys say something only of what is meant to end.

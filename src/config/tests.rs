@@ -1238,7 +1238,7 @@ fn what_tells_that_a_service_is_ready_or_well_is_read() {
     assert_eq!(
         problems,
         [
-            "demo.toml:3:18: service.a.ready.http: this is no http:// address",
+            "demo.toml:3:18: service.a.ready.http: probes speak no TLS",
             "demo.toml:4:18: service.a.health.tcp: the host is neither an IP address nor localhost",
             "demo.toml:7:1: service.b.ready: there is nothing to tell it by",
             "demo.toml:8:23: service.b.health.failures: no failure at all would make it unhealthy",
@@ -1293,4 +1293,60 @@ fn what_is_wrong_with_an_output_is_told_at_its_place() {
     }
     let errors = World::new().usage(&["--output", "prefixed", "--", "true"]);
     assert!(errors[0].contains("did you mean `prefix`?"), "{errors:?}");
+}
+
+#[test]
+fn what_says_nothing_of_this_way_to_tell_is_refused() {
+    let errors = errors_of(
+        "[service.a]\ncommand = 'a'\nready = { tcp = '[::1]:1', status = 204 }\nhealth = { http = 'http://[::1]', status = 100 }\n\
+         [service.b]\ncommand = 'b'\nready = { fd = 4, every = '1s' }\nhealth = { tcp = 'unix:' }\n\
+         [service.c]\ncommand = 'c'\nready = { notify = true, every = '1s', timeout = '1s' }\nhealth = { tcp = '::1:80' }\n\
+         [service.d]\ncommand = 'd'\ntype = 'task'\nready = 'notify'\n\
+         [service.e]\ncommand = 'e'\ntype = 'task'\nready = { file = 'x' }\nhealth = { file = 'x', status = 204 }\n\
+         [service.f]\ncommand = 'f'\nready = 'http://127.0.0.1:80/'\nhealth = { http = 'http://me@[::1]' }\n\
+         [service.g]\ncommand = 'g'\nready = { fd = 'x' }\nhealth = { http = 'http://[::1]', status = 'ok' }",
+    );
+    assert_eq!(
+        errors,
+        [
+            "demo.toml:3:28: service.a.ready.status: only http is answered with a status; remove it",
+            "demo.toml:4:44: service.a.health.status: no answer has this HTTP status; \
+             write a number from 200 to 599, such as 204",
+            "demo.toml:7:19: service.b.ready.every: the service says by itself when it is ready: \
+             nothing is tried again and again; remove it; `timeout` is how long it may take",
+            "demo.toml:8:18: service.b.health.tcp: the path is empty; write unix:/run/x.sock",
+            "demo.toml:11:26: service.c.ready.every: the service says by itself when it is ready: \
+             nothing is tried again and again; remove it; `timeout` is how long it may take",
+            "demo.toml:12:18: service.c.health.tcp: the host is neither an IP address nor localhost; \
+             write 127.0.0.1, [::1] or localhost: names are not looked up, since that could hold up a stop",
+            "demo.toml:16:1: service.d.ready: a task is never ready, but done; \
+             remove it: what comes after it waits for its success",
+            "demo.toml:20:1: service.e.ready: a task is never ready, but done; \
+             remove it: what comes after it waits for its success",
+            "demo.toml:21:24: service.e.health.status: only http is answered with a status; remove it",
+            "demo.toml:24:9: service.f.ready: unknown word `http://127.0.0.1:80/`; \
+             write \"notify\", \"fd\", or { http = \"http://127.0.0.1:80/\" }",
+            "demo.toml:25:19: service.f.health.http: a user has no place in it: no password is sent; \
+             leave it out, or write command = [\"curl\", \"-fsS\", \"http://…\"]",
+            "demo.toml:28:16: service.g.ready.fd: expected a number, found the string \"x\"; write a number",
+            "demo.toml:29:44: service.g.health.status: expected a number, found the string \"ok\"; write a number",
+        ]
+    );
+}
+
+#[test]
+fn the_descriptor_of_readiness_is_none_of_a_socket() {
+    let text = "[service.a]\ncommand = 'a'\nsockets = ['http', 'admin']\nready = 'fd'\n\
+                [service.b]\ncommand = 'b'\nsockets = ['http', 'admin']\nready = { fd = 5 }\n\
+                [service.c]\ncommand = 'c'\nready = { fd = 3 }\n";
+    let world = World::new().with_file("demo.toml", text);
+    let problem = "demo.toml:4:1: service.a.ready: descriptor 3 is that of a socket: they begin at 3";
+    assert_eq!(world.config_errors(&FILE), [format!("{problem}; write ready = {{ fd = 5 }}")]);
+    // Two sockets of one name.
+    let world = world.with("LISTEN_FDNAMES", "http:http:admin");
+    let other = "demo.toml:8:1: service.b.ready: descriptor 5 is that of a socket: they begin at 3";
+    assert_eq!(
+        world.config_errors(&FILE),
+        [format!("{problem}; write ready = {{ fd = 6 }}"), format!("{other}; write ready = {{ fd = 6 }}")]
+    );
 }

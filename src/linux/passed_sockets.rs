@@ -4,7 +4,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 
-use crate::protocol::is_called;
+use crate::protocol::{FIRST_PASSED, is_called};
 
 /// The sockets that the service manager above listens on for our services (socket activation).
 ///
@@ -36,8 +36,6 @@ pub enum WantedSockets {
     Named(Vec<String>),
 }
 
-/// The number of the first descriptor that is passed.
-pub(crate) const FIRST_PASSED: RawFd = 3;
 /// Copies are made from here up: below any limit that is in use.
 const COPIES_FROM: RawFd = 200;
 

@@ -12,8 +12,9 @@ use super::cgroup::{ServiceCgroup, clone_into, join, should_fork_instead};
 use super::child_setup::{ChildSetup, PreparedSetup};
 use super::exec_pipe::{ExecPipe, encode};
 use super::output::ServiceOutput;
-use super::passed_sockets::{FIRST_PASSED, PassedSockets, WantedSockets};
+use super::passed_sockets::{PassedSockets, WantedSockets};
 use super::terminal::Terminal;
+use crate::protocol::FIRST_PASSED;
 use crate::supervisor::{Pid, Seat, Signal, StartFailure, StartStep};
 
 /// What to execute for a service, and with what around it.

@@ -14,7 +14,7 @@ pub use announcement::{Announcement, LONGEST_STATUS, datagram};
 pub use notify_field::NotifyField;
 pub use notify_message::{LONGEST_DATAGRAM, NotifyMessage};
 pub use own_unit::OwnUnit;
-pub use passed_sockets::{is_called, names_of_passed};
+pub use passed_sockets::{FIRST_PASSED, is_called, names_of_passed};
 pub use probe_target::{HttpTarget, ProbeTarget, TargetError, parse_address, parse_http};
 pub use time_span::parse_time_span;
 pub use unit_properties::UnitProperties;

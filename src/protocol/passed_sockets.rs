@@ -2,6 +2,9 @@
 //!
 //! Source: sd_listen_fds(3).
 
+/// The number of the first descriptor that is passed; the others follow it.
+pub const FIRST_PASSED: i32 = 3;
+
 /// The names of the sockets that were passed to the process with this pid, in their order.
 pub fn names_of_passed(
     pid: Option<&str>,

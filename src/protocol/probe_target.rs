@@ -36,11 +36,17 @@ pub struct HttpTarget {
 pub enum TargetError {
     /// Not `http://`.
     Scheme,
+    /// `https://`.
+    Encrypted,
+    /// A user in the address.
+    User,
     /// A name, which would have to be looked up; or nothing at all.
     Host,
     /// No port, or one that there is not.
     Port,
-    /// A user in the address, a blank, or another character that has no place in it.
+    /// A path that is none.
+    Path,
+    /// A blank, or another character that has no place in an address.
     Character,
 }
 
@@ -49,14 +55,23 @@ impl TargetError {
     pub const fn explain(self) -> (&'static str, &'static str) {
         match self {
             Self::Scheme => ("this is no http:// address", "write http://127.0.0.1:8000/healthz"),
+            Self::Encrypted => {
+                ("probes speak no TLS", "write http://…, or command = [\"curl\", \"-fsS\", \"https://…\"]")
+            }
+            Self::User => (
+                "a user has no place in it: no password is sent",
+                "leave it out, or write command = [\"curl\", \"-fsS\", \"http://…\"]",
+            ),
             Self::Host => (
                 "the host is neither an IP address nor localhost",
                 "write 127.0.0.1, [::1] or localhost: names are not looked up, since that could hold up a stop",
             ),
             Self::Port => ("the port is missing or wrong", "write host:port, the port from 1 to 65535"),
-            Self::Character => {
-                ("a character in it has no place in an address", "write http://127.0.0.1:8000/healthz")
-            }
+            Self::Path => ("the path is empty", "write unix:/run/x.sock"),
+            Self::Character => (
+                "a character in it has no place in an address",
+                "write a blank or an umlaut as its bytes, such as %20, and leave out what comes from # on",
+            ),
         }
     }
 }
@@ -66,50 +81,68 @@ impl TargetError {
 /// # Errors
 /// What is wrong with it.
 pub fn parse_http(text: &str) -> Result<HttpTarget, TargetError> {
-    let rest = text.strip_prefix("http://").ok_or(TargetError::Scheme)?;
-    if rest.contains(|character: char| {
-        character.is_whitespace() || character.is_control() || !character.is_ascii()
-    }) {
+    let rest = match text.split_once("://") {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => rest,
+        Some((scheme, _)) if scheme.eq_ignore_ascii_case("https") => return Err(TargetError::Encrypted),
+        _ => return Err(TargetError::Scheme),
+    };
+    if !rest.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
         return Err(TargetError::Character);
     }
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let (host, path) = rest.split_at(end);
-    if host.contains('@') || path.contains('#') {
-        return Err(TargetError::Character);
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    if authority.contains('@') {
+        return Err(TargetError::User);
     }
-    let addresses = parse_address(host).or_else(|error| match error {
-        TargetError::Port if !host.ends_with(':') && !has_port(host) => parse_address(&format!("{host}:80")),
-        other => Err(other),
-    })?;
+    let (hosts, port) = split_port(authority)?;
+    let addresses = with_port(&hosts, port.unwrap_or(HTTP_PORT));
     let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
-    Ok(HttpTarget { addresses, host: host.to_owned(), path, status: None })
+    Ok(HttpTarget { addresses, host: authority.to_owned(), path, status: None })
 }
 
-fn has_port(host: &str) -> bool {
-    match host.rsplit_once(']') {
-        Some((_, rest)) => rest.contains(':'),
-        None => host.contains(':'),
-    }
-}
+const HTTP_PORT: u16 = 80;
 
 /// Reads `127.0.0.1:5432`, `[::1]:5432` or `localhost:5432`, which is both.
 ///
 /// # Errors
 /// What is wrong with it.
 pub fn parse_address(text: &str) -> Result<Vec<SocketAddr>, TargetError> {
-    let (host, port) = if has_port(text) {
-        let (host, port) = text.rsplit_once(':').ok_or(TargetError::Port)?;
-        (host, port.parse().ok().filter(|port| *port != 0))
-    } else {
-        (text, None)
+    let (hosts, port) = split_port(text)?;
+    Ok(with_port(&hosts, port.ok_or(TargetError::Port)?))
+}
+
+fn with_port(hosts: &[IpAddr], port: u16) -> Vec<SocketAddr> {
+    hosts.iter().map(|host| SocketAddr::new(*host, port)).collect()
+}
+
+/// The addresses of a host, and its port if there is one. In `::1:80` nobody can say which part is the port: an IPv6
+/// address stands in brackets, and nothing else does.
+fn split_port(text: &str) -> Result<(Vec<IpAddr>, Option<u16>), TargetError> {
+    let (hosts, rest): (Vec<IpAddr>, _) = match text.strip_prefix('[').and_then(|text| text.split_once(']')) {
+        Some((host, rest)) => (vec![IpAddr::V6(host.parse().map_err(|_| TargetError::Host)?)], rest),
+        None => {
+            let (host, rest) = text.split_at(text.find(':').unwrap_or(text.len()));
+            let hosts = match host {
+                host if host.eq_ignore_ascii_case("localhost") => {
+                    vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]
+                }
+                host => vec![IpAddr::V4(host.parse().map_err(|_| TargetError::Host)?)],
+            };
+            (hosts, rest)
+        }
     };
-    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    let hosts: Vec<IpAddr> = match host {
-        "localhost" => vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
-        other => vec![other.parse().map_err(|_| TargetError::Host)?],
+    let port = match rest.strip_prefix(':') {
+        None if rest.is_empty() => None,
+        None => return Err(TargetError::Host),
+        Some(port) => Some(parse_port(port).ok_or(TargetError::Port)?),
     };
-    let port: u16 = port.ok_or(TargetError::Port)?;
-    Ok(hosts.into_iter().map(|host| SocketAddr::new(host, port)).collect())
+    Ok((hosts, port))
+}
+
+fn parse_port(text: &str) -> Option<u16> {
+    // A sign would be understood too.
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|port| is_number && *port != 0)
 }
 
 impl fmt::Display for ProbeTarget {
@@ -147,22 +180,48 @@ mod tests {
         assert_eq!(parse_http("http://localhost").unwrap().addresses.len(), 2);
         assert_eq!(parse_http("http://localhost").unwrap().path, "/");
         assert_eq!(parse_http("http://127.0.0.1?a").unwrap().path, "/?a");
+        assert_eq!(parse_http("HTTP://LocalHost:8000").unwrap().addresses[1], "[::1]:8000".parse().unwrap());
         for (text, error) in [
-            ("https://127.0.0.1", TargetError::Scheme),
+            ("https://127.0.0.1", TargetError::Encrypted),
+            ("ftp://127.0.0.1", TargetError::Scheme),
             ("127.0.0.1:80", TargetError::Scheme),
             ("http://api:8000/", TargetError::Host),
             ("http://", TargetError::Host),
-            ("http://me@127.0.0.1/", TargetError::Character),
+            ("http:///x", TargetError::Host),
+            ("http://:80/", TargetError::Host),
+            ("http://::1/", TargetError::Host),
+            ("http://[127.0.0.1]/", TargetError::Host),
+            ("http://[::1]x/", TargetError::Host),
+            ("http://[::1", TargetError::Host),
+            ("http://127.0.0.1./", TargetError::Host),
+            ("http://[fe80::1%eth0]/", TargetError::Host),
+            ("http://me@127.0.0.1/", TargetError::User),
+            ("http://me:secret@127.0.0.1/", TargetError::User),
             ("http://127.0.0.1/a b", TargetError::Character),
+            ("http://127.0.0.1/ä", TargetError::Character),
+            ("http://127.0.0.1/#top", TargetError::Character),
             ("http://127.0.0.1/\r\nX: y", TargetError::Character),
             ("http://127.0.0.1:0/", TargetError::Port),
             ("http://127.0.0.1:70000/", TargetError::Port),
+            ("http://127.0.0.1:+80/", TargetError::Port),
+            ("http://127.0.0.1:80:80/", TargetError::Port),
             ("http://127.0.0.1:/", TargetError::Port),
         ] {
             assert_eq!(parse_http(text), Err(error), "{text}");
         }
-        assert_eq!(parse_address("127.0.0.1"), Err(TargetError::Port));
-        assert_eq!(parse_address("db:5432"), Err(TargetError::Host));
+        for (text, error) in [
+            ("127.0.0.1", TargetError::Port),
+            ("127.0.0.1:", TargetError::Port),
+            ("127.0.0.1:-1", TargetError::Port),
+            ("[::1]", TargetError::Port),
+            ("db:5432", TargetError::Host),
+            ("5432", TargetError::Host),
+            (":5432", TargetError::Host),
+            ("::1:5432", TargetError::Host),
+            ("", TargetError::Host),
+        ] {
+            assert_eq!(parse_address(text), Err(error), "{text}");
+        }
         assert_eq!(parse_address("[::1]:5432").unwrap(), ["[::1]:5432".parse().unwrap()]);
     }
 }
