@@ -60,7 +60,10 @@ impl Connection {
 
     pub(super) fn to_path(path: &Path) -> Result<Self, String> {
         let address = UnixAddr::new(path).map_err(in_words)?;
-        let socket = begin(AddressFamily::Unix, &address).map_err(in_words)?;
+        let socket = begin(AddressFamily::Unix, &address).map_err(|errno| match errno {
+            Errno::EAGAIN => "too many connections wait for it to accept them".to_owned(),
+            errno => in_words(errno),
+        })?;
         Ok(Self { socket, others: Vec::new(), question: None, is_connected: false })
     }
 
@@ -175,10 +178,7 @@ fn begin(family: AddressFamily, address: &dyn SockaddrLike) -> nix::Result<Owned
 
 /// As people say it.
 pub(super) fn in_words(errno: Errno) -> String {
-    match errno {
-        Errno::EAGAIN => "too many connections wait for it to accept them".to_owned(),
-        errno => errno.desc().to_lowercase(),
-    }
+    errno.desc().to_lowercase()
 }
 
 #[cfg(test)]
