@@ -74,6 +74,11 @@ impl Hooks {
         self.running.is_empty()
     }
 
+    /// Whether one of this service runs.
+    pub(crate) fn has_any_of(&self, service: ServiceId) -> bool {
+        self.running.values().any(|running| running.service == service)
+    }
+
     /// One that runs.
     pub(crate) fn get(&self, hook: HookId) -> Option<&RunningHook> {
         self.running.get(&hook)

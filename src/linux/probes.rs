@@ -1,5 +1,6 @@
 //! Probes of services: connections of ours in the one loop, that never wait.
 
+mod command_result;
 mod connection;
 mod http_answer;
 #[cfg(test)]
@@ -8,6 +9,7 @@ mod tests;
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd};
 
+pub(crate) use command_result::result_of_command;
 pub(crate) use connection::Interest;
 use connection::{Connection, Progress, in_words};
 

@@ -151,3 +151,16 @@ fn a_probe_that_takes_too_long_has_failed() {
     finished.assert_status(82);
     assert_eq!(finished.events("service.failing")[0]["last_seen"], "no answer in time");
 }
+
+#[test]
+fn what_a_command_says_is_told_in_one_short_line() {
+    let config = "[service.a]\ncommand = <obedient>\n\
+        ready = { command = [\"sh\", \"-c\", \"head -c 9000 /dev/zero | tr '\\\\0' x; exit 3\"], every = \"10ms\", timeout = \"300ms\" }\n\
+        [service.b]\ncommand = <obedient>\nready = { command = [\"/none\"], every = \"10ms\" }";
+    let finished = Curfew::run(["--grace", "TERM 5s, KILL"]).config(config).finish();
+    finished.assert_status(82);
+    let reasons: Vec<_> =
+        finished.events("probe.failed").iter().map(|event| event["reason"].clone()).collect();
+    assert!(reasons.contains(&format!("exit status 3: {}", "x".repeat(80)).into()), "{reasons:?}");
+    assert!(reasons.contains(&"it could not be executed: no such file or directory".into()), "{reasons:?}");
+}

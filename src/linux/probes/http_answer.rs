@@ -168,7 +168,7 @@ fn read_chunks(mut body: &[u8]) -> (Vec<u8>, bool) {
 }
 
 /// The beginning of it, in characters that can be shown in a log.
-fn plain(bytes: &[u8]) -> String {
+pub(super) fn plain(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let shown = text.trim().chars().map(|character| if is_printable(character) { character } else { ' ' });
     shown.take(TEXT_MAX).collect::<String>().trim().to_owned()

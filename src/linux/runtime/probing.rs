@@ -4,14 +4,14 @@ use std::os::fd::{OwnedFd, RawFd};
 
 use super::super::delivery::to_tree_of;
 use super::super::hooks::{EndedHook, More};
-use super::super::probes::{Interest, Step as ProbeStep};
+use super::super::probes::{Interest, Step as ProbeStep, result_of_command};
 use super::super::ready_pipe::{ReadyPipe, Word};
 use super::super::service_programs::ServicePrograms;
 use super::super::spawn::Program;
 use super::super::wait_set::Ready;
 use super::{Listener, PID_VARIABLE, RUN_VARIABLE, Runtime, SERVICE_VARIABLE};
 use crate::protocol::ProbeTarget;
-use crate::supervisor::{End, Event, HookId, HookKind, Purpose, ServiceId, ServiceMessage, Signal};
+use crate::supervisor::{Event, HookId, HookKind, Purpose, ServiceId, ServiceMessage, Signal};
 
 impl<L: Listener> Runtime<L> {
     pub(super) fn probe(&mut self, service: ServiceId, purpose: Purpose) {
@@ -47,6 +47,11 @@ impl<L: Listener> Runtime<L> {
     }
 
     pub(super) fn run_probe_command(&mut self, service: ServiceId, purpose: Purpose, program: &Program) {
+        // One that KILL does not end, such as one of another user, is not joined by more and more of them.
+        if self.probe_commands.has_any_of(service) {
+            let result = Err("the command of the probe before has not ended".to_owned());
+            return self.handle(Event::Probed { service, purpose, result });
+        }
         let id = HookId::from_number(self.probe_count);
         self.probe_count += 1;
         let leader = self.leader(service).map(|leader| leader.to_string()).unwrap_or_default();
@@ -67,8 +72,7 @@ impl<L: Listener> Runtime<L> {
                 }
             }
             Err(failure) => {
-                let reason = std::io::Error::from_raw_os_error(failure.errno).to_string();
-                let result = Err(format!("it could not be executed: {reason}"));
+                let result = result_of_command(Err(failure), None);
                 self.handle(Event::Probed { service, purpose, result });
             }
         }
@@ -91,17 +95,15 @@ impl<L: Listener> Runtime<L> {
         let before = self.last_words.remove(&hook);
         let last = lines.into_iter().next_back().or(before);
         let service = running.service;
+        // There are many in the life of a service, and others get their numbers. What is left of it has a cookie.
+        self.family.sessions.remove(&running.pid.number());
         // One that was abandoned has nothing more to say.
         let Some((_, purpose)) = self.awaited_probes.get(&service).copied().filter(|(id, _)| *id == hook)
         else {
             return;
         };
         self.awaited_probes.remove(&service);
-        let result = match result {
-            Ok(End::Exited(0)) => Ok(()),
-            Ok(end) => Err(last.map_or_else(|| end.to_string(), |last| format!("{end}: {last}"))),
-            Err(failure) => Err(std::io::Error::from_raw_os_error(failure.errno).to_string()),
-        };
+        let result = result_of_command(result, last.as_deref());
         self.handle(Event::Probed { service, purpose, result });
     }
 
