@@ -119,6 +119,8 @@ fn plan(config: Config, surroundings: &Surroundings) -> Plan {
         config.processes.into_iter().map(|process| programs(process, mode, surroundings)).collect();
     let cleanup = config.cleanup.map(|process| program(process, mode, surroundings));
     let format = match config.log {
+        LogFormat::Auto if is_written_to_journal() => LineFormat::Journal,
+        LogFormat::Journal => LineFormat::Journal,
         LogFormat::Auto | LogFormat::Human => LineFormat::Human { time: !is_written_to_journal() },
         LogFormat::Json => LineFormat::Json,
     };
@@ -222,6 +224,8 @@ fn output(choice: Option<OutputChoice>, mode: Mode, surroundings: &Surroundings)
         None if mode == Mode::ManyServices && std::io::stderr().is_terminal() => {
             ServiceOutput::Prefix(colours(surroundings))
         }
+        // Each under its own identifier, and no byte passes through us.
+        None if mode == Mode::ManyServices && is_written_to_journal() => ServiceOutput::Journal,
         None | Some(OutputChoice::Inherit) => ServiceOutput::Inherit,
         Some(OutputChoice::Prefix) => ServiceOutput::Prefix(colours(surroundings)),
         Some(OutputChoice::Json) => ServiceOutput::Json,

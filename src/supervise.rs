@@ -8,12 +8,13 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use crate::linux::clock::{Clock, time_of_day};
 use crate::linux::{
-    CgroupUnavailable, CgroupUse, PassedSockets, Program, Programs, Runtime, StartUp, write_plainly,
+    CgroupUnavailable, CgroupUse, Journal, LogOutput, PassedSockets, Program, Programs, Runtime, StartUp,
+    write_plainly,
 };
 use crate::log::{Collector, Level, LineFormat, Narrator, ProgramWords, StatusLine};
 use crate::report::ReportBuilder;
 use crate::reporter::{Reporter, report_not_started, report_time};
-use crate::supervisor::{Mode, Settings, Supervisor};
+use crate::supervisor::{Mode, Settings, Supervisor, defaults};
 
 /// Everything a run needs.
 pub struct Plan {
@@ -67,6 +68,7 @@ pub fn supervise(plan: Plan, clock: Clock, collector: Collector) -> u8 {
         Narrator::new(&settings, programs.services.iter().map(|service| in_words(&service.main)).collect());
     let builder = ReportBuilder::new(&name, &run, &settings, deadline_source, time_of_day());
     let report_time = report_time(settings.deadline);
+    let (log, format) = open_log(format);
     let status_line = StatusLine::new(&settings);
     announce(&settings, deadline_source);
     let for_figures = mode == Mode::ManyServices || report.is_some();
@@ -87,14 +89,22 @@ pub fn supervise(plan: Plan, clock: Clock, collector: Collector) -> u8 {
         now: clock.now(),
     };
     let supervisor = Supervisor::new(settings);
-    let mut runtime =
-        match Runtime::new(supervisor, programs, start_up, notify_socket.as_deref(), clock, run, reporter) {
-            Ok(runtime) => runtime,
-            Err(errno) => {
-                write_plainly(format!("curfew: cannot set up the event loop: {}\n", errno.desc()).as_bytes());
-                return STATUS_REFUSED;
-            }
-        };
+    let mut runtime = match Runtime::new(
+        supervisor,
+        programs,
+        start_up,
+        notify_socket.as_deref(),
+        log,
+        clock,
+        run,
+        reporter,
+    ) {
+        Ok(runtime) => runtime,
+        Err(errno) => {
+            write_plainly(format!("curfew: cannot set up the event loop: {}\n", errno.desc()).as_bytes());
+            return STATUS_REFUSED;
+        }
+    };
     panic::set_hook(Box::new(|information| {
         *PANIC.lock().unwrap_or_else(PoisonError::into_inner) = Some(information.to_string());
     }));
@@ -123,6 +133,15 @@ fn refuse(name: &str, report: Option<PathBuf>, reason: CgroupUnavailable) -> u8 
     write_plainly(format!("curfew: {error}\n").as_bytes());
     report_not_started(report, name, &[error], STATUS_REFUSED);
     STATUS_REFUSED
+}
+
+/// Where the log goes. Where there is no journal after all, it is for people.
+fn open_log(format: LineFormat) -> (LogOutput, LineFormat) {
+    match (format, Journal::open()) {
+        (LineFormat::Journal, Some(journal)) => (LogOutput::to_journal(journal, defaults::LOG_RING), format),
+        (LineFormat::Journal, None) => (LogOutput::new(defaults::LOG_RING), LineFormat::Human { time: true }),
+        (LineFormat::Human { .. } | LineFormat::Json, _) => (LogOutput::new(defaults::LOG_RING), format),
+    }
 }
 
 fn announce(settings: &Settings, deadline_source: &str) {

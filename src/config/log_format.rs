@@ -8,10 +8,12 @@ pub enum LogFormat {
     Human,
     /// One JSON object an event.
     Json,
+    /// Entries of the journal, with their fields.
+    Journal,
 }
 
 impl LogFormat {
     /// The words for them.
-    pub(crate) const CHOICES: [(&'static str, Self); 3] =
-        [("auto", Self::Auto), ("human", Self::Human), ("json", Self::Json)];
+    pub(crate) const CHOICES: [(&'static str, Self); 4] =
+        [("auto", Self::Auto), ("human", Self::Human), ("json", Self::Json), ("journal", Self::Journal)];
 }

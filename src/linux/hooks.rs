@@ -56,7 +56,7 @@ impl Hooks {
         // Ours alone: each end of a pipe has flags of its own.
         let flags = nix::fcntl::FcntlArg::F_SETFL(OFlag::O_NONBLOCK);
         nix::fcntl::fcntl(&output, flags).map_err(failed)?;
-        let given = Given { output: [Some(theirs.as_raw_fd()); 2], ready: None, cgroup };
+        let given = Given { output: [Some(theirs.as_raw_fd()); 2], journal: None, ready: None, cgroup };
         let (pid, exec_pipe) = spawn(program, extra, context, given)?;
         self.ids.insert(pid, hook);
         let running = RunningHook { pid, service, kind, exec_pipe, output, line: Vec::new(), said: 0 };

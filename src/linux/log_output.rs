@@ -5,11 +5,12 @@ use std::os::fd::{AsFd, BorrowedFd};
 use nix::errno::Errno;
 use nix::sys::stat::fstat;
 
+use super::journal::Journal;
 use super::outlet::Outlet;
 
 /// Standard error, written to without ever waiting for its reader and without changing the descriptor's flags, which
 /// the services share.
-pub(crate) struct LogOutput {
+pub struct LogOutput {
     outlet: Outlet,
     lines: VecDeque<Vec<u8>>,
     /// How much of the first line is written.
@@ -22,8 +23,13 @@ pub(crate) struct LogOutput {
 }
 
 impl LogOutput {
+    /// Entries of the journal, which are written whole.
+    pub fn to_journal(journal: Journal, capacity: usize) -> Self {
+        Self { outlet: Outlet::Journal(journal), ..Self::new(capacity) }
+    }
+
     /// Looks at what standard error is. At most `capacity` bytes wait for a slow reader; then the oldest lines go.
-    pub(crate) fn new(capacity: usize) -> Self {
+    pub fn new(capacity: usize) -> Self {
         Self {
             outlet: Outlet::of_stream(std::io::stderr().as_fd()),
             lines: VecDeque::new(),
@@ -46,8 +52,9 @@ impl LogOutput {
     }
 
     /// Holds back the lines that are not begun, or no longer does.
-    pub(crate) const fn hold(&mut self, is_held: bool) {
-        self.is_held = is_held;
+    pub(crate) fn hold(&mut self, is_held: bool) {
+        // Nobody else writes into our entries of the journal.
+        self.is_held = is_held && !matches!(self.outlet, Outlet::Journal(_));
     }
 
     /// How many lines were lost since this was last asked.

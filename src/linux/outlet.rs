@@ -2,6 +2,7 @@ use std::fs::{File, OpenOptions};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 
+use super::journal::Journal;
 use nix::errno::Errno;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -21,6 +22,8 @@ pub(crate) enum Outlet {
     NoWait(OwnedFd),
     /// None of these: ask first. A ready pipe takes this much at once.
     Ask(OwnedFd),
+    /// The journal's socket for entries.
+    Journal(Journal),
     /// There is no such stream.
     Nowhere,
 }
@@ -61,6 +64,7 @@ impl Outlet {
             | Self::Socket(descriptor)
             | Self::NoWait(descriptor)
             | Self::Ask(descriptor) => Some(descriptor.as_fd()),
+            Self::Journal(journal) => Some(journal.as_fd()),
             Self::Plain(_) | Self::Nowhere => None,
         }
     }
@@ -80,6 +84,7 @@ impl Outlet {
                 }
                 nix::unistd::write(descriptor, &bytes[..bytes.len().min(PIPE_BUFFER)])
             }
+            Self::Journal(journal) => journal.send(bytes),
             Self::Nowhere => Ok(bytes.len()),
         }
     }

@@ -130,9 +130,8 @@ impl Output {
     ) -> Result<ChildStreams, StartFailure> {
         let place = Place { user, wait_set };
         let streams = match output {
-            ServiceOutput::Inherit => Ok(ChildStreams::default()),
-            // The place where the child is told to connect itself to the journal.
-            ServiceOutput::Journal => Err(io::Error::other("this version cannot write to the journal")),
+            // To the journal the child connects itself.
+            ServiceOutput::Inherit | ServiceOutput::Journal => Ok(ChildStreams::default()),
             ServiceOutput::Null => {
                 let null = self.null().map_err(|error| failed(&error))?;
                 null.try_clone().and_then(ChildStreams::both)

@@ -22,6 +22,7 @@ use super::exec_pipe::{ExecPipe, ExecResult};
 use super::hooks::{EndedHook, Hooks, More};
 use super::identity::Identity;
 use super::inquiries::Inquiries;
+use super::journal_stream::JournalStream;
 use super::log_output::LogOutput;
 use super::output::{Output, ServiceOutput};
 use super::platform::Platform;
@@ -141,6 +142,7 @@ impl<L: Listener> Runtime<L> {
         Programs { services: programs, commands, cleanup }: Programs,
         mut start_up: StartUp,
         notify_socket: Option<&OsStr>,
+        log: LogOutput,
         clock: Clock,
         run: String,
         listener: L,
@@ -167,7 +169,7 @@ impl<L: Listener> Runtime<L> {
             start_up,
             clock,
             wait_set: WaitSet::new()?,
-            log: LogOutput::new(defaults::LOG_RING),
+            log,
             log_is_watched: false,
             output,
             signals: None,
@@ -714,6 +716,7 @@ impl<L: Listener> Runtime<L> {
         let spawned = streams.and_then(|streams| {
             let given = Given {
                 output: streams.raw(),
+                journal: (program.output == ServiceOutput::Journal).then(|| JournalStream::new(&name)),
                 cgroup,
                 ready: ready.as_ref().map(|(_, service_end, number)| (service_end.as_raw_fd(), *number)),
             };

@@ -11,6 +11,7 @@ use nix::libc;
 use super::cgroup::{ServiceCgroup, clone_into, join, should_fork_instead};
 use super::child_setup::{ChildSetup, PreparedSetup};
 use super::exec_pipe::{ExecPipe, encode};
+use super::journal_stream::JournalStream;
 use super::output::ServiceOutput;
 use super::passed_sockets::{PassedSockets, WantedSockets};
 use super::terminal::Terminal;
@@ -76,6 +77,8 @@ struct Prepared {
     /// The terminal of which the child takes the foreground.
     foreground_of: Option<RawFd>,
     standard_input: Option<RawFd>,
+    /// The stream of the journal that both become.
+    journal: Option<JournalStream>,
     /// The sockets that become descriptors 3, 4 …
     sockets: Vec<RawFd>,
     /// Our end of a service's word that it is ready, and the number that it expects it under.
@@ -114,10 +117,12 @@ impl ListenPid {
 }
 
 /// What one child is given besides.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Given<'a> {
     /// Where standard output and standard error lead, if not where curfew's own do.
     pub(crate) output: [Option<RawFd>; 2],
+    /// The stream of the journal that both become, if the journal takes it.
+    pub(crate) journal: Option<JournalStream>,
     /// The descriptor on which it says that it is ready, and the number that it expects it under.
     pub(crate) ready: Option<(RawFd, RawFd)>,
     /// The cgroup that it begins in. Where that cannot be, it joins by itself, or else stays in curfew's own.
@@ -135,11 +140,11 @@ pub(crate) fn spawn(
     program: &Program,
     extra: &[(&str, &str)],
     context: &ChildContext,
-    Given { output, ready, cgroup }: Given,
+    Given { output, journal, ready, cgroup }: Given,
 ) -> Result<(Pid, ExecPipe), StartFailure> {
     let failure = |step, errno: Errno| StartFailure::new(step, errno as i32);
     let setup = PreparedSetup::new(program, context)?;
-    let prepared = prepare(program, setup, extra, context, output, ready)
+    let prepared = prepare(program, setup, extra, context, output, journal, ready)
         .ok_or(failure(StartStep::Execute, Errno::EINVAL))?;
     let argument_pointers = pointers(&prepared.arguments);
     let mut environment_pointers = pointers(&prepared.environment);
@@ -243,6 +248,7 @@ fn prepare(
     extra: &[(&str, &str)],
     context: &ChildContext,
     output: [Option<RawFd>; 2],
+    journal: Option<JournalStream>,
     ready: Option<(RawFd, RawFd)>,
 ) -> Option<Prepared> {
     let own = &program.own_environment;
@@ -283,6 +289,7 @@ fn prepare(
         foreground_of: context.terminal.as_ref().and_then(Terminal::to_hand_over),
         standard_input: context.standard_input.as_ref().map(AsRawFd::as_raw_fd),
         output,
+        journal,
         sockets: sockets.iter().map(|(_, descriptor)| *descriptor).collect(),
         ready,
         keep_hup_ignored: context.keep_hup_ignored,
@@ -354,6 +361,12 @@ unsafe fn run_child(
             if let Some(output) = output
                 && libc::dup2(output, stream) < 0
             {
+                give_up(pipe, StartStep::Streams, false);
+            }
+        }
+        if let Some(journal) = &prepared.journal {
+            // One stream for both keeps the order of the lines. Where there is no journal, both stay what they were.
+            if journal.connect(1) && libc::dup2(1, 2) < 0 {
                 give_up(pipe, StartStep::Streams, false);
             }
         }

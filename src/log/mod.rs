@@ -2,6 +2,7 @@
 
 mod collector;
 mod foreground;
+mod journal_entry;
 mod message_id;
 mod narrator;
 mod program_words;

@@ -3,6 +3,7 @@ use std::time::SystemTime;
 
 use serde_json::{Map, Value};
 
+use super::journal_entry::journal_entry;
 use crate::supervisor::Timestamp;
 
 /// One event, as the log, the report and the journal share it.
@@ -47,6 +48,8 @@ pub enum LineFormat {
     },
     /// One JSON object.
     Json,
+    /// An entry of the journal with its fields.
+    Journal,
 }
 
 /// Fields that the sentence says already: people need them once, machines get them in JSON.
@@ -88,6 +91,7 @@ impl Record {
         let mut line = match format {
             LineFormat::Human { time } => self.human(time),
             LineFormat::Json => self.json_line(),
+            LineFormat::Journal => return journal_entry(self),
         };
         line.push('\n');
         line.into_bytes()
