@@ -131,46 +131,56 @@ fn an_entry_says_what_happened_and_more_than_that() {
 const MESSAGE: &str = "MESSAGE=still there 3s after SIGTERM\nPRIORITY=4\nMESSAGE_ID=@ID@\n\
     CURFEW_SERVICE=api\nCURFEW_SIGNAL=TERM\nCURFEW_STAGE=1\nCURFEW_WAITED_MS=3000\n";
 
-#[test]
-fn journalctl_explains_an_entry_in_english_and_in_russian() {
-    let Some(lab) = Lab::boot() else { return };
+/// Installs the catalogs inside.
+#[track_caller]
+pub(crate) fn install(lab: &Lab) {
     for catalog in CATALOGS {
-        lab.write(
-            &format!("/usr/local/lib/systemd/catalog/{catalog}"),
-            &text(&format!("deploy/systemd/{catalog}")),
-        );
+        let path = format!("/usr/local/lib/systemd/catalog/{catalog}");
+        lab.write(&path, &text(&format!("deploy/systemd/{catalog}")));
     }
     let update = lab.run(["journalctl", "--update-catalog"]).succeeds();
     assert_eq!(update.stderr, "", "it has no complaint");
+}
+
+/// What journalctl shows and explains to somebody who reads this language: entries with this field.
+#[track_caller]
+pub(crate) fn explained(lab: &Lab, language: &str, field: &str) -> String {
+    let locale = format!("LC_MESSAGES={language}.UTF-8");
+    lab.run(["env", &locale, "journalctl", "--catalog", field]).succeeds().stdout
+}
+
+/// Sees to it that there is Russian inside. False: that cannot be had, and it was said.
+#[track_caller]
+pub(crate) fn has_russian(lab: &Lab) -> bool {
+    if lab.run(["locale", "-a"]).stdout.contains("ru_RU.utf8") {
+        return true;
+    }
+    let made = lab.run(["localedef", "-i", "ru_RU", "-f", "UTF-8", "ru_RU.UTF-8"]);
+    if !made.status.success() {
+        println!("skipped: the Russian half: there is no Russian locale: {}", made.stderr);
+    }
+    made.status.success()
+}
+
+#[test]
+fn journalctl_explains_an_entry_in_english_and_in_russian() {
+    let Some(lab) = Lab::boot() else { return };
+    install(&lab);
     let list = lab.run(["journalctl", "--list-catalog"]).succeeds().stdout;
     for (name, id) in MESSAGE_IDS {
         assert!(list.contains(id), "{name} is not in the catalog");
     }
-
     let id = curfew::log::message_id("stage.expired").unwrap();
     let message = lab.file("message", &MESSAGE.replace("@ID@", id));
     lab.run(["sh", "-c", &format!("logger --journald <{message}")]).succeeds();
     lab.run(["journalctl", "--sync"]).succeeds();
-    let explain = |language: &str| {
-        let locale = format!("LC_MESSAGES={language}.UTF-8");
-        let id = format!("MESSAGE_ID={id}");
-        lab.run(["env", "-u", "LC_ALL", "LANG=C.UTF-8", &locale, "journalctl", "--catalog", &id])
-            .succeeds()
-            .stdout
-    };
-    let english = explain("en_US");
+    let field = format!("MESSAGE_ID={id}");
+    let english = explained(&lab, "en_US", &field);
     assert!(english.contains("Subject: api did not stop in time"), "{english}");
     assert!(english.contains("SIGTERM, stage 1 of its schedule"), "{english}");
-
-    // Without this locale on the machine it is made inside.
-    let locales = lab.run(["locale", "-a"]).stdout;
-    if !locales.contains("ru_RU.utf8") {
-        let made = lab.run(["localedef", "-i", "ru_RU", "-f", "UTF-8", "ru_RU.UTF-8"]);
-        if !made.status.success() {
-            return println!("skipped: the Russian half: there is no Russian locale: {}", made.stderr);
-        }
+    if has_russian(&lab) {
+        let russian = explained(&lab, "ru_RU", &field);
+        assert!(russian.contains("Subject: Служба api не остановилась вовремя"), "{russian}");
+        assert!(russian.contains("послан SIGTERM (этап 1 её расписания)"), "{russian}");
     }
-    let russian = explain("ru_RU");
-    assert!(russian.contains("Subject: Служба api не остановилась вовремя"), "{russian}");
-    assert!(russian.contains("послан SIGTERM (этап 1 её расписания)"), "{russian}");
 }

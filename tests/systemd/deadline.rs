@@ -2,14 +2,7 @@
 
 use crate::expect;
 use crate::lab::{Background, Lab};
-
-/// A unit of Type=notify with curfew in front, and these lines more.
-fn unit(arguments: &str, more: &str) -> String {
-    format!(
-        "[Service]\nType=notify\nNotifyAccess=main\nExecStart=/usr/local/bin/curfew run {arguments}\nKillMode=mixed\n\
-         {more}\n"
-    )
-}
+use crate::unit;
 
 /// Starts the unit, and waits for a line of it.
 #[track_caller]
@@ -36,7 +29,7 @@ const DEAF: &str = "-- fixture ignores TERM";
 #[test]
 fn a_schedule_that_is_too_long_is_shrunk_to_what_systemd_grants() {
     let Some(lab) = Lab::boot() else { return };
-    lab.unit("deaf.service", &unit(&format!("--grace 'TERM 8s, KILL' {DEAF}"), "TimeoutStopSec=3s"));
+    lab.unit("deaf.service", &unit::notify(&format!("--grace 'TERM 8s, KILL' {DEAF}"), "TimeoutStopSec=3s"));
     let follower = start(&lab, "deaf.service", ": ready");
     stop(&lab, "deaf.service");
     expect::stopped_with(&lab, "deaf.service", "exit-code", "80");
@@ -49,7 +42,7 @@ fn a_schedule_that_is_too_long_is_shrunk_to_what_systemd_grants() {
 #[test]
 fn a_schedule_that_fits_is_kept_whole() {
     let Some(lab) = Lab::boot() else { return };
-    lab.unit("deaf.service", &unit(&format!("--grace 'TERM 3s, KILL' {DEAF}"), "TimeoutStopSec=5s"));
+    lab.unit("deaf.service", &unit::notify(&format!("--grace 'TERM 3s, KILL' {DEAF}"), "TimeoutStopSec=5s"));
     let follower = start(&lab, "deaf.service", ": ready");
     stop(&lab, "deaf.service");
     expect::stopped_with(&lab, "deaf.service", "exit-code", "80");
@@ -63,7 +56,7 @@ fn with_extend_a_schedule_that_is_too_long_takes_its_time_and_systemd_waits() {
     let command = "-- fixture script say:up until:TERM work:6s say:saved";
     lab.unit(
         "slow.service",
-        &unit(&format!("--extend --grace 'TERM 8s, KILL' {command}"), "TimeoutStopSec=3s"),
+        &unit::notify(&format!("--extend --grace 'TERM 8s, KILL' {command}"), "TimeoutStopSec=3s"),
     );
     let follower = start(&lab, "slow.service", ": up");
     stop(&lab, "slow.service");
@@ -79,7 +72,10 @@ fn with_extend_and_a_configured_deadline_systemd_waits_as_well() {
     let command = "-- fixture script say:up until:TERM work:6s say:saved";
     lab.unit(
         "slow.service",
-        &unit(&format!("--extend --deadline 3s --grace 'TERM 8s, KILL' {command}"), "TimeoutStopSec=3s"),
+        &unit::notify(
+            &format!("--extend --deadline 3s --grace 'TERM 8s, KILL' {command}"),
+            "TimeoutStopSec=3s",
+        ),
     );
     let follower = start(&lab, "slow.service", ": up");
     stop(&lab, "slow.service");
@@ -97,7 +93,7 @@ fn a_task_that_is_longer_than_the_start_timeout_gets_its_time_with_extend() {
          [service.api]\nafter = [\"migrate\"]\ncommand = [\"fixture\", \"obedient\"]\n",
     );
     let more = "TimeoutStartSec=2s\nTimeoutStopSec=10s";
-    lab.unit("system.service", &unit(&format!("--extend --deadline 10s --config {path}"), more));
+    lab.unit("system.service", &unit::notify(&format!("--extend --deadline 10s --config {path}"), more));
     start(&lab, "system.service", "migrate: migrated");
     stop(&lab, "system.service");
     expect::stopped_with(&lab, "system.service", "success", "0");
@@ -112,7 +108,7 @@ fn without_extend_such_a_task_is_too_long_for_systemd() {
         "[service.migrate]\ntype = \"task\"\ncommand = [\"fixture\", \"script\", \"work:60s\"]\n",
     );
     let more = "TimeoutStartSec=1s\nTimeoutStopSec=10s";
-    lab.unit("system.service", &unit(&format!("--deadline 10s --config {path}"), more));
+    lab.unit("system.service", &unit::notify(&format!("--deadline 10s --config {path}"), more));
     lab.systemctl(["start", "system.service"]).fails();
     assert_eq!(lab.show("system.service", "Result"), "timeout");
     expect::nothing_left_for_systemd(&lab, "system.service");
@@ -130,7 +126,10 @@ fn a_service_that_extends_its_stop_gets_the_time_and_those_behind_it_keep_theirs
          command = [\"fixture\", \"script\", \"say:up\", \"until:TERM\", \"send:EXTEND_TIMEOUT_USEC=4000000\", \
          \"work:3s\", \"say:saved\"]\n",
     );
-    lab.unit("system.service", &unit(&format!("--deadline 20s --config {path}"), "TimeoutStopSec=20s"));
+    lab.unit(
+        "system.service",
+        &unit::notify(&format!("--deadline 20s --config {path}"), "TimeoutStopSec=20s"),
+    );
     let follower = start(&lab, "system.service", "dashboard: up");
     stop(&lab, "system.service");
     expect::stopped_with(&lab, "system.service", "success", "0");
@@ -143,7 +142,7 @@ fn a_service_that_extends_its_stop_gets_the_time_and_those_behind_it_keep_theirs
 #[test]
 fn a_drop_in_counts_and_so_does_one_that_came_while_curfew_ran() {
     let Some(lab) = Lab::boot() else { return };
-    lab.unit("one.service", &unit("-- fixture script say:up until:TERM", "TimeoutStopSec=10s"));
+    lab.unit("one.service", &unit::notify("-- fixture script say:up until:TERM", "TimeoutStopSec=10s"));
     lab.unit("one.service.d/more.conf", "[Service]\nTimeoutStopSec=40s\n");
     let follower = start(&lab, "one.service", ": up");
     follower.wait_for("systemd kills us 40s after a stop began");
@@ -152,7 +151,7 @@ fn a_drop_in_counts_and_so_does_one_that_came_while_curfew_ran() {
     drop(follower);
     // A stop that lasts: what came meanwhile is asked for when it begins, and waited for by nobody.
     let deaf = "--grace 'TERM 30s, KILL' -- fixture ignores TERM";
-    lab.unit("two.service", &unit(deaf, "TimeoutStopSec=40s"));
+    lab.unit("two.service", &unit::notify(deaf, "TimeoutStopSec=40s"));
     let follower = start(&lab, "two.service", "systemd kills us 40s");
     lab.unit("two.service.d/more.conf", "[Service]\nTimeoutStopSec=3s\n");
     stop(&lab, "two.service");
@@ -165,7 +164,7 @@ fn no_limit_and_zero_both_mean_that_there_is_no_deadline() {
     for limit in ["infinity", "0"] {
         let Some(lab) = Lab::boot() else { return };
         let more = format!("TimeoutStopSec={limit}");
-        lab.unit("one.service", &unit("-- fixture script say:up until:TERM", &more));
+        lab.unit("one.service", &unit::notify("-- fixture script say:up until:TERM", &more));
         let follower = start(&lab, "one.service", ": up");
         stop(&lab, "one.service");
         assert_eq!(budget(&follower), "no deadline", "{more}");
@@ -175,8 +174,7 @@ fn no_limit_and_zero_both_mean_that_there_is_no_deadline() {
 #[test]
 fn a_stop_that_comes_at_once_is_in_time_all_the_same() {
     let Some(lab) = Lab::boot() else { return };
-    let text = unit(&format!("--grace 'TERM 8s, KILL' {DEAF}"), "TimeoutStopSec=3s");
-    lab.unit("deaf.service", &text.replace("Type=notify", "Type=exec"));
+    lab.unit("deaf.service", &unit::exec(&format!("--grace 'TERM 8s, KILL' {DEAF}"), "TimeoutStopSec=3s"));
     // Type=exec: systemd does not wait for anything but the exec.
     lab.systemctl(["start", "deaf.service"]).succeeds();
     stop(&lab, "deaf.service");
@@ -202,11 +200,23 @@ fn an_unprivileged_user_of_the_unit_learns_it_over_the_bus() {
     // As on any machine: systemd is on the bus.
     lab.systemctl(["start", "dbus.service"]).succeeds();
     lab.run(["busctl", "status", "org.freedesktop.systemd1"]).succeeds();
-    let more = "TimeoutStopSec=20s\nUser=nobody";
-    lab.unit("one.service", &unit("-- fixture script say:up until:TERM", more));
+    let more = "TimeoutStopSec=20s\nUser=lab";
+    lab.unit("one.service", &unit::notify("-- fixture script say:up until:TERM", more));
     let follower = start(&lab, "one.service", ": up");
     follower.wait_for("systemd kills us 20s");
     stop(&lab, "one.service");
+    assert_eq!(budget(&follower), "budget 19s");
+}
+
+/// A dynamic user may not be able to ask: dbus-daemon before 1.15 does not know it, and hangs up.
+#[test]
+fn a_unit_with_a_dynamic_user_can_say_its_deadline() {
+    let Some(lab) = Lab::boot() else { return };
+    let more = "TimeoutStopSec=20s\nEnvironment=CURFEW_DEADLINE=20s\nDynamicUser=yes";
+    lab.unit("one.service", &unit::notify("-- fixture script say:up until:TERM", more));
+    let follower = start(&lab, "one.service", ": up");
+    stop(&lab, "one.service");
+    expect::stopped_with(&lab, "one.service", "success", "0");
     assert_eq!(budget(&follower), "budget 19s");
 }
 
@@ -214,7 +224,7 @@ fn an_unprivileged_user_of_the_unit_learns_it_over_the_bus() {
 fn without_a_bus_there_is_no_deadline_and_the_start_is_not_held_up() {
     let Some(lab) = Lab::boot() else { return };
     let more = "TimeoutStopSec=20s\nDynamicUser=yes\nInaccessiblePaths=/run/dbus /run/systemd/private";
-    lab.unit("one.service", &unit("-- fixture script say:up until:TERM", more));
+    lab.unit("one.service", &unit::notify("-- fixture script say:up until:TERM", more));
     let follower = start(&lab, "one.service", ": up");
     stop(&lab, "one.service");
     expect::stopped_with(&lab, "one.service", "success", "0");

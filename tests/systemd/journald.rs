@@ -4,13 +4,14 @@ use std::fs;
 
 use curfew::log::message_id;
 
+use crate::catalog;
 use crate::expect;
 use crate::lab::{Entry, Lab, SHARED};
+use crate::unit;
 
+/// curfew with this much more on its command line, and in its unit.
 fn unit(arguments: &str, more: &str) -> String {
-    format!(
-        "[Service]\nType=exec\nExecStart=/usr/local/bin/curfew run --deadline 10s {arguments}\nKillMode=mixed\n{more}\n"
-    )
+    unit::exec(&format!("--deadline 10s {arguments}"), more)
 }
 
 /// Two services, each of which says something on its own.
@@ -116,14 +117,20 @@ fn curfews_entries_have_an_id_a_priority_and_their_fields() {
 #[test]
 fn journalctl_explains_curfews_entries() {
     let Some(lab) = two_services() else { return };
-    let catalog = include_str!("../../deploy/systemd/curfew.catalog");
-    lab.write("/usr/local/lib/systemd/catalog/curfew.catalog", catalog);
-    lab.run(["journalctl", "--update-catalog"]).succeeds();
-    let said = lab.run(["journalctl", "--catalog", "--unit", "system.service"]).succeeds().stdout;
+    catalog::install(&lab);
+    let unit = "_SYSTEMD_UNIT=system.service";
+    let english = catalog::explained(&lab, "en_US", unit);
     for subject in ["Subject: The system is being stopped", "Subject: The stop is complete"] {
-        assert!(said.contains(subject), "{said}");
+        assert!(english.contains(subject), "{english}");
     }
-    assert!(!said.contains("@CURFEW_"), "{said}");
+    assert!(!english.contains("@CURFEW_"), "{english}");
+    if catalog::has_russian(&lab) {
+        let russian = catalog::explained(&lab, "ru_RU", unit);
+        for subject in ["Subject: Система останавливается", "Subject: Остановка закончена"]
+        {
+            assert!(russian.contains(subject), "{russian}");
+        }
+    }
 }
 
 #[test]

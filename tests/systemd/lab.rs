@@ -80,7 +80,7 @@ impl Lab {
         format!("{SHARED}/{name}")
     }
 
-    /// A file anywhere inside, as this side can reach it.
+    /// A file anywhere inside, as this side can reach it. Links with absolute paths on the way lead out of the lab.
     pub(crate) fn inside(&self, path: &str) -> PathBuf {
         Path::new(&format!("/proc/{}/root", self.systemd)).join(path.trim_start_matches('/'))
     }

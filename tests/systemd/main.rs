@@ -20,6 +20,7 @@ mod stopping;
 #[path = "../integration/support/time.rs"]
 #[allow(dead_code, reason = "nothing here waits for time to pass")]
 mod time;
+mod unit;
 mod units;
 mod user_manager;
 mod watchdog;

@@ -2,14 +2,7 @@
 
 use crate::expect;
 use crate::lab::Lab;
-
-/// A unit of Type=notify with curfew in front, and these lines more.
-fn unit(arguments: &str, more: &str) -> String {
-    format!(
-        "[Service]\nType=notify\nNotifyAccess=main\nExecStart=/usr/local/bin/curfew run {arguments}\nKillMode=mixed\n\
-         {more}\n"
-    )
-}
+use crate::unit;
 
 #[test]
 fn systemctl_start_returns_when_every_service_is_ready_and_not_before() {
@@ -24,7 +17,7 @@ fn systemctl_start_returns_when_every_service_is_ready_and_not_before() {
             gate.inside
         ),
     );
-    lab.unit("system.service", &unit(&format!("--deadline 10s --config {path}"), ""));
+    lab.unit("system.service", &unit::notify(&format!("--deadline 10s --config {path}"), ""));
     let start = lab.start(["systemctl", "start", "system.service"]);
     let follower = lab.follow("system.service");
     follower.wait_for("api: starting");
@@ -53,7 +46,10 @@ fn the_status_line_tells_whom_the_stop_waits_for() {
         "[service.api]\ngrace = \"TERM 500ms, INT 20s, KILL\"\n\
          command = [\"fixture\", \"script\", \"say:up\", \"until:INT\", \"say:leaving\"]\n",
     );
-    lab.unit("system.service", &unit(&format!("--deadline 30s --config {path}"), "TimeoutStopSec=30s"));
+    lab.unit(
+        "system.service",
+        &unit::notify(&format!("--deadline 30s --config {path}"), "TimeoutStopSec=30s"),
+    );
     lab.systemctl(["start", "system.service"]).succeeds();
     lab.follow("system.service").wait_for("api: up");
     lab.systemctl(["stop", "system.service"]).succeeds();
@@ -87,7 +83,10 @@ fn a_stop_that_a_service_caused_is_told_to_systemd_at_once() {
             leave.inside, finish.inside
         ),
     );
-    lab.unit("system.service", &unit(&format!("--deadline 30s --config {path}"), "TimeoutStopSec=30s"));
+    lab.unit(
+        "system.service",
+        &unit::notify(&format!("--deadline 30s --config {path}"), "TimeoutStopSec=30s"),
+    );
     lab.systemctl(["start", "system.service"]).succeeds();
     let follower = lab.follow("system.service");
     follower.wait_for("worker: up");
@@ -105,7 +104,7 @@ fn a_stop_that_a_service_caused_is_told_to_systemd_at_once() {
 fn a_start_that_fails_tells_systemd_the_error_number() {
     let Some(lab) = Lab::boot() else { return };
     let path = lab.file("system.toml", "[service.api]\ncommand = [\"/nonexistent/api\"]\n");
-    lab.unit("system.service", &unit(&format!("--deadline 10s --config {path}"), ""));
+    lab.unit("system.service", &unit::notify(&format!("--deadline 10s --config {path}"), ""));
     lab.systemctl(["start", "system.service"]).fails();
     expect::stopped_with(&lab, "system.service", "exit-code", "127");
     assert_eq!(lab.show("system.service", "StatusErrno"), "2", "ENOENT");
@@ -114,7 +113,7 @@ fn a_start_that_fails_tells_systemd_the_error_number() {
 #[test]
 fn one_command_is_started_for_systemd_when_it_is_executed() {
     let Some(lab) = Lab::boot() else { return };
-    lab.unit("one.service", &unit("--deadline 10s -- fixture script until:TERM", ""));
+    lab.unit("one.service", &unit::notify("--deadline 10s -- fixture script until:TERM", ""));
     lab.systemctl(["start", "one.service"]).succeeds();
     assert_eq!(lab.show("one.service", "SubState"), "running");
     lab.systemctl(["stop", "one.service"]).succeeds();
@@ -133,7 +132,7 @@ fn a_service_cannot_speak_to_systemd_over_curfews_head() {
          command = [\"fixture\", \"script\", \"tell-variable:NOTIFY_SOCKET\", \"tell-variable:WATCHDOG_USEC\", \
          \"until:TERM\"]\n",
     );
-    lab.unit("system.service", &unit(&format!("--deadline 10s --config {path}"), "WatchdogSec=60s"));
+    lab.unit("system.service", &unit::notify(&format!("--deadline 10s --config {path}"), "WatchdogSec=60s"));
     lab.systemctl(["start", "system.service"]).succeeds();
     let follower = lab.follow("system.service");
     follower.wait_for("api: sent");

@@ -2,6 +2,8 @@
 
 use crate::lab::Lab;
 
+/// A unit whose reload is a HUP.
+const HANG_UP: &str = "Type=notify\nExecReload=/bin/kill -HUP $MAINPID";
 const BEFORE: &str = "[service.api]\ncommand = [\"fixture\", \"script\", \"say:up\", \"until:TERM\"]\n";
 const AFTER: &str = "[service.worker]\ncommand = [\"fixture\", \"script\", \"say:up\", \"until:TERM\"]\n";
 
@@ -24,34 +26,50 @@ fn changed(kind: &str) -> Option<Lab> {
     Some(lab)
 }
 
+/// systemd 252 does not wait for this after `kill` has ended: what waits is a command that returns when it is over, or
+/// Type=notify-reload.
 #[test]
-#[ignore = "needs a reload of the configuration"]
-fn a_reload_is_told_to_systemd_from_its_beginning_to_its_end() {
-    let Some(lab) = changed("Type=notify\nExecReload=/bin/kill -HUP $MAINPID") else { return };
+fn systemd_hears_the_beginning_and_the_end_of_a_reload() {
+    let Some(lab) = changed(HANG_UP) else { return };
     let main = lab.show("system.service", "MainPID");
     lab.systemctl(["reload", "system.service"]).succeeds();
     let follower = lab.follow("system.service");
-    follower.wait_for("worker: up");
-    follower.wait_for_several(2, "READY=1");
+    let beginning = follower.wait_for("(RELOADING=1");
+    assert!(beginning.contains("MONOTONIC_USEC="), "in the same message: {beginning}");
+    follower.wait_for_several(2, "(READY=1)");
     let heard = lab.notifications("system.service");
-    let reloading = heard.iter().position(|message| message.contains("RELOADING=1")).expect("it was told");
-    assert!(heard[reloading].contains("MONOTONIC_USEC="), "in the same message: {heard:#?}");
-    assert!(heard[reloading..].iter().any(|message| message.contains("READY=1")), "{heard:#?}");
+    let of_reload: Vec<&String> = heard
+        .iter()
+        .filter(|message| message.contains("RELOADING=1") || message.contains("READY=1"))
+        .collect();
+    assert_eq!(of_reload.len(), 3, "{heard:#?}");
+    assert!(of_reload[1].contains("RELOADING=1"), "{heard:#?}");
     assert_eq!(lab.show("system.service", "SubState"), "running");
     assert_eq!(lab.show("system.service", "MainPID"), main, "it is the same curfew");
+}
+
+#[test]
+#[ignore = "needs a reload of the configuration"]
+fn a_reload_adds_a_service_and_leaves_the_others_alone() {
+    let Some(lab) = changed(HANG_UP) else { return };
+    lab.systemctl(["reload", "system.service"]).succeeds();
+    let follower = lab.follow("system.service");
+    follower.wait_for("worker: up");
+    follower.wait_for_several(2, "(READY=1)");
+    assert_eq!(lab.show("system.service", "SubState"), "running");
     let messages = lab.messages("system.service");
-    assert_eq!(messages.iter().filter(|message| message.contains("api: up")).count(), 1, "and the same api");
+    assert_eq!(messages.iter().filter(|message| message.contains("api: up")).count(), 1, "{messages:#?}");
 }
 
 #[test]
 #[ignore = "needs a reload of the configuration"]
 fn a_broken_configuration_is_refused_and_the_reload_is_over_all_the_same() {
-    let Some(lab) = changed("Type=notify\nExecReload=/bin/kill -HUP $MAINPID") else { return };
+    let Some(lab) = changed(HANG_UP) else { return };
     lab.file("system.toml", &format!("{BEFORE}typo = 1\n"));
     lab.systemctl(["reload", "system.service"]).succeeds();
     let follower = lab.follow("system.service");
     follower.wait_for("typo");
-    follower.wait_for_several(2, "READY=1");
+    follower.wait_for_several(2, "(READY=1)");
     assert_eq!(lab.show("system.service", "SubState"), "running");
 }
 

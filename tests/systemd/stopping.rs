@@ -3,18 +3,14 @@
 use crate::expect;
 use crate::lab::Lab;
 use crate::sample::{assert_orders_are_kept, config, orders, wait_until_it_listens};
-
-/// A unit with curfew in front, and these lines more.
-fn unit(arguments: &str, more: &str) -> String {
-    format!("[Service]\nType=exec\nExecStart=/usr/local/bin/curfew run {arguments}\n{more}\n")
-}
+use crate::unit;
 
 #[test]
 fn the_sample_system_stops_cleanly_and_keeps_every_order() {
     let Some(lab) = Lab::boot_with_sample_system() else { return };
     let path = lab.file("sample.toml", &config("grace = \"TERM 8s, INT 3s, KILL\"", ""));
     let arguments = format!("--deadline 15s --config {path}");
-    lab.unit("sample.service", &unit(&arguments, "KillMode=mixed\nTimeoutStopSec=15s"));
+    lab.unit("sample.service", &unit::exec(&arguments, "KillMode=mixed\nTimeoutStopSec=15s"));
     lab.systemctl(["start", "sample.service"]).succeeds();
     wait_until_it_listens(&lab.follow("sample.service"));
     let orders = orders(&lab);
@@ -33,7 +29,7 @@ fn a_term_to_everybody_at_once_is_a_clean_stop_all_the_same() {
     let config = config("deadline = \"10s\"", "") + "[service.worker]\ncommand = \"sleep 1000\"\n";
     let path = lab.file("sample.toml", &config);
     let arguments = format!("--config {path}");
-    lab.unit("sample.service", &unit(&arguments, "KillMode=control-group\nTimeoutStopSec=10s"));
+    lab.unit("sample.service", &unit::exec(&arguments, "KillMode=control-group\nTimeoutStopSec=10s"));
     let follower = lab.follow("sample.service");
     // systemd tells curfew first, but it is a matter of chance who acts first.
     for round in 1..=5 {
@@ -53,7 +49,7 @@ fn a_term_to_everybody_at_once_is_a_clean_stop_all_the_same() {
 fn a_service_that_ignores_term_is_blamed_and_killed_before_systemd_would() {
     let Some(lab) = Lab::boot() else { return };
     let arguments = "--deadline 5s --grace 'TERM 3s, KILL' -- /usr/local/bin/fixture ignores TERM";
-    lab.unit("deaf.service", &unit(arguments, "KillMode=mixed\nTimeoutStopSec=5s"));
+    lab.unit("deaf.service", &unit::exec(arguments, "KillMode=mixed\nTimeoutStopSec=5s"));
     lab.systemctl(["start", "deaf.service"]).succeeds();
     let follower = lab.follow("deaf.service");
     follower.wait_for("ready");
@@ -69,7 +65,7 @@ fn strays_that_slipped_away_are_gone_before_curfew_is() {
     let Some(lab) = Lab::boot() else { return };
     let kinds = "session daemon ignoring daemon+ignoring session+stopped daemon+silent group nameless slow";
     let arguments = format!("--deadline 6s --grace 'TERM 2s, KILL' -- /usr/local/bin/fixture forks {kinds}");
-    lab.unit("strays.service", &unit(&arguments, "KillMode=mixed\nTimeoutStopSec=6s"));
+    lab.unit("strays.service", &unit::exec(&arguments, "KillMode=mixed\nTimeoutStopSec=6s"));
     lab.systemctl(["start", "strays.service"]).succeeds();
     let follower = lab.follow("strays.service");
     follower.wait_for(": ready");
@@ -106,7 +102,7 @@ fn a_service_that_fails_fails_the_unit_with_its_own_status_and_systemd_starts_it
     let Some(lab) = Lab::boot() else { return };
     let gate = lab.gate("failing");
     let arguments = format!("-- /usr/local/bin/fixture script say:up gate:{} exit:3", gate.inside);
-    lab.unit("failing.service", &unit(&arguments, "Restart=on-failure\nRestartSec=0\n"));
+    lab.unit("failing.service", &unit::exec(&arguments, "Restart=on-failure\nRestartSec=0\n"));
     lab.systemctl(["start", "failing.service"]).succeeds();
     let follower = lab.follow("failing.service");
     follower.wait_for(": up");

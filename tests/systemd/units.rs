@@ -68,6 +68,8 @@ fn the_sample_systems_unit_starts_stops_and_keeps_every_order_and_the_report() {
     expect::stopped_with(&lab, "sample.service", "success", "0");
     expect::nothing_left_for_systemd(&lab, "sample.service");
     expect::three_lines_in_order(&lab, "sample.service");
+    // It knew how long it had: 30 s, of which 1.5 s are its margin.
+    lab.follow("sample.service").wait_for("; budget 28s 500ms");
     let acknowledged = lab.file("acknowledged.json", &orders.finish().succeeds().stdout);
     let database = "/var/lib/sample/orders.db";
     lab.run(["supervised-app", "verify", "--database", database, "--acknowledged", &acknowledged]).succeeds();

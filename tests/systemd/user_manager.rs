@@ -1,14 +1,7 @@
 //! A user's own systemd.
 
 use crate::lab::Lab;
-
-/// What stands in the unit files of the user: a service with curfew in front.
-fn unit(arguments: &str, more: &str) -> String {
-    format!(
-        "[Service]\nType=notify\nNotifyAccess=main\nExecStart=/usr/local/bin/curfew run {arguments}\nKillMode=mixed\n\
-         {more}\n"
-    )
-}
+use crate::unit;
 
 #[track_caller]
 fn stopped_with(lab: &Lab, unit: &str, result: &str, status: &str) {
@@ -31,7 +24,7 @@ fn with_user_unit(text: &str) -> Option<Lab> {
 #[test]
 fn a_users_unit_starts_and_stops() {
     let arguments = "--deadline 5s -- fixture forks session daemon slow";
-    let Some(lab) = with_user_unit(&unit(arguments, "TimeoutStopSec=5s")) else { return };
+    let Some(lab) = with_user_unit(&unit::notify(arguments, "TimeoutStopSec=5s")) else { return };
     lab.as_user(["systemctl", "--user", "start", "one.service"]).succeeds();
     let follower = lab.follow_user();
     follower.wait_for(": ready");
@@ -44,11 +37,11 @@ fn a_users_unit_starts_and_stops() {
 
 #[test]
 fn the_deadline_is_learnt_from_the_users_manager() {
-    let text = unit("-- fixture script say:up until:TERM", "TimeoutStopSec=20s");
+    let text = unit::notify("-- fixture script say:up until:TERM", "TimeoutStopSec=20s");
     let Some(lab) = with_user_unit(&text) else { return };
     lab.as_user(["systemctl", "--user", "start", "one.service"]).succeeds();
     let follower = lab.follow_user();
-    follower.wait_for(": up");
+    follower.wait_for("systemd kills us 20s after a stop began");
     lab.as_user(["systemctl", "--user", "stop", "one.service"]).succeeds();
     let line = follower.wait_for("🛑 stop requested");
     assert!(line.ends_with("budget 19s"), "{line}");
@@ -57,8 +50,9 @@ fn the_deadline_is_learnt_from_the_users_manager() {
 /// The end of the session, or of the machine.
 #[test]
 fn the_end_of_the_users_manager_is_a_clean_stop() {
-    let text = unit("--deadline 5s -- fixture script say:up until:TERM say:saved", "TimeoutStopSec=5s")
-        + "[Install]\nWantedBy=default.target\n";
+    let text =
+        unit::notify("--deadline 5s -- fixture script say:up until:TERM say:saved", "TimeoutStopSec=5s")
+            + "[Install]\nWantedBy=default.target\n";
     let Some(lab) = with_user_unit(&text) else { return };
     lab.as_user(["systemctl", "--user", "start", "one.service"]).succeeds();
     let follower = lab.follow_user();

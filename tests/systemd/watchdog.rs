@@ -2,19 +2,13 @@
 
 use crate::expect;
 use crate::lab::Lab;
-
-fn unit(arguments: &str, more: &str) -> String {
-    format!(
-        "[Service]\nType=notify\nNotifyAccess=main\nExecStart=/usr/local/bin/curfew run {arguments}\nKillMode=mixed\n\
-         {more}\n"
-    )
-}
+use crate::unit;
 
 #[test]
 fn curfew_says_that_it_is_well_while_its_loop_is() {
     let Some(lab) = Lab::boot() else { return };
     lab.hear_notifications();
-    lab.unit("one.service", &unit("--deadline 10s -- fixture obedient", "WatchdogSec=1s"));
+    lab.unit("one.service", &unit::notify("--deadline 10s -- fixture obedient", "WatchdogSec=1s"));
     lab.systemctl(["start", "one.service"]).succeeds();
     let follower = lab.follow("one.service");
     // More than a whole interval.
@@ -28,7 +22,7 @@ fn curfew_says_that_it_is_well_while_its_loop_is() {
 fn systemd_acts_when_curfew_itself_hangs() {
     let Some(lab) = Lab::boot() else { return };
     let more = "WatchdogSec=1s\nTimeoutAbortSec=1s";
-    lab.unit("one.service", &unit("--deadline 10s -- fixture obedient", more));
+    lab.unit("one.service", &unit::notify("--deadline 10s -- fixture obedient", more));
     lab.systemctl(["start", "one.service"]).succeeds();
     lab.systemctl(["kill", "--signal", "STOP", "--kill-whom", "main", "one.service"]).succeeds();
     lab.follow("one.service").wait_for("Failed with result 'watchdog'");
@@ -40,7 +34,7 @@ fn systemd_acts_when_curfew_itself_hangs() {
 fn at_systemds_abort_curfew_takes_everything_with_it() {
     let Some(lab) = Lab::boot() else { return };
     let arguments = "--deadline 10s -- fixture forks session daemon ignoring";
-    lab.unit("one.service", &unit(arguments, ""));
+    lab.unit("one.service", &unit::notify(arguments, ""));
     lab.systemctl(["start", "one.service"]).succeeds();
     let follower = lab.follow("one.service");
     follower.wait_for(": ready");
@@ -60,7 +54,7 @@ fn a_service_that_is_late_for_its_own_watchdog_is_curfews_matter_alone() {
          \"until:TERM\"]\n\
          [service.dashboard]\ncommand = [\"fixture\", \"obedient\"]\n",
     );
-    lab.unit("system.service", &unit(&format!("--deadline 10s --config {path}"), "WatchdogSec=10s"));
+    lab.unit("system.service", &unit::notify(&format!("--deadline 10s --config {path}"), "WatchdogSec=10s"));
     lab.systemctl(["start", "system.service"]).succeeds();
     let follower = lab.follow("system.service");
     follower.wait_for("dashboard: ready");
@@ -85,7 +79,7 @@ fn a_service_that_is_late_and_may_not_restart_stops_the_system_with_82() {
          command = [\"fixture\", \"script\", \"pings:1:1ms\", \"until:TERM\"]\n\
          [service.dashboard]\ncommand = [\"fixture\", \"obedient\"]\n",
     );
-    lab.unit("system.service", &unit(&format!("--deadline 10s --config {path}"), "WatchdogSec=10s"));
+    lab.unit("system.service", &unit::notify(&format!("--deadline 10s --config {path}"), "WatchdogSec=10s"));
     lab.systemctl(["start", "system.service"]).succeeds();
     lab.follow("system.service").wait_for("system.service: Failed with result");
     expect::stopped_with(&lab, "system.service", "exit-code", "82");
