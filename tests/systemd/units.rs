@@ -60,8 +60,10 @@ fn systemd_remarks_on_a_key_that_it_does_not_know() {
 fn the_sample_systems_unit_starts_stops_and_keeps_every_order_and_the_report() {
     let Some(lab) = installed() else { return };
     lab.systemctl(["start", "sample.service"]).succeeds();
-    // Everything is ready when this returns, so the first order needs no patience.
-    lab.run(["supervised-app", "orders", "--count", "1"]).succeeds();
+    // Everything is ready when this returns, so the first order is taken.
+    let first = lab.run(["supervised-app", "orders", "--count", "1"]).succeeds().stdout;
+    assert!(first.contains("\"refused\":0"), "{first}");
+    lab.run(["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/8001"]).succeeds();
     assert_eq!(lab.show("sample.service", "ActiveState"), "active");
     let orders = orders(&lab);
     lab.systemctl(["stop", "sample.service"]).succeeds();
@@ -106,7 +108,9 @@ fn the_sample_systems_unit_is_not_started_again_with_a_wrong_configuration() {
 fn the_unit_for_one_command_starts_stops_and_keeps_every_order() {
     let Some(lab) = installed() else { return };
     lab.systemctl(["start", "one-command.service"]).succeeds();
-    lab.follow("one-command.service").wait_for("api: listening");
+    let follower = lab.follow("one-command.service");
+    follower.wait_for("api: listening");
+    follower.wait_for("systemd kills us 30s after a stop began");
     let orders = orders(&lab);
     lab.systemctl(["stop", "one-command.service"]).succeeds();
     expect::stopped_with(&lab, "one-command.service", "success", "0");
