@@ -35,9 +35,13 @@ pub(crate) struct Containment {
 /// The cgroup of one service.
 #[derive(Debug)]
 struct Leaf {
+    /// The name of the service.
+    name: String,
     cgroup: ServiceCgroup,
     /// Nobody was in it when it was last looked at, and nothing was started there since.
     is_empty: bool,
+    /// When it was last looked at, it was not there any more.
+    is_removed: bool,
     /// Who was in it when it was killed, as long as no census has looked since.
     killed: HashSet<Pid>,
     /// What it used when its service began to stop.
@@ -45,8 +49,23 @@ struct Leaf {
 }
 
 impl Leaf {
-    fn new(cgroup: ServiceCgroup) -> Self {
-        Self { cgroup, is_empty: true, killed: HashSet::new(), at_stop: Figures::default() }
+    fn new(name: &str, cgroup: ServiceCgroup) -> Self {
+        Self {
+            name: name.to_owned(),
+            cgroup,
+            is_empty: true,
+            is_removed: false,
+            killed: HashSet::new(),
+            at_stop: Figures::default(),
+        }
+    }
+
+    /// Whether anybody is in it, and whether they are frozen.
+    fn look(&mut self) -> (Population, bool) {
+        let state = self.cgroup.state();
+        self.is_empty = state.0 != Population::Populated;
+        self.is_removed = state.0 == Population::Gone;
+        state
     }
 }
 
@@ -96,6 +115,11 @@ impl Containment {
         name: &str,
         wait_set: &WaitSet,
     ) -> Option<&ServiceCgroup> {
+        // No event tells of a removal for sure.
+        if let Some(leaf) = self.leaves.get_mut(&service) {
+            leaf.look();
+            self.forget_removed(wait_set);
+        }
         let tree = self.tree.as_mut()?;
         if !self.leaves.contains_key(&service) {
             match ServiceCgroup::create(tree, name) {
@@ -110,7 +134,7 @@ impl Containment {
                         );
                     }
                     self.names.extend(cgroup.path().file_name().map(|file| (file.to_owned(), service)));
-                    self.leaves.insert(service, Leaf::new(cgroup));
+                    self.leaves.insert(service, Leaf::new(name, cgroup));
                 }
                 Err(errno) => self.tell_uncontained(service, name, errno),
             }
@@ -145,7 +169,7 @@ impl Containment {
     }
 
     /// A leader has executed its command: whether it is where it should be. Says so, once, if it is not.
-    pub(crate) fn check_joined(&mut self, service: ServiceId, name: &str, leader: Option<Pid>) {
+    pub(crate) fn check_joined(&mut self, service: ServiceId, leader: Option<Pid>) {
         let Some(leaf) = self.leaves.get(&service) else { return };
         // One that has ended is in no cgroup.
         let lives = |pid| super::proc_file_system::Process::read(pid).is_some_and(|process| !process.is_dead);
@@ -155,7 +179,7 @@ impl Containment {
         {
             tracing::warn!(
                 event = "cgroup.refused",
-                service = name,
+                service = leaf.name,
                 "it could not be moved into its cgroup: its processes are found by descent alone"
             );
         }
@@ -163,23 +187,20 @@ impl Containment {
 
     /// Something has changed in its cgroup. `None`: it has none any more.
     pub(crate) fn look_at(&mut self, service: ServiceId) -> Option<Population> {
-        let leaf = self.leaves.get_mut(&service)?;
-        let population = leaf.cgroup.population();
-        leaf.is_empty = population != Population::Populated;
-        Some(population)
+        Some(self.leaves.get_mut(&service)?.look().0)
     }
 
-    /// Its cgroup was removed by somebody: nobody was in it.
-    pub(crate) fn forget(&mut self, service: ServiceId, name: &str, wait_set: &WaitSet) {
-        let Some(leaf) = self.leaves.remove(&service) else { return };
-        // Else it would be ready for ever.
-        wait_set.remove(&leaf.cgroup);
-        self.names.retain(|_, known| *known != service);
-        tracing::warn!(
-            event = "cgroup.removed",
-            service = name,
-            "somebody removed its cgroup: its processes are found by descent alone, until it is started again"
-        );
+    /// Lets go of cgroups that somebody removed, which was seen when they were last looked at: nobody was in them.
+    pub(crate) fn forget_removed(&mut self, wait_set: &WaitSet) {
+        for (_, leaf) in self.leaves.extract_if(.., |_, leaf| leaf.is_removed) {
+            // Else it would be ready for ever.
+            wait_set.remove(&leaf.cgroup);
+            tracing::warn!(
+                event = "cgroup.removed",
+                service = leaf.name,
+                "somebody removed its cgroup: its processes are found by descent alone, until it is started again"
+            );
+        }
     }
 
     /// Whose cgroup a process is in, itself or one below.
@@ -206,8 +227,7 @@ impl Containment {
             if leaf.is_empty || !is_due {
                 continue;
             }
-            if leaf.cgroup.population() != Population::Populated {
-                leaf.is_empty = true;
+            if leaf.look().0 != Population::Populated {
                 continue;
             }
             match leaf.cgroup.processes() {
@@ -267,26 +287,25 @@ impl Containment {
     }
 
     /// Lets its processes go on if somebody froze them. Returns whether its cgroup was found empty by the way.
-    pub(crate) fn thaw(&mut self, service: ServiceId, name: &str) -> bool {
+    pub(crate) fn thaw(&mut self, service: ServiceId) -> bool {
         let Some(leaf) = self.leaves.get_mut(&service) else { return false };
-        let (population, is_frozen) = leaf.cgroup.state();
+        let (population, is_frozen) = leaf.look();
         if is_frozen && population == Population::Populated {
             match leaf.cgroup.thaw() {
                 Ok(()) => tracing::info!(
                     event = "cgroup.thawed",
-                    service = name,
+                    service = leaf.name,
                     "its cgroup was frozen: thawed, so that it can obey"
                 ),
                 Err(errno) => tracing::warn!(
                     event = "cgroup.frozen",
-                    service = name,
+                    service = leaf.name,
                     errno = errno as i32,
                     "its cgroup is frozen, and cannot be thawed: {}",
                     errno.desc()
                 ),
             }
         }
-        leaf.is_empty = population != Population::Populated;
         leaf.is_empty
     }
 

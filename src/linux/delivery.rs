@@ -53,6 +53,18 @@ pub(crate) fn to_unlisted(groups: impl Iterator<Item = i32>, signal: Signal) {
     }
 }
 
+/// Kills the process group of a stray, if a child of ours is in it: no fork escapes that, while a single process may have
+/// made another before its own KILL arrives. Everybody in a group is in one session, and so of our family, unless the
+/// session is our own.
+pub(crate) fn kill_group_of_stray(stray: &Process) {
+    // SAFETY: getsid takes an integer, and 0 is ourselves.
+    let is_our_session = stray.session == unsafe { libc::getsid(0) };
+    if stray.group > 1 && !is_our_session && has_child_in_group(stray.group) {
+        // SAFETY: kill takes two integers. ESRCH: they are dead; EPERM: out of our reach.
+        unsafe { libc::kill(-stray.group, Signal::KILL.number()) };
+    }
+}
+
 /// Signals a living leader and all that descends from it, each once: for many programs a second signal means haste.
 ///
 /// Returns the descendants, and what was refused, and why.

@@ -401,7 +401,7 @@ impl<L: Listener> Runtime<L> {
         self.exec_pipes.remove(&service);
         if matches!(event, Event::Executed { .. }) {
             let leader = self.leader(service);
-            self.cgroups.check_joined(service, self.supervisor.settings().name(service), leader);
+            self.cgroups.check_joined(service, leader);
         }
         if matches!(event, Event::Executed { .. }) && self.supervisor.settings().mode == Mode::OneCommand {
             self.start_up.let_go_of_streams();
@@ -438,7 +438,9 @@ impl<L: Listener> Runtime<L> {
             self.reap_all();
             attempts += 1;
             let mut hidden = false;
-            let found = match self.family.census(&mut self.cgroups, None) {
+            let census = self.family.census(&mut self.cgroups, None);
+            self.cgroups.forget_removed(&self.wait_set);
+            let found = match census {
                 Census::Complete(found) => found,
                 Census::Hidden => {
                     hidden = true;

@@ -42,6 +42,7 @@
 
 mod budget;
 mod carried;
+mod cgroup;
 mod child_setup;
 mod exit_status;
 mod hooks;

@@ -6,12 +6,14 @@ use nix::libc::{SIGTERM, SIGUSR1};
 
 use crate::support::{Curfew, fixture_binary};
 
+/// The curfew with a bug.
 const PANICKING: &str = env!("CARGO_BIN_EXE_panicking_curfew");
 
 /// The file that makes it panic.
-const TRIGGER: &str = "trigger";
+pub(crate) const TRIGGER: &str = "trigger";
 
-fn panicking<const COUNT: usize>(when: &str, fixture: [&str; COUNT]) -> Curfew {
+/// A run of it, with what it runs.
+pub(crate) fn panicking<const COUNT: usize>(when: &str, fixture: [&str; COUNT]) -> Curfew {
     let curfew = Curfew::bare([]).program(PANICKING);
     let trigger = if when == TRIGGER { curfew.directory().join(TRIGGER) } else { when.into() };
     let mut curfew = curfew.arg(trigger).arg(fixture_binary());

@@ -3,9 +3,11 @@
 //! Every run is watched: when its time is over, or its test fails, what it started is killed (by a token that it
 //! inherited), and all it said is printed. After every run no process of it may be left, and its report must be valid.
 
+mod cgroup;
 mod finished;
 mod lines;
 mod processes;
+mod seccomp;
 mod terminal;
 mod time;
 
@@ -23,9 +25,11 @@ use nix::libc;
 use serde_json::Value;
 use tempfile::TempDir;
 
+pub(crate) use cgroup::{Cgroup, processes_in};
 pub(crate) use finished::{Finished, check_report};
 pub(crate) use lines::Lines;
 pub(crate) use processes::{carriers, children, exists, kill, state};
+pub(crate) use seccomp::Refusal;
 pub(crate) use terminal::Terminal;
 pub(crate) use time::{Moment, now, pause};
 

@@ -15,9 +15,7 @@ impl<L: Listener> Runtime<L> {
     /// Somebody came into an empty cgroup, or the last one went.
     pub(super) fn look_at_cgroup(&mut self, service: ServiceId) {
         let population = self.cgroups.look_at(service);
-        if population == Some(Population::Gone) {
-            self.cgroups.forget(service, self.supervisor.settings().name(service), &self.wait_set);
-        }
+        self.cgroups.forget_removed(&self.wait_set);
         // Whoever it was need not have been a child of ours, and then no signal tells of it.
         if population != Some(Population::Populated) && self.leader(service).is_none() {
             self.census_wanted = true;
@@ -53,7 +51,7 @@ impl<L: Listener> Runtime<L> {
 
     /// A stopped process is continued so that it can obey, and so is a frozen one.
     pub(super) fn thaw(&mut self, service: ServiceId) {
-        let is_empty = self.cgroups.thaw(service, self.supervisor.settings().name(service));
+        let is_empty = self.cgroups.thaw(service);
         self.census_wanted |= is_empty && self.leader(service).is_none();
     }
 

@@ -3,7 +3,9 @@
 use nix::errno::Errno;
 
 use super::super::census::{Census, Found};
-use super::super::delivery::{to_child, to_group_of, to_process, to_tree_of, to_unlisted};
+use super::super::delivery::{
+    kill_group_of_stray, to_child, to_group_of, to_process, to_tree_of, to_unlisted,
+};
 use super::{Listener, Runtime};
 use crate::supervisor::{Event, Pid, Recipients, ServiceId, Signal, Target};
 
@@ -96,6 +98,9 @@ impl<L: Listener> Runtime<L> {
     /// Signals a process that a census found.
     fn to_found(&self, found: &Found, signal: Signal) -> Vec<(Pid, Errno)> {
         let process = &found.process;
+        if signal == Signal::KILL {
+            kill_group_of_stray(process);
+        }
         let result = match found.service {
             Some(service) if process.is_hidden() => self.cgroups.to_member(service, process.pid, signal),
             _ => to_process(process, signal),
