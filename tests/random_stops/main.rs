@@ -15,6 +15,7 @@
 #[path = "../integration/support/finished.rs"]
 mod finished;
 mod judge;
+mod judge_bites;
 mod plan;
 #[allow(dead_code, reason = "the integration tests use the rest")]
 #[path = "../integration/support/processes.rs"]
@@ -29,7 +30,6 @@ mod time;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use judge::{Tally, judge};
-use nix::libc;
 use plan::Plan;
 use random::Random;
 
@@ -42,9 +42,6 @@ pub(crate) const TOKEN: &str = "RANDOM_STOP_TOKEN";
 
 #[test]
 fn random_stops_leave_nobody_and_nothing_unsaid() {
-    // Whoever is left behind by a curfew that is gone comes to us.
-    // SAFETY: it takes integers.
-    unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) };
     let stops = number("CURFEW_STOPS").unwrap_or(STOPS);
     let repeat = number("CURFEW_REPEAT").unwrap_or(1);
     let can_be_pid_one = stop::namespaces_work();

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::{self, File};
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use nix::libc;
@@ -69,8 +70,12 @@ impl fmt::Display for Evidence {
     }
 }
 
+/// One at a time: whoever is left behind by a curfew that is gone becomes our child, and must not be taken for another's.
+static TURN: Mutex<()> = Mutex::new(());
+
 /// Whether curfew can be PID 1 here; says why not.
 pub(crate) fn namespaces_work() -> bool {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let output = Command::new(NAMESPACE[0]).args(&NAMESPACE[1..]).arg("true").output();
     let works = output.is_ok_and(|output| output.status.success());
     if !works {
@@ -80,6 +85,9 @@ pub(crate) fn namespaces_work() -> bool {
 }
 
 pub(crate) fn perform(plan: &Plan) -> Evidence {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    // SAFETY: it takes integers.
+    unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) };
     let directory = TempDir::with_prefix("curfew-stop-").expect("a directory");
     open_to_all(directory.path());
     let path = |name: &str| directory.path().join(name).display().to_string();
@@ -111,6 +119,16 @@ pub(crate) fn perform(plan: &Plan) -> Evidence {
             command.env_remove(name);
         }
     }
+    // A job in the background may have been given INT ignored, and then nobody hears it before curfew has its handlers.
+    let heed = || {
+        for signal in [libc::SIGINT, libc::SIGQUIT] {
+            // SAFETY: a valid signal, and its default action.
+            unsafe { libc::signal(signal, libc::SIG_DFL) };
+        }
+        Ok(())
+    };
+    // SAFETY: what it calls is async-signal-safe.
+    unsafe { command.pre_exec(heed) };
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log).expect("a log"));
     let since = now();
     let mut child = command.spawn().expect("curfew is executed");
