@@ -8,7 +8,7 @@ use nix::libc::SIGTERM;
 use serde_json::{Value, json};
 
 use super::judge::{Tally, judge};
-use super::plan::{Plan, ServicePlan};
+use super::plan::{Containment, Plan, ServicePlan};
 use super::stop::{Evidence, perform};
 
 /// One that has to be killed, and one that it leaves behind and that has to be killed as well.
@@ -23,6 +23,7 @@ fn plan() -> Plan {
             is_essential: true,
         }],
         pid_one: false,
+        containment: Containment::Auto,
         mirror: false,
         grace: "TERM 50ms, KILL".to_owned(),
         deadline: Some(Duration::from_secs(2)),

@@ -11,6 +11,7 @@
 //! A failure prints the seed of its stop, and the command that repeats it: `CURFEW_SEED` is the seed of the first stop,
 //! `CURFEW_REPEAT` how often each is done, since real processes do not take turns in the same way twice.
 
+mod cgroup;
 #[allow(dead_code, reason = "the integration tests use the rest")]
 #[path = "../integration/support/finished.rs"]
 mod finished;
@@ -30,7 +31,7 @@ mod time;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use judge::{Tally, judge};
-use plan::Plan;
+use plan::{Means, Plan};
 use random::Random;
 
 /// How many stops an ordinary run makes. `CURFEW_STOPS` asks for another number.
@@ -44,10 +45,10 @@ pub(crate) const TOKEN: &str = "RANDOM_STOP_TOKEN";
 fn random_stops_leave_nobody_and_nothing_unsaid() {
     let stops = number("CURFEW_STOPS").unwrap_or(STOPS);
     let repeat = number("CURFEW_REPEAT").unwrap_or(1);
-    let can_be_pid_one = stop::namespaces_work();
+    let means = Means { namespaces: stop::namespaces_work(), cgroups: stop::cgroups_work() };
     let mut tally = Tally::default();
     for seed in seeds().take(stops as usize) {
-        let plan = Plan::random(seed, can_be_pid_one);
+        let plan = Plan::random(seed, means);
         for _ in 0..repeat {
             let evidence = stop::perform(&plan);
             if let Err(complaint) = judge(&plan, &evidence, &mut tally) {

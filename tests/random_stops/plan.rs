@@ -14,12 +14,31 @@ pub(crate) struct Plan {
     pub(crate) services: Vec<ServicePlan>,
     /// curfew is PID 1 of a namespace.
     pub(crate) pid_one: bool,
+    pub(crate) containment: Containment,
     /// `--exit-status mirror`.
     pub(crate) mirror: bool,
     pub(crate) grace: String,
     pub(crate) deadline: Option<Duration>,
     /// What curfew gets, and when; from its start, or as PID 1, from when it could hear.
     pub(crate) signals: Vec<(Duration, i32)>,
+}
+
+/// How curfew is to keep processes together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Containment {
+    /// As it sees fit.
+    Auto,
+    /// By descent alone.
+    Descent,
+    /// With a cgroup that it was given.
+    Cgroup,
+}
+
+/// What can be had on this machine.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Means {
+    pub(crate) namespaces: bool,
+    pub(crate) cgroups: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -41,7 +60,7 @@ const TRAITS: [&str; 15] = [
 const PROCESSES: usize = 80;
 
 impl Plan {
-    pub(crate) fn random(seed: u64, can_be_pid_one: bool) -> Self {
+    pub(crate) fn random(seed: u64, means: Means) -> Self {
         let mut random = Random::new(seed);
         let mut traits: Vec<&str> = TRAITS.to_vec();
         traits.retain(|_| random.one_in(2));
@@ -56,7 +75,13 @@ impl Plan {
                 is_essential: !random.one_in(4),
             })
             .collect();
-        let pid_one = can_be_pid_one && random.one_in(4);
+        // Drawn whatever there is, so that a seed means the same everywhere as far as it can.
+        let pid_one = random.one_in(4) && means.namespaces;
+        let choices = [Containment::Auto, Containment::Descent, Containment::Cgroup];
+        let containment = match random.pick(&choices) {
+            Containment::Cgroup if !means.cgroups => Containment::Auto,
+            containment => containment,
+        };
         // PID 1 would assume ten seconds, as of `docker stop`.
         let has_deadline = pid_one || random.one_in(2);
         Self {
@@ -64,6 +89,7 @@ impl Plan {
             one_command,
             services,
             pid_one,
+            containment,
             mirror: one_command && random.one_in(6),
             grace: grace(&mut random),
             deadline: has_deadline.then(|| Duration::from_millis(random.within(500..=1500) as u64)),
@@ -164,8 +190,8 @@ impl fmt::Display for Plan {
         let mirror = if self.mirror { ", --exit-status mirror" } else { "" };
         writeln!(
             formatter,
-            "plan {}: {mode}{place}{mirror}; --grace '{}'; {:?}",
-            self.seed, self.grace, self.deadline
+            "plan {}: {mode}{place}, {:?}{mirror}; --grace '{}'; {:?}",
+            self.seed, self.containment, self.grace, self.deadline
         )?;
         for (index, service) in self.services.iter().enumerate() {
             writeln!(

@@ -13,7 +13,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::TOKEN;
-use super::plan::Plan;
+use super::cgroup::Cgroup;
+use super::plan::{Containment, Plan};
 use super::processes::{carriers, children, exists, kill, kill_carriers, open_to_all, wait_for_end};
 use super::time::{now, pause};
 
@@ -84,6 +85,15 @@ pub(crate) fn namespaces_work() -> bool {
     works
 }
 
+/// Whether there is a cgroup to be had; says why not.
+pub(crate) fn cgroups_work() -> bool {
+    let cgroup = Cgroup::make(&format!("curfew-stops.{}", std::process::id()));
+    if cgroup.is_none() {
+        eprintln!("skipped: the stops with a cgroup: no cgroup v2 can be made here");
+    }
+    cgroup.map(Cgroup::dissolve).is_some()
+}
+
 pub(crate) fn perform(plan: &Plan) -> Evidence {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     // SAFETY: it takes integers.
@@ -101,6 +111,11 @@ pub(crate) fn perform(plan: &Plan) -> Evidence {
     words.extend(["--log-level", "debug", "--report", &report, "--grace", &plan.grace].map(str::to_owned));
     if let Some(deadline) = plan.deadline {
         words.extend(["--deadline".to_owned(), format!("{}ms", deadline.as_millis())]);
+    }
+    match plan.containment {
+        Containment::Auto => {}
+        Containment::Descent => words.extend(["--cgroup", "off"].map(str::to_owned)),
+        Containment::Cgroup => words.extend(["--cgroup", "require"].map(str::to_owned)),
     }
     if plan.mirror {
         words.extend(["--exit-status", "mirror"].map(str::to_owned));
@@ -129,6 +144,12 @@ pub(crate) fn perform(plan: &Plan) -> Evidence {
     };
     // SAFETY: what it calls is async-signal-safe.
     unsafe { command.pre_exec(heed) };
+    let is_wanted = plan.containment == Containment::Cgroup;
+    let cgroup = is_wanted.then(|| Cgroup::make(&format!("curfew-stops.{token}")).expect("it worked before"));
+    if let Some(cgroup) = &cgroup {
+        // SAFETY: as above.
+        unsafe { command.pre_exec(cgroup.entrance()) };
+    }
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log).expect("a log"));
     let since = now();
     let mut child = command.spawn().expect("curfew is executed");
@@ -150,7 +171,8 @@ pub(crate) fn perform(plan: &Plan) -> Evidence {
         kill(pid, libc::SIGKILL);
     }
     let status = child.wait().expect("it is our child");
-    let left = clean_up(&token);
+    let mut left = clean_up(&token);
+    left.extend(cgroup.map(Cgroup::dissolve).unwrap_or_default());
     let diary = fs::read_to_string(diary).unwrap_or_default();
     let entered = |what| {
         diary.lines().filter_map(move |line| {
