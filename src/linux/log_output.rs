@@ -113,11 +113,35 @@ impl LogOutput {
         }
     }
 
-    /// Writes what can be written, and waits for a slow reader at most this long.
-    pub(crate) fn flush_within(&mut self, milliseconds: u16) {
+    /// Writes the rest of a line that is half written, and no more. See [`Self::flush_all`].
+    pub(crate) fn finish_line(&mut self, mut time_left: impl FnMut() -> u16) {
+        self.is_held = true;
+        while self.is_mid_line() {
+            let time = time_left();
+            if time == 0 || !self.outlet.wait_for_room(time) {
+                return;
+            }
+            self.flush();
+        }
+    }
+
+    /// Somebody else left half a line behind: the next one of ours is to stand on its own.
+    pub(crate) fn end_line_of_others(&mut self) {
+        if self.written == 0 {
+            self.queued += 1;
+            self.lines.push_front(b"\n".to_vec());
+        }
+    }
+
+    /// Writes everything. `time_left` says how long a slow reader is waited for, in milliseconds; what it does not take then
+    /// is lost.
+    pub(crate) fn flush_all(&mut self, mut time_left: impl FnMut() -> u16) {
         self.flush();
-        // A timeout or a signal: then it is lost.
-        if !self.lines.is_empty() && self.outlet.wait_for_room(milliseconds) {
+        while !self.lines.is_empty() {
+            let time = time_left();
+            if time == 0 || !self.outlet.wait_for_room(time) {
+                return;
+            }
             self.flush();
         }
     }

@@ -89,12 +89,15 @@ impl Outlet {
         }
     }
 
-    /// Waits for room at most this long, in milliseconds; false if there is none.
+    /// Waits for room at most this long, in milliseconds; false if there is none. A signal ends the wait: then there may be
+    /// some.
     pub(crate) fn wait_for_room(&self, milliseconds: u16) -> bool {
         self.waits_on().is_none_or(|descriptor| {
             let mut ask = [PollFd::new(descriptor, PollFlags::POLLOUT)];
-            // A signal counts as none: it is rare, and what is not written now is not waited for twice.
-            poll(&mut ask, PollTimeout::from(milliseconds)).is_ok_and(|ready| ready > 0)
+            match poll(&mut ask, PollTimeout::from(milliseconds)) {
+                Ok(ready) => ready > 0,
+                Err(errno) => errno == Errno::EINTR,
+            }
         })
     }
 }

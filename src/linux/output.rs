@@ -236,8 +236,9 @@ impl Output {
     }
 
     /// Carries the last words. What is in the pipes now is all there is: whoever writes more is none of ours, and is not
-    /// waited for. `time_left` says how long a slow reader is waited for, in milliseconds.
-    pub(crate) fn finish(&mut self, mut time_left: impl FnMut() -> u16) {
+    /// waited for. `time_left` says how long a slow reader is waited for, in milliseconds. Returns whether half a line was
+    /// left on standard error.
+    pub(crate) fn finish(&mut self, mut time_left: impl FnMut() -> u16) -> bool {
         for carrier in self.carriers.values_mut() {
             carrier.take_no_more();
         }
@@ -263,7 +264,9 @@ impl Output {
                     self.carriers.remove(&id);
                 }
             }
-            let Some(sink) = self.sinks.iter_mut().find(|sink| !sink.is_free()) else { return };
+            let Some(sink) = self.sinks.iter_mut().find(|sink| !sink.is_free()) else {
+                return self.own_sink(Stream::Error).is_some_and(|sink| self.sinks[sink].is_mid_line());
+            };
             let time = time_left();
             if time == 0 || !sink.wait_for_room(time) {
                 sink.give_up();

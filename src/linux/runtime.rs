@@ -542,7 +542,9 @@ impl<L: Listener> Runtime<L> {
                 for line in self.listener.finish(status) {
                     self.log.push(line);
                 }
-                self.log.flush_within(defaults::LAST_LOG_LINES);
+                let stall = Duration::from_millis(defaults::LAST_LOG_LINES.into());
+                let time_left = self.patience(stall);
+                self.log.flush_all(time_left);
                 self.tell_status();
                 self.see_helpers_off();
                 self.remove_cgroups();

@@ -93,7 +93,7 @@ pub const ASSUMED_DEADLINE_KUBERNETES: Duration = Duration::from_secs(30);
 /// How many bytes of log lines wait for a slow reader before the oldest are dropped.
 pub const LOG_RING: usize = 256 * 1024;
 
-/// How long the last log lines are waited for, in milliseconds, if their reader is slow.
+/// A reader of the last log lines that takes nothing for this long, in milliseconds, is not waited for.
 pub const LAST_LOG_LINES: u16 = 20;
 
 /// How long a cgroup whose last process is just dying is waited for, before curfew leaves it behind.

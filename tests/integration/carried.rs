@@ -134,29 +134,34 @@ fn a_service_of_another_user_can_open_its_streams_again() {
     assert_eq!(said_on_error(&finished), ["a | oh"]);
 }
 
-/// Ten services that write as fast as they can, lines of all lengths, to both streams; and a reader that takes little
-/// at a time. Standard output and standard error are the same pipe, so that the log goes there too.
-#[test]
-fn lines_of_ten_noisy_services_and_of_the_log_never_mix() {
-    const LINES: usize = 3000;
+/// Ten services that write so many lines each, of all lengths, to both streams, as fast as they can.
+fn ten_noisy_services(lines: usize) -> Curfew {
     let program = format!(
-        "BEGIN {{ for (i = 1; i <= {LINES}; i++) printf(\"%d %0*d .\\n\", i, i % 300 + 1, 0) \
+        "BEGIN {{ for (i = 1; i <= {lines}; i++) printf(\"%d %0*d .\\n\", i, i % 300 + 1, 0) \
          > (i % 2 ? \"/dev/stdout\" : \"/dev/stderr\") }}\n"
     );
-    let curfew = Curfew::run(["--output", "prefix"]);
+    let curfew = Curfew::run(["--output", "prefix"]).env("NO_COLOR", "1");
     let path = curfew.directory().join("noisy.awk");
     fs::write(&path, program).unwrap();
     let line = format!("awk -f {}", path.display());
-    let config: String = (0..10).map(|index| shell(&format!("s{index}"), &line)).collect();
-    let (read, write) = io::pipe().unwrap();
-    let error = write.try_clone().unwrap();
-    let curfew = curfew.config(&config).stdout(write).stderr(error).start();
+    curfew.config(&(0..10).map(|index| shell(&format!("s{index}"), &line)).collect::<String>())
+}
+
+/// Reads all that those services and the log say, a little at a time, and checks that every line is whole.
+#[track_caller]
+fn check_noise(stream: impl Read, curfew: &Running, lines: usize) {
     let mut counts = [[0, 0]; 10].map(|last: [usize; 2]| (last, 0));
     let mut events = 0;
-    for line in BufReader::with_capacity(512, read).lines() {
-        let line = line.unwrap();
+    let stream = BufReader::with_capacity(512, stream);
+    // A terminal that everybody has closed gives an error.
+    for (index, line) in stream.lines().map_while(Result::ok).enumerate() {
+        if index % 50 == 0 && events < 200 {
+            // One more line of the log.
+            curfew.signal(libc::SIGUSR2);
+        }
+        let line = line.trim_end_matches('\r');
         if line.starts_with('{') {
-            serde_json::from_str::<Value>(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+            serde_json::from_str::<Value>(line).unwrap_or_else(|error| panic!("{error}: {line}"));
             events += 1;
             continue;
         }
@@ -171,9 +176,29 @@ fn lines_of_ten_noisy_services_and_of_the_log_never_mix() {
         *last = number;
         *count += 1;
     }
-    curfew.finish().assert_status(0);
-    assert!(counts.iter().all(|(_, count)| *count == LINES), "{counts:?}");
+    assert!(counts.iter().all(|(_, count)| *count == lines), "{counts:?}");
     assert!(events > 20, "the log was among them");
+}
+
+/// Standard output and standard error are the same pipe, so that the log goes there too.
+#[test]
+fn lines_of_ten_noisy_services_and_of_the_log_never_mix() {
+    const LINES: usize = 3000;
+    let (read, write) = io::pipe().unwrap();
+    let error = write.try_clone().unwrap();
+    let curfew = ten_noisy_services(LINES).stdout(write).stderr(error).start();
+    check_noise(read, &curfew, LINES);
+    curfew.finish().assert_status(0);
+}
+
+/// A terminal takes lines in part, where a pipe takes short ones whole or not at all.
+#[test]
+fn nor_do_they_at_a_terminal() {
+    const LINES: usize = 600;
+    let (master, slave) = terminal();
+    let curfew = ten_noisy_services(LINES).stdout(slave.try_clone().unwrap()).stderr(slave).start();
+    check_noise(master, &curfew, LINES);
+    curfew.finish().assert_status(0);
 }
 
 #[test]

@@ -99,6 +99,11 @@ impl Sink {
         &self.target
     }
 
+    /// Whether what was written last is no whole line.
+    pub(crate) const fn is_mid_line(&self) -> bool {
+        self.is_mid_line
+    }
+
     /// Whether everything is written, and another batch may come.
     pub(crate) const fn is_free(&self) -> bool {
         self.batch.is_empty()
@@ -141,7 +146,7 @@ impl Sink {
         }
     }
 
-    /// Waits for room at most this long, in milliseconds; false if there is none.
+    /// See [`Outlet::wait_for_room`].
     pub(crate) fn wait_for_room(&self, milliseconds: u16) -> bool {
         self.outlet.wait_for_room(milliseconds)
     }

@@ -1,5 +1,7 @@
 //! What services and curfew itself say, on its way out.
 
+use std::time::Duration;
+
 use super::{Listener, Runtime};
 use crate::supervisor::defaults;
 
@@ -18,13 +20,20 @@ impl<L: Listener> Runtime<L> {
 
     /// No service is left that could say more. A slow reader is waited for as long as there is time.
     pub(super) fn carry_last_words(&mut self) {
+        let mut time_left = self.patience(defaults::OUTPUT_STALL);
+        self.log.finish_line(&mut time_left);
+        if self.output.finish(time_left) {
+            self.log.end_line_of_others();
+        }
+        self.log.hold(false);
+    }
+
+    /// How long somebody is waited for at the end who reads what is said, in milliseconds: as long as there is time, if it
+    /// never takes nothing for longer than `stall`.
+    pub(super) fn patience(&self, stall: Duration) -> impl FnMut() -> u16 + use<L> {
         let now = self.clock.now();
         let time = self.supervisor.time_left(now).unwrap_or(defaults::OUTPUT_LAST_WORDS);
         let (clock, end) = (self.clock, now + time.max(defaults::OUTPUT_LAST_WORDS_LATE));
-        self.output.finish(|| {
-            let wait = end.since(clock.now()).min(defaults::OUTPUT_STALL);
-            u16::try_from(wait.as_millis()).unwrap_or(u16::MAX)
-        });
-        self.log.hold(false);
+        move || u16::try_from(end.since(clock.now()).min(stall).as_millis()).unwrap_or(u16::MAX)
     }
 }
