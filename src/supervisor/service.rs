@@ -97,7 +97,7 @@ pub(crate) struct Service {
     pub(crate) last_seen: Option<String>,
     /// A probe is under way.
     pub(crate) is_probed: bool,
-    /// How often it must say that it is well; it may choose otherwise than its settings.
+    /// How often it must say that it is well, in this life; it may choose otherwise than its settings.
     pub(crate) watchdog: Option<Duration>,
     /// When it was restarted, the latest last: those that still count.
     pub(crate) restarts: VecDeque<Timestamp>,

@@ -170,6 +170,15 @@ impl History {
         self.entries.iter().filter_map(line).collect()
     }
 
+    /// Every command, as the trace has it.
+    pub(crate) fn command_lines(&self) -> Vec<(Timestamp, String)> {
+        let line = |entry: &Entry| match &entry.what {
+            What::Command(command, hit) => Some((entry.at, self.command_line(command, hit))),
+            What::Event(_) => None,
+        };
+        self.entries.iter().filter_map(line).collect()
+    }
+
     fn command_line(&self, command: &Command, hit: &[Pid]) -> String {
         match command {
             Command::Start { service, step: Step::Main } => format!("{} start", self.settings.name(*service)),

@@ -227,6 +227,12 @@ impl World {
         self.history.entries.iter().filter_map(start).collect()
     }
 
+    /// When such a command was given, as the trace has it.
+    pub(crate) fn commands_of(&self, line: &str) -> Vec<Duration> {
+        let trace = self.history.command_lines();
+        trace.into_iter().filter(|(_, command)| command == line).map(|(at, _)| at.since_start()).collect()
+    }
+
     fn close(&mut self) {
         self.history.over = self.now;
         self.history.armed = self.core.next_deadline();

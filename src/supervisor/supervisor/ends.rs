@@ -28,6 +28,7 @@ impl Supervisor {
         let failed_to_start = service.outcome.start_failure.is_some();
         if unasked && !failed_to_start && !self.is_success(id, end) && self.answers_stop_signal(id, end) {
             self.services[id.index()].state = State::Held;
+            self.stop_watching(id);
             self.timers.set(Timer::Wait(id), now + defaults::HELD_DEATH);
             self.tell(Notice::EndHeld { service: id, hold: defaults::HELD_DEATH });
         } else {
@@ -108,6 +109,8 @@ impl Supervisor {
         }
         if self.settings.services[id.index()].essential {
             self.request_stop(Cause::ServiceEnded { service: id, end }, now);
+        } else {
+            self.tell_failed_dependency(id);
         }
     }
 
@@ -151,10 +154,15 @@ impl Supervisor {
                 self.tell_platform(PlatformMessage::Failed(failure.errno));
             }
             self.request_stop(Cause::ServiceFailed { service: id, failure }, now);
-        } else if self.stop.is_none()
-            && !self.services[id.index()].reached
-            && !self.settings.order.dependents(id).is_empty()
-        {
+        } else {
+            self.tell_failed_dependency(id);
+        }
+    }
+
+    /// What was never ready, and never will be, counts as reached: what comes after it is started all the same.
+    fn tell_failed_dependency(&mut self, id: ServiceId) {
+        let is_awaited = !self.services[id.index()].reached && !self.settings.order.dependents(id).is_empty();
+        if self.stop.is_none() && is_awaited {
             self.tell(Notice::DependencyFailed { service: id });
         }
     }

@@ -12,15 +12,12 @@ use super::Supervisor;
 
 impl Supervisor {
     pub(super) fn become_ready(&mut self, id: ServiceId, now: Timestamp) {
-        let (kind, health, watchdog) = {
-            let settings = self.settings_of(id);
-            (settings.kind, settings.health, settings.watchdog)
-        };
+        let (kind, health) = (self.kind(id), self.settings_of(id).health);
         let service = &mut self.services[id.index()];
         let Some(leader) = service.leader else { return };
         service.state = State::Up;
         service.ready = Some(now);
-        (service.failed_probes, service.last_seen, service.watchdog) = (0, None, watchdog);
+        (service.failed_probes, service.last_seen) = (0, None);
         self.forget_probe(id);
         if kind == Kind::Service {
             self.timers.clear(Timer::Start(id));
@@ -165,7 +162,7 @@ impl Supervisor {
 
     fn hear_sign_of_life(&mut self, id: ServiceId, now: Timestamp) {
         let service = &self.services[id.index()];
-        if let (State::Up, Some(time)) = (service.state, service.watchdog) {
+        if let (State::Up, Some(time), None) = (service.state, service.watchdog, &self.stop) {
             self.timers.set(Timer::Watchdog(id), now + time);
         }
     }
@@ -208,8 +205,9 @@ impl Supervisor {
                 let service = &mut self.services[id.index()];
                 if std::mem::take(&mut service.is_reloading) {
                     self.tell(Notice::Reloading { service: id, done: true });
-                // Its word may come in before the news of its exec.
-                } else if matches!(service.state, State::Starting | State::Unready)
+                // Its word may come in before the news of its exec. In a stop nobody waits for it any more.
+                } else if self.stop.is_none()
+                    && matches!(service.state, State::Starting | State::Unready)
                     && matches!(by, ReadyBy::Notify | ReadyBy::Descriptor)
                 {
                     self.become_ready(id, now);
@@ -226,7 +224,7 @@ impl Supervisor {
             }
             ServiceMessage::Alive => self.hear_sign_of_life(id, now),
             ServiceMessage::Trouble => {
-                if service.state == State::Up && service.watchdog.is_some() {
+                if service.state == State::Up && service.watchdog.is_some() && self.stop.is_none() {
                     self.fail_while_running(id, Failure::Watchdog, Limit::None, now);
                 }
             }

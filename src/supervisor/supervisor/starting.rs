@@ -33,9 +33,11 @@ impl Supervisor {
 
     /// Begins a life of the service.
     pub(super) fn launch(&mut self, id: ServiceId) {
-        let is_prepared = self.settings_of(id).hooks.pre_start.is_none();
+        let settings = self.settings_of(id);
+        let (is_prepared, watchdog) = (settings.hooks.pre_start.is_none(), settings.watchdog);
         let service = &mut self.services[id.index()];
         service.begin_life();
+        service.watchdog = watchdog;
         if is_prepared {
             self.launch_command(id);
         } else {
@@ -87,6 +89,8 @@ impl Supervisor {
         let is_ready = ready.by == ReadyBy::Execution || self.kind(id) == Kind::Task;
         let service = &mut self.services[id.index()];
         match service.state {
+            // A start that a stop found under way is nobody's concern any more: it is stopped when its turn comes.
+            State::Starting if self.stop.is_some() => {}
             State::Starting if service.leader.is_some() => {
                 if is_ready {
                     return self.become_ready(id, now);
