@@ -87,8 +87,8 @@ pub(crate) struct Service {
     /// Somebody stopped it, and nobody started it since.
     pub(crate) is_unwanted: bool,
     pub(crate) leader: Option<Leader>,
-    /// When its current process was forked; kept after its end.
-    pub(crate) forked: Timestamp,
+    /// When its current process was forked; kept after its end. `None`: there was none in this life.
+    pub(crate) forked: Option<Timestamp>,
     /// When it was ready; `None`: it has not been, since it was started.
     pub(crate) ready: Option<Timestamp>,
     /// How many probes failed in a row.
@@ -146,7 +146,7 @@ impl Service {
             next: Next::Down,
             is_unwanted: false,
             leader: None,
-            forked: Timestamp::ZERO,
+            forked: None,
             ready: None,
             failed_probes: 0,
             last_seen: None,
@@ -177,6 +177,7 @@ impl Service {
     /// It is started, perhaps not for the first time: nothing of an earlier life counts any more.
     pub(crate) fn begin_life(&mut self) {
         self.next = Next::Down;
+        self.forked = None;
         self.ready = None;
         self.failed_probes = 0;
         self.last_seen = None;
@@ -195,6 +196,11 @@ impl Service {
     /// Whether it has a process that nobody has asked to end.
     pub(crate) const fn runs(&self) -> bool {
         matches!(self.state, State::Preparing | State::Starting | State::Unready | State::Up)
+    }
+
+    /// Whether nobody waits for it any more: it is killed but not gone, and will not be started again.
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.state == State::Stopping(Phase::Lingering) && self.next == Next::Down
     }
 
     /// Whether KILL was sent to it.

@@ -261,8 +261,7 @@ impl Supervisor {
                 self.lingering += usize::from(self.is_real(id));
                 self.tell(Notice::ServiceLingers { service: id, waited });
                 if self.stop.is_none() {
-                    self.reach(id, now);
-                    self.check_nothing_left(now);
+                    self.give_up(id, now);
                 } else if self.services[id.index()].turn_has_come {
                     self.settle(id);
                 }

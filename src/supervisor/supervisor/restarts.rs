@@ -33,7 +33,7 @@ impl Supervisor {
         if self.stop.is_some() || service.is_unwanted || !applies {
             return Plan::Stay;
         }
-        if now.since(service.forked) >= defaults::STABLE_AFTER {
+        if service.forked.is_some_and(|forked| now.since(forked) >= defaults::STABLE_AFTER) {
             service.restarts_in_a_row = 0;
         }
         while !is_task && service.restarts.front().is_some_and(|first| now.since(*first) >= within) {

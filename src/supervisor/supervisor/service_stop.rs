@@ -206,6 +206,15 @@ impl Supervisor {
         self.send(id, recipients, Signal::KILL);
     }
 
+    /// What waits for a service that KILL does not end, outside a stop of the system, waits no longer; unless it is
+    /// only slow, and will be started again.
+    pub(super) fn give_up(&mut self, id: ServiceId, now: Timestamp) {
+        if self.services[id.index()].is_given_up() {
+            self.reach(id, now);
+        }
+        self.check_nothing_left(now);
+    }
+
     /// The wait after KILL until what waits for a service waits no longer.
     pub(super) fn kill_reserve(&self) -> Duration {
         self.stop.as_ref().map_or(defaults::KILL_RESERVE_MAX, Stop::reserve)

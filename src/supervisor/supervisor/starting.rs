@@ -1,6 +1,6 @@
 //! Starting.
 
-use super::super::service::{Leader, Next, State};
+use super::super::service::{Leader, Next, Phase, State};
 use super::super::timers::Timer;
 use super::super::{
     Cause, Command, Failure, HookKind, Kind, Notice, Pid, PlatformMessage, Purpose, ReadyBy, ServiceId,
@@ -59,7 +59,7 @@ impl Supervisor {
     pub(super) fn on_forked(&mut self, id: ServiceId, pid: Pid, now: Timestamp) {
         let service = &mut self.services[id.index()];
         service.leader = Some(Leader { pid, forked: now });
-        service.forked = now;
+        service.forked = Some(now);
         let step = service.step;
         service.outcome.has_run |= step != Step::PostStop;
         let wait = service.share.scale.of(self.settings_of(id).hooks.post_stop.unwrap_or_default());
@@ -212,10 +212,14 @@ impl Supervisor {
     }
 
     pub(super) fn check_nothing_left(&mut self, now: Timestamp) {
+        let may_go_on = |service: &super::super::service::Service| {
+            service.is_unwanted
+                || (service.state == State::Stopping(Phase::Lingering) && !service.is_given_up())
+        };
         if self.stop.is_none()
             && self.active == self.lingering
             && self.waiting == 0
-            && !self.services.iter().any(|service| service.is_unwanted)
+            && !self.services.iter().any(may_go_on)
         {
             self.request_stop(Cause::NothingLeft, now);
         }

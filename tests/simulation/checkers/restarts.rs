@@ -98,7 +98,9 @@ pub(super) fn after_the_last_is_gone(history: &History) -> Complaint {
                 continue;
             };
             let Some(Reason::Planned) = history.reason(next) else { continue };
-            let Some((_, _, Plan::Restart(delay))) = life.plans.first() else { continue };
+            let Some((_, planned, Plan::Restart(delay))) = life.plans.first() else { continue };
+            // A death may be held back before it is judged.
+            let gone = gone.max(*planned);
             ensure!(at >= gone + *delay, "{name} is started again at {at}, before its delay is over");
             ensure!(
                 is_blind || !history.is_exact() || at == gone + *delay,
