@@ -115,6 +115,8 @@ pub(crate) struct Service {
     pub(crate) status: String,
     /// It ended with success soon after its start. What that means depends on whether it left anybody behind.
     pub(crate) early_end: Option<End>,
+    /// A task has done its work.
+    pub(crate) is_done: bool,
     /// The command after its end has run, or is not to run.
     pub(crate) is_cleaned: bool,
     /// Its dependents need not wait for it any more.
@@ -160,6 +162,7 @@ impl Service {
             is_reloading: false,
             status: String::new(),
             early_end: None,
+            is_done: false,
             is_cleaned: false,
             reached: false,
             awaited: dependency_count,
@@ -186,6 +189,7 @@ impl Service {
         self.is_reloading = false;
         self.status.clear();
         self.early_end = None;
+        self.is_done = false;
         self.is_cleaned = false;
         self.is_extended = false;
         self.stopping_since = None;

@@ -17,3 +17,4 @@ mod strays;
 mod tasks;
 mod the_end;
 mod watchdog;
+mod wishes;

@@ -20,11 +20,11 @@ impl Supervisor {
             let result = service.step_failure.map_or(Ok(end), Err);
             return self.conclude_post_stop(id, result);
         }
-        if service.step == Step::PreStart && service.state == State::Preparing && self.stop.is_none() {
+        let unasked = self.stop.is_none() && service.runs() && !service.is_unwanted;
+        if service.step == Step::PreStart && unasked {
             return self.conclude_pre_start(id, end, now);
         }
         service.outcome.end = Some(end);
-        let unasked = self.stop.is_none() && service.runs();
         let failed_to_start = service.outcome.start_failure.is_some();
         if unasked && !failed_to_start && !self.is_success(id, end) && self.answers_stop_signal(id, end) {
             self.services[id.index()].state = State::Held;
@@ -53,7 +53,8 @@ impl Supervisor {
             }
             EndMeaning::Interrupted => service.outcome.interrupted = Some(end.status()),
             EndMeaning::FailedStopping => service.outcome.failed_stopping = Some((now, end.status())),
-            EndMeaning::TaskDone | EndMeaning::Stopped | EndMeaning::Unasked | EndMeaning::Failed(_) => {}
+            EndMeaning::TaskDone => service.is_done = true,
+            EndMeaning::Stopped | EndMeaning::Unasked | EndMeaning::Failed(_) => {}
         }
         let service = &mut self.services[id.index()];
         match service.state {
@@ -107,7 +108,9 @@ impl Supervisor {
             Plan::Exhausted => return self.has_consequences(id, Failure::RestartLimit, now),
             Plan::Stay => {}
         }
-        if self.settings.services[id.index()].essential {
+        if self.services[id.index()].is_unwanted {
+            // It was to end in any case.
+        } else if self.settings.services[id.index()].essential {
             self.request_stop(Cause::ServiceEnded { service: id, end }, now);
         } else {
             self.tell_failed_dependency(id);
@@ -149,7 +152,9 @@ impl Supervisor {
 
     /// A service failed for good.
     fn has_consequences(&mut self, id: ServiceId, failure: Failure, now: Timestamp) {
-        if self.settings.services[id.index()].essential {
+        if self.services[id.index()].is_unwanted {
+            // It was to end in any case.
+        } else if self.settings.services[id.index()].essential {
             if let (Failure::Start(failure), true) = (failure, self.stop.is_none()) {
                 self.tell_platform(PlatformMessage::Failed(failure.errno));
             }
@@ -240,10 +245,11 @@ impl Supervisor {
             self.tell(Notice::ServiceDown { service: id, after: stopped_after });
         }
         if self.stop.is_none() {
+            if !is_unwanted || self.services[id.index()].is_done {
+                self.reach(id, now);
+            }
             if is_unwanted {
                 self.stop_unwanted_dependencies(id, now);
-            } else {
-                self.reach(id, now);
             }
             self.check_nothing_left(now);
         } else if self.services[id.index()].turn_has_come {
@@ -251,7 +257,8 @@ impl Supervisor {
         }
     }
 
-    fn stop_unwanted_dependencies(&mut self, id: ServiceId, now: Timestamp) {
+    /// Nothing of it is in their way any more.
+    pub(super) fn stop_unwanted_dependencies(&mut self, id: ServiceId, now: Timestamp) {
         // What comes after it waits for it again.
         if self.kind(id) == Kind::Service {
             self.services[id.index()].reached = false;

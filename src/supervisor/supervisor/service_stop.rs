@@ -209,7 +209,10 @@ impl Supervisor {
     /// What waits for a service that KILL does not end, outside a stop of the system, waits no longer; unless it is
     /// only slow, and will be started again.
     pub(super) fn give_up(&mut self, id: ServiceId, now: Timestamp) {
-        if self.services[id.index()].is_given_up() {
+        let service = &self.services[id.index()];
+        if service.is_unwanted {
+            self.stop_unwanted_dependencies(id, now);
+        } else if service.is_given_up() {
             self.reach(id, now);
         }
         self.check_nothing_left(now);

@@ -1,8 +1,10 @@
 //! What somebody asks for by way of the control socket.
 
+use std::time::Duration;
+
 use super::super::service::{Next, State};
 use super::super::timers::Timer;
-use super::super::{Cause, Command, Kind, Notice, Recipients, Request, ServiceId, Signal, Timestamp, Wish};
+use super::super::{Cause, Command, Notice, Recipients, Request, ServiceId, Signal, Step, Timestamp, Wish};
 use super::Supervisor;
 
 impl Supervisor {
@@ -32,75 +34,113 @@ impl Supervisor {
 
     /// Stops what is not wanted any more, once nothing is in its way.
     pub(super) fn stop_unwanted(&mut self, id: ServiceId, now: Timestamp) {
-        let order = &self.settings.order;
-        let is_free = order
-            .dependents(id)
-            .iter()
-            .all(|dependent| matches!(self.services[dependent.index()].state, State::Down | State::Waiting));
+        let is_out_of_the_way = |dependent: &ServiceId| {
+            let service = &self.services[dependent.index()];
+            matches!(service.state, State::Down | State::Waiting) || service.is_given_up()
+        };
+        let is_free = self.settings.order.dependents(id).iter().all(is_out_of_the_way);
         let service = &mut self.services[id.index()];
-        match service.state {
-            State::Waiting => {
+        match (service.state, service.outcome.end) {
+            (State::Waiting, _) => {
                 service.state = State::Down;
                 self.waiting -= 1;
             }
-            State::BackOff => self.down(id, now),
-            State::Preparing | State::Starting | State::Unready | State::Up if is_free => {
+            (State::BackOff, _) => self.down(id, now),
+            // This explains its death.
+            (State::Held, Some(end)) => self.conclude_end(id, end, false, now),
+            (State::Preparing | State::Starting | State::Unready | State::Up, _) if is_free => {
                 self.begin_stop(id, now);
             }
-            State::Preparing
-            | State::Starting
-            | State::Unready
-            | State::Up
-            | State::Held
-            | State::Ended
-            | State::Stopping(_)
-            | State::Down => {}
+            (
+                State::Preparing
+                | State::Starting
+                | State::Unready
+                | State::Up
+                | State::Held
+                | State::Ended
+                | State::Stopping(_)
+                | State::Down,
+                _,
+            ) => {}
         }
     }
 
     fn on_start_wish(&mut self, id: ServiceId, now: Timestamp) {
         self.tell(Notice::Asked { service: id, wish: Wish::Start });
-        let wanted = self.closure(id, |supervisor, id| supervisor.settings.order.dependencies(id));
-        for of in wanted {
-            let is_done = of != id && self.kind(of) == Kind::Task && self.services[of.index()].reached;
-            let service = &mut self.services[of.index()];
-            let was_unwanted = std::mem::take(&mut service.is_unwanted);
-            match service.state {
-                State::Down if !is_done => {
-                    service.state = State::Waiting;
-                    self.waiting += 1;
-                }
-                // It is on its way down: it comes back.
-                State::Held | State::Ended | State::Stopping(_) if was_unwanted => {
-                    service.next = Next::Restart(std::time::Duration::ZERO);
-                }
-                _ => {}
-            }
-        }
-        self.recount_awaited();
-        self.start_what_waits_for_nobody();
+        self.want(id);
         self.check_nothing_left(now);
     }
 
-    fn on_restart_wish(&mut self, id: ServiceId, now: Timestamp) {
-        let service = &mut self.services[id.index()];
-        match service.state {
-            State::Down | State::Waiting => return self.on_start_wish(id, now),
-            State::BackOff => self.timers.set(Timer::Wait(id), now),
-            State::Preparing | State::Starting | State::Unready | State::Up => {
-                service.next = Next::Restart(std::time::Duration::ZERO);
-                self.begin_stop(id, now);
+    /// Starts a service, what it comes after first; or keeps what is up.
+    fn want(&mut self, id: ServiceId) {
+        for of in self.closure(id, |supervisor, id| supervisor.settings.order.dependencies(id)) {
+            let service = &mut self.services[of.index()];
+            service.is_unwanted = false;
+            if of != id && service.is_done {
+                continue;
             }
-            State::Held | State::Ended | State::Stopping(_) => {
-                service.is_unwanted = false;
-                service.next = Next::Restart(std::time::Duration::ZERO);
+            match service.state {
+                State::Down => {
+                    service.state = State::Waiting;
+                    service.restarts.clear();
+                    service.restarts_in_a_row = 0;
+                    self.waiting += 1;
+                }
+                // It is on its way down: it comes back.
+                State::Ended | State::Stopping(_)
+                    if service.early_end.is_none() && service.next == Next::Down =>
+                {
+                    service.next = Next::Restart(Duration::ZERO);
+                }
+                // What becomes of it is not known yet, or it is up.
+                State::Held | State::Up => continue,
+                State::Ended
+                | State::Stopping(_)
+                | State::Waiting
+                | State::Preparing
+                | State::Starting
+                | State::Unready
+                | State::BackOff => {}
             }
+            // What comes after it waits until it is ready once more.
+            service.reached = false;
         }
-        self.tell(Notice::Asked { service: id, wish: Wish::Restart });
+        self.recount_awaited();
+        self.start_what_waits_for_nobody();
     }
 
+    fn on_restart_wish(&mut self, id: ServiceId, now: Timestamp) {
+        if matches!(self.services[id.index()].state, State::Down | State::Waiting) {
+            return self.on_start_wish(id, now);
+        }
+        self.tell(Notice::Asked { service: id, wish: Wish::Restart });
+        if self.services[id.index()].is_unwanted {
+            self.want(id);
+        }
+        let service = &mut self.services[id.index()];
+        match (service.state, service.outcome.end) {
+            (State::BackOff, _) => self.timers.set(Timer::Wait(id), now),
+            (State::Preparing | State::Starting | State::Unready | State::Up, _) => {
+                service.next = Next::Restart(Duration::ZERO);
+                self.begin_stop(id, now);
+            }
+            (State::Held, Some(end)) => {
+                service.next = Next::Restart(Duration::ZERO);
+                self.conclude_end(id, end, false, now);
+            }
+            (State::Ended | State::Stopping(_) | State::Held, _) => {
+                // What its end meant is of no interest any more.
+                service.early_end = None;
+                service.next = Next::Restart(Duration::ZERO);
+            }
+            (State::Down | State::Waiting, _) => unreachable!("it is started"),
+        }
+    }
+
+    /// The service's own process gets it, and no command around it.
     fn on_signal_wish(&mut self, id: ServiceId, signal: Signal) {
-        if self.services[id.index()].leader.is_some() {
+        let service = &self.services[id.index()];
+        if service.leader.is_some() && service.step == Step::Main && service.state != State::Held {
             let recipients = Recipients::Leader(self.settings_of(id).signal_target);
             self.commands.push_back(Command::Signal { service: id, recipients, signal });
             self.tell(Notice::SignalForwarded { service: id, received: signal, sent: signal });

@@ -134,6 +134,8 @@ impl Judgement {
             // One command is the whole system, task or not.
             Judged::Done(end) if is_one => Some(Cause::ServiceEnded { service, end }),
             Judged::Done(_) => None,
+            // Its end is what somebody asked for, though it came otherwise.
+            _ if life.is_unwanted_at(self.index) => None,
             _ if life.is_planned() || !settings.essential => None,
             Judged::Failed(failure) => Some(Cause::ServiceFailed { service, failure }),
             Judged::Ended(_) if life.is_exhausted() => {

@@ -40,7 +40,8 @@ impl History {
             None if before.is_planned() => Some(Reason::Planned),
             None => None,
             Some((index, is_restart)) => {
-                let was_gone = self.is_gone(life.service, self.entries[*index].at)
+                let wished_at = self.entries[*index].at;
+                let was_gone = self.gone_at(before).is_some_and(|gone| gone <= wished_at)
                     && before.is_over_before(*index)
                     && !(before.is_planned() && !before.is_unwanted_at(*index - 1));
                 if before.is_planned() && before.unwanted.is_empty() && !is_restart {
