@@ -221,6 +221,13 @@ impl Service {
             && !self.strays_stopping
     }
 
+    /// What it gets of a wait that begins now.
+    pub(crate) fn granted(&self, wait: Duration, now: Timestamp) -> Duration {
+        let wait = self.share.scale.of(wait);
+        // What an extension took is not there any more.
+        if self.is_extended { self.share.until_end(wait, now) } else { wait }
+    }
+
     /// What its stop still needs, if it began or went on at `now`; without what runs after its end.
     pub(crate) fn own_path(&self, settings: &ServiceSettings, now: Timestamp) -> Path {
         let (bounded, is_open) = (settings.grace.bounded(), settings.grace.is_open());

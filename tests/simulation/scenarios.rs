@@ -3,6 +3,7 @@
 mod budget;
 mod deadline;
 mod exit_status;
+mod extension;
 mod grace;
 mod health;
 mod hooks;

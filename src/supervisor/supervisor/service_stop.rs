@@ -41,7 +41,7 @@ impl Supervisor {
     /// It had been ready: it has its time to drain.
     pub(super) fn begin_drain(&mut self, id: ServiceId, now: Timestamp) {
         self.dismiss_hooks(id);
-        let drain = self.services[id.index()].share.scale.of(self.settings_of(id).drain);
+        let drain = self.services[id.index()].granted(self.settings_of(id).drain, now);
         if drain.is_zero() {
             self.enter_stage(id, 0, now);
         } else {
@@ -89,14 +89,15 @@ impl Supervisor {
         let behind = service.path_after(self.settings_of(id)).then(service.behind);
         let share = budget.share(now, own, behind);
         self.grant(id, share, own.bounded());
-        // A wait that runs already shrinks like the others', and an open one gets an end.
+        // A wait that runs already shrinks like the others', and an open one gets an end; one that was extended may have
+        // been granted more than there is now.
         let at = self.timers.get(Timer::Wait(id));
         let until = match (self.services[id.index()].state, at, share.ends) {
             (
                 State::Stopping(Phase::PreStop | Phase::Drain | Phase::Stage(_) | Phase::PostStop),
                 Some(at),
                 _,
-            ) => now + share.scale.of(at.since(now)),
+            ) => now + share.until_end(share.scale.of(at.since(now)), now),
             (State::Stopping(Phase::Stage(_)), None, Some(ends)) => ends,
             (State::Stopping(Phase::Killed), Some(at), _) => at.min(now + budget.reserve),
             _ => return,
@@ -128,11 +129,7 @@ impl Supervisor {
         let written = stage.wait;
         let service = &mut self.services[id.index()];
         let wait = match written {
-            // What an extension took is not there any more.
-            Wait::For(wait) if service.is_extended => {
-                Some(service.share.until_end(service.share.scale.of(wait), now))
-            }
-            Wait::For(wait) => Some(service.share.scale.of(wait)),
+            Wait::For(wait) => Some(service.granted(wait, now)),
             Wait::Open => service.share.ends.map(|ends| ends.since(now)),
         };
         service.state = State::Stopping(Phase::Stage(index));
