@@ -8,8 +8,8 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use crate::linux::clock::{Clock, time_of_day};
 use crate::linux::{
-    CgroupUnavailable, CgroupUse, Journal, LogOutput, PassedSockets, Program, Programs, Runtime, StartUp,
-    write_plainly,
+    CgroupUnavailable, CgroupUse, Channels, Journal, LogOutput, PassedSockets, Program, Programs, Runtime,
+    StartUp, write_plainly,
 };
 use crate::log::{Collector, Level, LineFormat, Narrator, ProgramWords, StatusLine};
 use crate::report::ReportBuilder;
@@ -89,16 +89,8 @@ pub fn supervise(plan: Plan, clock: Clock, collector: Collector) -> u8 {
         now: clock.now(),
     };
     let supervisor = Supervisor::new(settings);
-    let mut runtime = match Runtime::new(
-        supervisor,
-        programs,
-        start_up,
-        notify_socket.as_deref(),
-        log,
-        clock,
-        run,
-        reporter,
-    ) {
+    let channels = Channels { notify_socket: notify_socket.as_deref(), log };
+    let mut runtime = match Runtime::new(supervisor, programs, start_up, channels, clock, run, reporter) {
         Ok(runtime) => runtime,
         Err(errno) => {
             write_plainly(format!("curfew: cannot set up the event loop: {}\n", errno.desc()).as_bytes());

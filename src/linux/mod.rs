@@ -49,7 +49,7 @@ pub use notify_sender::{Importance, NotifySender};
 pub use output::{Colours, ServiceOutput};
 pub use passed_sockets::{PassedSockets, WantedSockets};
 pub use report_file::{MayWait, write_report};
-pub use runtime::{Listener, Programs, Runtime};
+pub use runtime::{Channels, Listener, Programs, Runtime};
 pub use service_programs::ServicePrograms;
 pub use signal_mask::{block_all_signals, interruptible};
 pub use spawn::Program;

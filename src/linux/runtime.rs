@@ -66,6 +66,14 @@ pub trait Listener {
     fn finish(&mut self, status: u8) -> Vec<Vec<u8>>;
 }
 
+/// Where curfew speaks to those above it.
+pub struct Channels<'a> {
+    /// The service manager's `NOTIFY_SOCKET`, if there is one.
+    pub notify_socket: Option<&'a OsStr>,
+    /// Where the log goes.
+    pub log: LogOutput,
+}
+
 /// The loop: waits, turns what happened into events, and performs what the supervisor commands.
 pub struct Runtime<L> {
     supervisor: Supervisor,
@@ -141,8 +149,7 @@ impl<L: Listener> Runtime<L> {
         supervisor: Supervisor,
         Programs { services: programs, commands, cleanup }: Programs,
         mut start_up: StartUp,
-        notify_socket: Option<&OsStr>,
-        log: LogOutput,
+        Channels { notify_socket, log }: Channels<'_>,
         clock: Clock,
         run: String,
         listener: L,
