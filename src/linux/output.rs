@@ -46,7 +46,7 @@ pub(crate) use stream_id::StreamId;
 use super::clock::time_of_day;
 use super::wait_set::{Ready, WaitSet};
 use crate::supervisor::{ServiceId, StartFailure, StartStep, defaults};
-use carrier::{Carrier, Progress};
+use carrier::{Carrier, Progress, Workbench};
 use dress::Dress;
 use label::Palette;
 use sink::{Sink, Stream, Target};
@@ -64,8 +64,7 @@ pub(crate) struct Output {
     queued: HashSet<StreamId>,
     next: StreamId,
     null: Option<OwnedFd>,
-    /// Where lines are dressed.
-    batch: Vec<u8>,
+    workbench: Workbench,
     /// The limit of open files.
     most_descriptors: u64,
     /// It was said that a service inherits.
@@ -109,7 +108,7 @@ impl Output {
             queued: HashSet::new(),
             next: StreamId::FIRST,
             null: None,
-            batch: Vec::new(),
+            workbench: Workbench::default(),
             most_descriptors: getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft),
             is_lack_told: false,
         }
@@ -208,7 +207,7 @@ impl Output {
                 time = time_in_words();
             }
             batches -= 1;
-            match carrier.carry(sink, &time, &mut self.batch) {
+            match carrier.carry(sink, &time, &mut self.workbench) {
                 Progress::More => self.queue.push_back(id),
                 Progress::Idle => drop(self.queued.remove(&id)),
                 Progress::Ended => {
@@ -222,8 +221,7 @@ impl Output {
             }
         }
         if self.queue.is_empty() {
-            // While nothing comes, no memory is kept.
-            self.batch = Vec::new();
+            self.workbench.tidy();
         }
         !self.queue.is_empty()
     }
@@ -257,10 +255,10 @@ impl Output {
                 let sink = &mut self.sinks[carrier.sink];
                 if !sink.is_free() {
                     sink.waiting.push_back(id);
-                } else if carrier.carry(sink, &time, &mut self.batch) == Progress::More {
+                } else if carrier.carry(sink, &time, &mut self.workbench) == Progress::More {
                     self.queue.push_back(id);
                 } else {
-                    carrier.write_rest(sink, &time, &mut self.batch);
+                    carrier.write_rest(sink, &time, &mut self.workbench.batch);
                     self.carriers.remove(&id);
                 }
             }

@@ -18,6 +18,26 @@ pub(crate) struct Carrier {
     allowance: Option<usize>,
 }
 
+/// Memory that all carriers work with, one after another: a thousand that have nothing to do need none.
+#[derive(Default)]
+pub(crate) struct Workbench {
+    /// Where lines are dressed.
+    pub(crate) batch: Vec<u8>,
+    /// Where a carrier reads to that keeps nothing of its own.
+    spare: Vec<u8>,
+}
+
+impl Workbench {
+    /// Gives back what a very long line has taken.
+    pub(crate) fn tidy(&mut self) {
+        for memory in [&mut self.batch, &mut self.spare] {
+            if memory.capacity() > 4 * BATCH {
+                *memory = Vec::new();
+            }
+        }
+    }
+}
+
 /// How it goes on with a carrier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Progress {
@@ -41,10 +61,12 @@ impl Carrier {
     }
 
     /// Carries one batch. The sink must be free.
-    pub(crate) fn carry(&mut self, sink: &mut Sink, time: &str, batch: &mut Vec<u8>) -> Progress {
+    pub(crate) fn carry(&mut self, sink: &mut Sink, time: &str, bench: &mut Workbench) -> Progress {
+        let Workbench { batch, spare } = bench;
         if self.write_lines(sink, time, batch) {
             return Progress::More;
         }
+        self.buffer.borrow(spare);
         let most = self.allowance.map_or(READ_AT_ONCE, |allowance| allowance.min(READ_AT_ONCE));
         let read = if most == 0 { Err(Errno::EAGAIN) } else { self.buffer.read_from(&self.pipe, most) };
         match read {
@@ -59,7 +81,7 @@ impl Carrier {
             }
             // EAGAIN. Nothing else can be.
             Err(_) => {
-                self.buffer.rest_idle();
+                self.buffer.rest_idle(spare);
                 Progress::Idle
             }
         }
@@ -131,7 +153,7 @@ mod tests {
         theirs.write_all(before).unwrap();
         carrier.take_no_more();
         theirs.write_all(after).unwrap();
-        while carrier.carry(&mut sink, "", &mut Vec::new()) == Progress::More {}
+        while carrier.carry(&mut sink, "", &mut Workbench::default()) == Progress::More {}
         carrier.write_rest(&mut sink, "", &mut Vec::new());
         let content = std::fs::read(&path).unwrap();
         std::fs::remove_file(path).unwrap();

@@ -106,13 +106,25 @@ impl LineBuffer {
         is_there.then_some(line)
     }
 
-    /// Gives back the memory that is not needed while nothing comes.
-    pub(crate) fn rest_idle(&mut self) {
-        if self.start == self.bytes.len() {
-            (self.bytes, self.start, self.searched) = (Vec::new(), 0, 0);
-        } else {
-            self.move_to_front();
-            self.bytes.shrink_to_fit();
+    /// Works in this memory, if it is larger than its own.
+    pub(crate) fn borrow(&mut self, spare: &mut Vec<u8>) {
+        if spare.capacity() > self.bytes.capacity() {
+            spare.extend_from_slice(&self.bytes[self.start..]);
+            self.searched -= self.start;
+            self.start = 0;
+            self.bytes = std::mem::take(spare);
+        }
+    }
+
+    /// Gives back the memory it worked in, while nothing comes; what is left is kept in as much as it needs.
+    pub(crate) fn rest_idle(&mut self, spare: &mut Vec<u8>) {
+        let rest = self.bytes[self.start..].to_vec();
+        self.searched -= self.start;
+        self.start = 0;
+        let memory = std::mem::replace(&mut self.bytes, rest);
+        if memory.capacity() > spare.capacity() {
+            *spare = memory;
+            spare.clear();
         }
     }
 
@@ -160,7 +172,7 @@ mod tests {
             while let Some(line) = buffer.next_line() {
                 seen.push(show(line));
             }
-            buffer.rest_idle();
+            buffer.rest_idle(&mut Vec::new());
         }
         seen.extend(buffer.rest().map(|line| format!("{}¶", show(line))));
         assert_eq!(buffer.rest(), None, "it is taken once");
@@ -202,7 +214,7 @@ mod tests {
             buffer.read_from(&reader, 4096).unwrap();
             let lines = buffer.whole_lines().map(|lines| String::from_utf8(lines.to_vec()).unwrap());
             assert_eq!(buffer.whole_lines(), None);
-            buffer.rest_idle();
+            buffer.rest_idle(&mut Vec::new());
             lines
         };
         assert_eq!(take(b"a\nb\nc").as_deref(), Some("a\nb\n"));
@@ -221,12 +233,12 @@ mod tests {
         writer.write_all(b"line\nrest").unwrap();
         buffer.read_from(&reader, 65536).unwrap();
         buffer.next_line();
-        buffer.rest_idle();
+        buffer.rest_idle(&mut Vec::new());
         assert!(buffer.bytes.capacity() < 100);
         writer.write_all(b"\n").unwrap();
         buffer.read_from(&reader, 65536).unwrap();
         assert_eq!(buffer.next_line().unwrap().bytes, b"rest");
-        buffer.rest_idle();
+        buffer.rest_idle(&mut Vec::new());
         assert_eq!(buffer.bytes.capacity(), 0);
     }
 }
