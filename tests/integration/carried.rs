@@ -490,6 +490,7 @@ fn sixty_four_mebibytes_pass_whole_and_take_no_memory() {
             break;
         }
     }
+    curfew.wait_for_event("service.ended");
     assert!(peak_memory(curfew.pid()) < 24 * 1024, "{} KiB", peak_memory(curfew.pid()));
     curfew.signal(SIGTERM);
     curfew.finish().assert_status(0);
