@@ -54,6 +54,8 @@ pub enum Failure {
     TimedOut,
     /// It ended with success again and again.
     RestartLimit,
+    /// It was to be started again, but what is left of it cannot be killed.
+    NotGone,
 }
 
 impl Failure {
@@ -67,7 +69,8 @@ impl Failure {
             | Self::Unhealthy
             | Self::Watchdog
             | Self::TimedOut
-            | Self::RestartLimit => None,
+            | Self::RestartLimit
+            | Self::NotGone => None,
         }
     }
 }

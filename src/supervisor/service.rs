@@ -55,7 +55,7 @@ pub(crate) enum Phase {
     Stage(usize),
     /// KILL was sent, and its reserve runs.
     Killed,
-    /// KILL was sent, and its reserve is over: what waited for it waits no longer.
+    /// KILL was sent, and its reserve is over: what waited for it waits no longer, unless it is to be started again.
     Lingering,
     /// Nothing of it is left; the command after its end runs, as its leader.
     PostStop,
@@ -115,6 +115,8 @@ pub(crate) struct Service {
     pub(crate) status: String,
     /// It ended with success soon after its start. What that means depends on whether it left anybody behind.
     pub(crate) early_end: Option<End>,
+    /// It has failed while it ran, and is stopped for it.
+    pub(crate) has_failed: bool,
     /// A task has done its work.
     pub(crate) is_done: bool,
     /// The command after its end has run, or is not to run.
@@ -162,6 +164,7 @@ impl Service {
             is_reloading: false,
             status: String::new(),
             early_end: None,
+            has_failed: false,
             is_done: false,
             is_cleaned: false,
             reached: false,
@@ -189,6 +192,7 @@ impl Service {
         self.is_reloading = false;
         self.status.clear();
         self.early_end = None;
+        self.has_failed = false;
         self.is_done = false;
         self.is_cleaned = false;
         self.is_extended = false;
@@ -204,7 +208,7 @@ impl Service {
 
     /// Whether nobody waits for it any more: it is killed but not gone, and will not be started again.
     pub(crate) fn is_given_up(&self) -> bool {
-        self.state == State::Stopping(Phase::Lingering) && self.next == Next::Down
+        self.state == State::Stopping(Phase::Lingering) && (self.next == Next::Down || self.is_unwanted)
     }
 
     /// Whether KILL was sent to it.

@@ -149,7 +149,7 @@ impl Supervisor {
             Event::LeaderEnded { service, end } => self.on_leader_ended(service, end, now),
             Event::Probed { service, purpose, result } => self.on_probed(service, purpose, result, now),
             Event::Notified { service, message } => self.on_notified(service, message, now),
-            Event::LeaderMoved { service, pid } => self.on_leader_moved(service, pid),
+            Event::LeaderMoved { service, pid } => self.on_leader_moved(service, pid, now),
             Event::Requested(request) => self.on_request(request, now),
             Event::LeaderStopped { service, signal, has_shell } => {
                 self.on_leader_stopped(service, signal, has_shell);
@@ -235,6 +235,7 @@ impl Supervisor {
         match (service.state, service.outcome.end) {
             (State::Held, Some(end)) => self.conclude_end(id, end, true, now),
             (State::BackOff, _) => self.launch(id),
+            (State::Stopping(Phase::Lingering), _) => self.abandon_restart(id, now),
             (State::Stopping(Phase::PreStop), _) => self.begin_drain(id, now),
             (State::Stopping(Phase::Drain), _) => self.enter_stage(id, 0, now),
             // What runs after the end has had its time.
@@ -261,6 +262,7 @@ impl Supervisor {
                 self.lingering += usize::from(self.is_real(id));
                 self.tell(Notice::ServiceLingers { service: id, waited });
                 if self.stop.is_none() {
+                    self.bound_wait_for_restart(id, now);
                     self.give_up(id, now);
                 } else if self.services[id.index()].turn_has_come {
                     self.settle(id);
@@ -275,7 +277,6 @@ impl Supervisor {
                 | State::Up
                 | State::Held
                 | State::Ended
-                | State::Stopping(Phase::Lingering)
                 | State::Down,
                 _,
             ) => debug_assert!(false, "{id:?} has no wait in state {:?}", service.state),

@@ -55,7 +55,7 @@ pub(crate) struct Life {
     /// Somebody asked for its restart.
     pub(crate) restart_wishes: Vec<usize>,
     /// Each time its end was told, and how.
-    pub(crate) ends_told: Vec<(Timestamp, End)>,
+    pub(crate) ends_told: Vec<(usize, Timestamp, End)>,
     /// The next life begins there.
     pub(crate) until: usize,
 }
@@ -103,6 +103,11 @@ impl Life {
         let failing = self.failing.is_some_and(|(failed, _, _)| failed < index);
         let stopping = self.stop_begun.is_some_and(|(begun, _)| begun < index);
         failing || stopping || self.is_unwanted_at(index)
+    }
+
+    /// Whether its end came in the course of its stop.
+    pub(crate) fn was_told_before_its_end(&self) -> bool {
+        self.end().is_some_and(|(ended, ..)| self.stop_begun.is_some_and(|(begun, _)| begun < ended))
     }
 
     pub(crate) fn is_planned(&self) -> bool {
@@ -296,7 +301,7 @@ fn note_notice(lives: &mut [Vec<Life>], index: usize, at: Timestamp, notice: &No
         }
         Notice::ServiceEnded { service, end, .. } => {
             if let Some(life) = lives[service.index()].last_mut() {
-                life.ends_told.push((at, *end));
+                life.ends_told.push((index, at, *end));
             }
         }
         _ => {}

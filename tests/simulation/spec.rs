@@ -33,7 +33,7 @@ pub(crate) struct Spec {
     pub(crate) extend: Option<Duration>,
     /// How often the platform wants to hear of us.
     pub(crate) platform_watchdog: Option<Duration>,
-    /// The run is cut off then, if it goes on for ever.
+    /// The run is cut off then, if nothing stops it.
     pub(crate) horizon: Duration,
     /// How late curfew may be scheduled.
     pub(crate) lateness: Duration,
@@ -44,6 +44,8 @@ pub(crate) struct Spec {
     /// The core is told surplus things, to which it must not react.
     pub(crate) surplus: bool,
     pub(crate) seed: u64,
+    /// For the delays of restarts.
+    pub(crate) jitter: u64,
     /// A bug put into the core on purpose.
     pub(crate) fault: Option<Fault>,
 }
@@ -284,6 +286,7 @@ impl Spec {
             shuffles: false,
             surplus: false,
             seed: 0,
+            jitter: 0,
             fault: None,
         }
     }
@@ -390,7 +393,7 @@ impl Spec {
         settings.cleanup = self.cleanup.as_ref().map(|(time, _)| *time);
         settings.extend = self.extend;
         settings.platform_watchdog = self.platform_watchdog;
-        settings.seed = self.seed;
+        settings.seed = self.jitter;
         settings
     }
 

@@ -5,13 +5,14 @@ use std::panic;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use curfew::supervisor::{
-    Cause, Deadline, End, ExitStatusPolicy, GraceSchedule, Kind, Mode, Seat, Sender, Signal, Stage,
+    Cause, Deadline, End, ExitStatusPolicy, GraceSchedule, Health, HookTimes, Kind, Mode, ReadyBy, Request,
+    Restart, RestartWhen, Seat, Sender, ServiceId, ServiceMessage, ServiceSettings, Signal, Stage,
     StageAction, StartStep, Target, Wait,
 };
 
-use super::process::{Behaviour, Bond, Fork, How, Reaction, Start, When};
+use super::process::{Answer, Behaviour, Bond, Fork, How, Reaction, Saying, Start, When};
 use super::random::Random;
-use super::spec::{Input, SOMEBODY, ServiceSpec, Spec, ms, service};
+use super::spec::{Input, SOMEBODY, ServiceSpec, Spec, done_after, ms, service};
 use super::world::World;
 
 /// How many events the ordinary run simulates at least. `CURFEW_EVENTS` asks for another number.
@@ -105,6 +106,7 @@ fn finished(spec: &Spec) -> World {
     // An open stage without a deadline never ends.
     spec.deadline = spec.deadline.or(Some(Deadline::with_default_margin(ms(20_000))));
     spec.inputs.push((ms(60_000), Input::Signal(Signal::TERM, SOMEBODY)));
+    spec.horizon = ms(70_000);
     spec.map.clear();
     run(&spec)
 }
@@ -141,7 +143,30 @@ fn smaller(spec: &Spec) -> Vec<Spec> {
         }
         add(&|spec| spec.services[index].behaviour = Behaviour::obeys(Duration::ZERO));
         add(&|spec| spec.services[index].settings = service(&format!("s{index}")).settings);
-        add(&|spec| spec.services[index].hook = Behaviour::ends(Duration::ZERO, End::Exited(0)));
+        add(&|spec| spec.services[index].hook = done_after(Duration::ZERO));
+        add(&|spec| spec.services[index].pre_start = vec![done_after(Duration::ZERO)]);
+        add(&|spec| spec.services[index].pre_start.truncate(1));
+        add(&|spec| spec.services[index].pre_stop = done_after(Duration::ZERO));
+        add(&|spec| spec.services[index].post_stop = done_after(Duration::ZERO));
+        add(&|spec| spec.services[index].settings.hooks.pre_start = None);
+        add(&|spec| spec.services[index].settings.hooks.pre_stop = None);
+        add(&|spec| spec.services[index].settings.hooks.post_stop = None);
+        add(&|spec| spec.services[index].settings.health = None);
+        add(&|spec| spec.services[index].settings.watchdog = None);
+        add(&|spec| spec.services[index].settings.task_timeout = None);
+        add(&|spec| spec.services[index].settings.restart = Restart::default());
+        add(&|spec| spec.services[index].settings.ready.by = ReadyBy::Execution);
+        add(&|spec| spec.services[index].settings.grace = service("").settings.grace);
+        add(&|spec| spec.services[index].later.clear());
+        add(&|spec| {
+            spec.services[index].later.pop();
+        });
+        add(&|spec| spec.services[index].behaviour.says.clear());
+        add(&|spec| {
+            spec.services[index].behaviour.says.pop();
+        });
+        add(&|spec| spec.services[index].behaviour.health.clear());
+        add(&|spec| spec.services[index].behaviour.readiness.clear());
         add(&|spec| spec.services[index].after.clear());
         add(&|spec| spec.services[index].behaviour.forks.clear());
         add(&|spec| {
@@ -175,6 +200,9 @@ fn smaller(spec: &Spec) -> Vec<Spec> {
         });
     }
     add(&|spec| spec.deadline = None);
+    add(&|spec| spec.cleanup = None);
+    add(&|spec| spec.extend = None);
+    add(&|spec| spec.platform_watchdog = None);
     add(&|spec| spec.stray_grace = None);
     add(&|spec| spec.lateness = Duration::ZERO);
     add(&|spec| spec.shuffles = false);
@@ -192,9 +220,17 @@ fn remove_service(spec: &mut Spec, index: usize) {
             *after -= usize::from(*after > index);
         }
     }
-    spec.inputs.retain(
-        |(_, input)| !matches!(input, Input::ToLeader(service, _) if *service >= spec.services.len()),
-    );
+    let services = spec.services.len();
+    spec.inputs.retain(|(_, input)| match input {
+        Input::ToLeader(service, _) => *service < services,
+        Input::Request(
+            Request::Stop(id) | Request::Start(id) | Request::Restart(id) | Request::Signal(id, _),
+        ) => id.index() < services,
+        Input::Signal(..)
+        | Input::Suspend(_)
+        | Input::Learn(_)
+        | Input::Request(Request::StopSystem { .. }) => true,
+    });
 }
 
 fn number(variable: &str) -> Option<u64> {
@@ -243,6 +279,22 @@ enum Has {
     OutsideSignals,
     Forwarding,
     Mapping,
+    PreStarts,
+    PreStops,
+    PostStops,
+    Cleanup,
+    ReadyProbes,
+    ReadyWords,
+    Health,
+    Watchdogs,
+    Restarts,
+    OtherLives,
+    TaskTimes,
+    Extensions,
+    Wishes,
+    PlatformWatchdog,
+    PlatformExtends,
+    Heirs,
 }
 
 #[derive(Clone, Copy)]
@@ -305,6 +357,17 @@ fn generate(seed: u64) -> Spec {
     spec.shuffles = random.one_in(2);
     spec.surplus = random.one_in(2);
     spec.seed = random.next();
+    spec.jitter = random.next();
+    spec.horizon = ms(60_000);
+    if kinds.has(Has::Cleanup) {
+        spec.cleanup = Some((ms(1) + random.up_to(ms(5_000)), random_hook(&mut random, kinds)));
+    }
+    if kinds.has(Has::PlatformWatchdog) {
+        spec.platform_watchdog = Some(ms(300) + random.up_to(ms(4_000)));
+    }
+    if kinds.has(Has::PlatformExtends) {
+        spec.extend = Some(random.up_to(ms(60_000)));
+    }
     random_inputs(&mut random, kinds, &mut spec);
     spec
 }
@@ -358,6 +421,21 @@ fn random_inputs(random: &mut Random, kinds: Kinds, spec: &mut Spec) {
             spec.inputs.push((at, Input::ToLeader(random.below(services), signal)));
         }
     }
+    if kinds.has(Has::Wishes) {
+        for _ in 0..random.within(1..=6) {
+            let at = random.up_to(ms(8_000));
+            let service = ServiceId::new(random.below(services));
+            let request = match random.below(10) {
+                0..3 => Request::Stop(service),
+                3..6 => Request::Start(service),
+                6..8 => Request::Restart(service),
+                8 => Request::Signal(service, random.pick(&[Signal::USR1, Signal::TERM, Signal::INT])),
+                _ if random.one_in(4) => Request::StopSystem { sender: SOMEBODY },
+                _ => Request::Restart(service),
+            };
+            spec.inputs.push((at, Input::Request(request)));
+        }
+    }
     if kinds.has(Has::Suspension) && random.one_in(3) {
         spec.inputs.push((random.up_to(ms(8_000)), Input::Suspend(random.up_to(ms(90_000)))));
     }
@@ -387,8 +465,12 @@ fn random_service(random: &mut Random, kinds: Kinds, index: usize) -> ServiceSpe
     if kinds.has(Has::Order) {
         spec.after = (0..index).filter(|_| random.one_in(2)).collect();
     }
-    spec.behaviour = random_behaviour(random, kinds, 3);
-    spec.hook = random_hook(random, kinds);
+    random_surroundings(random, kinds, &mut spec);
+    spec.behaviour = random_leader(random, kinds, &spec.settings);
+    if kinds.has(Has::OtherLives) {
+        spec.later =
+            (0..random.within(0..=2)).map(|_| random_leader(random, kinds, &spec.settings)).collect();
+    }
     if kinds.has(Has::SlowStarts) && random.one_in(2) {
         spec.behaviour.start = Start::Executes(random.up_to(ms(3_000)));
     }
@@ -401,15 +483,139 @@ fn random_service(random: &mut Random, kinds: Kinds, index: usize) -> ServiceSpe
     spec
 }
 
+/// What a service is looked after by, and the commands around it.
+fn random_surroundings(random: &mut Random, kinds: Kinds, spec: &mut ServiceSpec) {
+    let settings = &mut spec.settings;
+    let time = |kind, random: &mut Random| {
+        (kinds.has(kind) && random.one_in(2)).then(|| ms(1) + random.up_to(ms(4_000)))
+    };
+    settings.hooks = HookTimes {
+        pre_start: time(Has::PreStarts, random),
+        pre_stop: time(Has::PreStops, random),
+        post_stop: time(Has::PostStops, random),
+    };
+    settings.ready.by = match random.below(4) {
+        0 | 1 if kinds.has(Has::ReadyProbes) => ReadyBy::Probe,
+        2 if kinds.has(Has::ReadyWords) => ReadyBy::Notify,
+        3 if kinds.has(Has::ReadyWords) => ReadyBy::Descriptor,
+        _ => ReadyBy::Execution,
+    };
+    settings.ready.timeout = ms(100) + random.up_to(ms(4_000));
+    settings.ready.every = ms(50) + random.up_to(ms(400));
+    if kinds.has(Has::Health) && random.one_in(2) {
+        settings.health = Some(Health {
+            every: ms(100) + random.up_to(ms(2_000)),
+            timeout: ms(20) + random.up_to(ms(1_000)),
+            failures: random.within(1..=3) as u32,
+            start_period: random.pick(&[Duration::ZERO, ms(1_500)]),
+        });
+    }
+    if kinds.has(Has::Watchdogs) && random.one_in(2) {
+        settings.watchdog = Some(ms(100) + random.up_to(ms(2_000)));
+    }
+    if kinds.has(Has::TaskTimes) && random.one_in(2) {
+        settings.task_timeout = Some(ms(100) + random.up_to(ms(4_000)));
+    }
+    if kinds.has(Has::Restarts) && !random.one_in(3) {
+        let delay = random.pick(&[Duration::ZERO, ms(10), ms(200), ms(1_000)]);
+        settings.restart = Restart {
+            when: random.pick(&[RestartWhen::OnFailure, RestartWhen::Always]),
+            delay,
+            delay_max: delay + random.up_to(ms(3_000)),
+            limit: random.within(0..=4) as u32,
+            within: ms(1_000) + random.up_to(ms(59_000)),
+        };
+    }
+    spec.hook = random_hook(random, kinds);
+    spec.pre_stop = random_hook(random, kinds);
+    spec.post_stop = random_hook(random, kinds);
+    spec.pre_start = (0..random.within(1..=2)).map(|_| random_hook(random, kinds)).collect();
+}
+
+/// The service's own process.
+fn random_leader(random: &mut Random, kinds: Kinds, settings: &ServiceSettings) -> Behaviour {
+    let mut leader = random_behaviour(random, kinds, 3);
+    match settings.ready.by {
+        ReadyBy::Execution => {}
+        ReadyBy::Probe => {
+            let times = random.within(1..=3);
+            leader.readiness = random_answers(random, times, settings.ready.timeout);
+        }
+        ReadyBy::Notify | ReadyBy::Descriptor => {
+            if !random.one_in(5) {
+                let after = random.up_to(settings.ready.timeout);
+                let after = random.pick(&[Duration::ZERO, after]);
+                leader = leader.saying(after, ServiceMessage::Ready);
+            }
+        }
+    }
+    if settings.health.is_some() && !random.one_in(3) {
+        let times = random.within(1..=4);
+        leader.health = random_answers(random, times, ms(8_000));
+    }
+    if let Some(time) = settings.watchdog {
+        leader = leader.pinging(time / 2, random.within(0..=15) as u32);
+        let message = random.pick(&[Some(time * 2), Some(time / 2), None]);
+        match random.below(4) {
+            0 => leader = leader.saying(random.up_to(ms(4_000)), ServiceMessage::WatchdogEvery(message)),
+            1 => leader = leader.saying(random.up_to(ms(8_000)), ServiceMessage::Trouble),
+            _ => {}
+        }
+    }
+    if kinds.has(Has::Extensions) {
+        for _ in 0..random.within(0..=2) {
+            let message = ServiceMessage::Extend(random.up_to(ms(15_000)));
+            let after = When::After(random.up_to(ms(9_000)));
+            let when = random.pick(&[When::AtSignal, after]);
+            leader.says.push(Saying { when, message });
+        }
+        for message in
+            [ServiceMessage::Reloading, ServiceMessage::Ready, ServiceMessage::Status("busy".into())]
+        {
+            if random.one_in(4) {
+                leader = leader.saying(random.up_to(ms(5_000)), message);
+            }
+        }
+    }
+    if kinds.has(Has::Heirs) && random.one_in(3) {
+        let after = When::After(random.up_to(ms(2_000)));
+        let mut child = random_behaviour(random, kinds, 1);
+        child.readiness.clone_from(&leader.readiness);
+        child.health.clone_from(&leader.health);
+        leader.forks.push(Fork { when: after, bond: Bond::Heir, child });
+    }
+    leader
+}
+
+/// What probes see: another thing every now and then.
+fn random_answers(random: &mut Random, times: usize, until: Duration) -> Vec<(Duration, Answer)> {
+    let mut from = Duration::ZERO;
+    let mut answers = Vec::new();
+    for _ in 0..times {
+        let after = random.up_to(ms(300));
+        let sick = Answer::Sick(after, random.pick(&[500, 503]));
+        answers.push((
+            from,
+            random.pick(&[Answer::Well(Duration::ZERO), Answer::Well(after), sick, sick, Answer::Never]),
+        ));
+        from += random.up_to(until / times as u32);
+    }
+    answers
+}
+
 /// A command that runs beside the leader: most end soon.
 fn random_hook(random: &mut Random, kinds: Kinds) -> Behaviour {
     let after = random.up_to(ms(3_000));
-    let mut hook = Behaviour::ends(random.pick(&[Duration::ZERO, after]), End::Exited(0));
+    let status = if kinds.has(Has::Crashes) { random.pick(&[0, 0, 0, 3]) } else { 0 };
+    let mut hook = Behaviour::ends(random.pick(&[Duration::ZERO, ms(20), after]), End::Exited(status));
     if kinds.has(Has::Stubborn) && random.one_in(2) {
         hook.unasked = None;
     }
     if kinds.has(Has::StartFailures) && random.one_in(3) {
-        hook.start = Start::ForkRefused;
+        hook.start = random.pick(&[Start::ForkRefused, Start::Fails(ms(10), StartStep::Execute, true)]);
+    }
+    if kinds.has(Has::Unkillable) && random.one_in(8) {
+        hook.teardown = None;
     }
     if kinds.has(Has::Strays) && random.one_in(3) {
         hook.forks.push(random_fork(random, kinds, 1));

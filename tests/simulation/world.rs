@@ -17,6 +17,8 @@ use super::spec::{Input, Spec};
 
 /// More wake-ups than any run can need.
 const WAKE_UPS_MAX: usize = 200_000;
+/// Longer than any stop takes that comes to an end.
+const LONGEST_STOP: Duration = Duration::from_secs(3600);
 /// More wake-ups than can be needed without time passing.
 const WAKE_UPS_AT_ONCE_MAX: usize = 5_000;
 
@@ -36,6 +38,7 @@ pub(crate) struct World {
     probe_count: u64,
     /// Answers of the platform that curfew has not read yet.
     answers: Vec<Option<Duration>>,
+    is_stopping: bool,
     /// When curfew will be scheduled, if something woke it.
     wake_at: Option<Timestamp>,
     /// How late it will be for this deadline.
@@ -67,6 +70,7 @@ impl World {
             lives: vec![0; spec.services.len() + 2],
             probe_count: 0,
             answers: Vec::new(),
+            is_stopping: false,
             wake_at: None,
             deadline_lateness: None,
             suspended_until: Timestamp::ZERO,
@@ -211,8 +215,10 @@ impl World {
         self.history.entries.iter().filter_map(start).collect()
     }
 
-    const fn horizon(&self) -> Timestamp {
-        Timestamp::new(self.spec.horizon)
+    /// When the run is cut off: a stop may take its time, but one that never ends must not run for ever.
+    fn horizon(&self) -> Timestamp {
+        let more = if self.is_stopping { LONGEST_STOP } else { Duration::ZERO };
+        Timestamp::new(self.spec.horizon + more)
     }
 
     /// What was started, step by step: `200 api command`.
@@ -480,6 +486,7 @@ impl World {
             Command::Finish { .. } => self.finished = true,
             // Whoever stopped us continues us before anything else happens.
             Command::StopSelf => {}
+            Command::Tell(Notice::StopRequested { .. }) => self.is_stopping = true,
             // What is told or looked at changes no process.
             Command::Tell(_)
             | Command::Measure { .. }

@@ -169,6 +169,7 @@ pub(super) fn describe_failure(failure: Failure) -> String {
         Failure::Watchdog => "did not say in time that it is well (watchdog)".to_owned(),
         Failure::TimedOut => "took too long".to_owned(),
         Failure::RestartLimit => "ended again and again".to_owned(),
+        Failure::NotGone => "cannot be started again: what is left of it cannot be killed".to_owned(),
     }
 }
 
@@ -184,5 +185,6 @@ pub(crate) const fn failure_name(failure: Failure) -> &'static str {
         Failure::Watchdog => "watchdog",
         Failure::TimedOut => "timed-out",
         Failure::RestartLimit => "restart-limit",
+        Failure::NotGone => "not-gone",
     }
 }

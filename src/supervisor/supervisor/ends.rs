@@ -53,7 +53,8 @@ impl Supervisor {
             }
             EndMeaning::Interrupted => service.outcome.interrupted = Some(end.status()),
             EndMeaning::FailedStopping => service.outcome.failed_stopping = Some((now, end.status())),
-            EndMeaning::TaskDone => service.is_done = true,
+            // What ends with success when it is told to may have left its work undone.
+            EndMeaning::TaskDone => service.is_done = !matches!(service.state, State::Stopping(_)),
             EndMeaning::Stopped | EndMeaning::Unasked | EndMeaning::Failed(_) => {}
         }
         let service = &mut self.services[id.index()];
@@ -120,7 +121,7 @@ impl Supervisor {
     pub(super) fn meaning(&self, id: ServiceId, end: End, unasked: bool) -> EndMeaning {
         let service = &self.services[id.index()];
         let is_task = self.kind(id) == Kind::Task;
-        let did_its_work = is_task && service.step == Step::Main;
+        let did_its_work = is_task && service.step == Step::Main && !service.has_failed;
         if let Some(failure) = service.outcome.start_failure {
             return if unasked { EndMeaning::Failed(Failure::Start(failure)) } else { EndMeaning::Stopped };
         }
@@ -151,7 +152,7 @@ impl Supervisor {
     }
 
     /// A service failed for good.
-    fn has_consequences(&mut self, id: ServiceId, failure: Failure, now: Timestamp) {
+    pub(super) fn has_consequences(&mut self, id: ServiceId, failure: Failure, now: Timestamp) {
         if self.services[id.index()].is_unwanted {
             // It was to end in any case.
         } else if self.settings.services[id.index()].essential {

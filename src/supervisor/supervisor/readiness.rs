@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::super::service::{Phase, State};
 use super::super::timers::Timer;
 use super::super::{
-    Command, Failure, Health, Kind, Limit, Mode, Notice, Pid, Purpose, ReadyBy, ServiceId, ServiceMessage,
-    Step, Timestamp, defaults,
+    Command, Failure, Health, Kind, Limit, Mode, Notice, Purpose, ReadyBy, ServiceId, ServiceMessage, Step,
+    Timestamp, defaults,
 };
 use super::Supervisor;
 
@@ -169,7 +169,9 @@ impl Supervisor {
 
     /// A service has failed, but lives: it is stopped, and then what its settings say.
     fn fail_while_running(&mut self, id: ServiceId, failure: Failure, limit: Limit, now: Timestamp) {
-        let last_seen = self.services[id.index()].last_seen.clone();
+        let service = &mut self.services[id.index()];
+        service.has_failed = true;
+        let last_seen = service.last_seen.clone();
         self.tell(Notice::ServiceFailing { service: id, failure, last_seen, limit });
         self.failed(id, failure, now);
         // A system stop that this caused takes it in its turn.
@@ -201,15 +203,15 @@ impl Supervisor {
         }
         match message {
             ServiceMessage::Ready => {
-                let by = self.settings_of(id).ready.by;
+                let is_awaited = self.kind(id) == Kind::Service
+                    && matches!(self.settings_of(id).ready.by, ReadyBy::Notify | ReadyBy::Descriptor);
                 let service = &mut self.services[id.index()];
+                let is_unready = matches!(service.state, State::Starting | State::Unready);
                 if std::mem::take(&mut service.is_reloading) {
                     self.tell(Notice::Reloading { service: id, done: true });
+                }
                 // Its word may come in before the news of its exec. In a stop nobody waits for it any more.
-                } else if self.stop.is_none()
-                    && matches!(service.state, State::Starting | State::Unready)
-                    && matches!(by, ReadyBy::Notify | ReadyBy::Descriptor)
-                {
+                if self.stop.is_none() && is_awaited && is_unready {
                     self.become_ready(id, now);
                 }
             }
@@ -237,14 +239,6 @@ impl Supervisor {
                 }
             }
             ServiceMessage::Extend(time) => self.extend(id, time, now),
-        }
-    }
-
-    /// The first process of a service has ended, and left the service to another.
-    pub(super) fn on_leader_moved(&mut self, id: ServiceId, pid: Pid) {
-        if let Some(leader) = &mut self.services[id.index()].leader {
-            leader.pid = pid;
-            self.tell(Notice::LeaderMoved { service: id, pid });
         }
     }
 

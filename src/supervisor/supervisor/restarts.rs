@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::super::service::Next;
-use super::super::{Kind, Notice, Restart, RestartWhen, ServiceId, Timestamp, defaults};
+use super::super::service::{Next, Phase, State};
+use super::super::timers::Timer;
+use super::super::{Failure, Kind, Limit, Notice, Restart, RestartWhen, ServiceId, Timestamp, defaults};
 use super::Supervisor;
 
 /// Whether a service that ended is started again.
@@ -52,6 +53,26 @@ impl Supervisor {
         self.services[id.index()].next = Next::Restart(delay);
         self.tell(Notice::RestartPlanned { service: id, delay, attempt, limit });
         Plan::Restart
+    }
+
+    /// What KILL does not end at once may be only slow, and is started again when it is gone; but nobody waits for ever.
+    pub(super) fn bound_wait_for_restart(&mut self, id: ServiceId, now: Timestamp) {
+        let service = &self.services[id.index()];
+        if service.state == State::Stopping(Phase::Lingering) && service.next != Next::Down {
+            self.timers.set(Timer::Wait(id), now + defaults::KILL_WAIT_WITHOUT_DEADLINE);
+        }
+    }
+
+    /// What was to be started again is not gone, and never may be.
+    pub(super) fn abandon_restart(&mut self, id: ServiceId, now: Timestamp) {
+        self.services[id.index()].next = Next::Down;
+        let (failure, last_seen) = (Failure::NotGone, None);
+        let limit = Limit::Time(defaults::KILL_WAIT_WITHOUT_DEADLINE);
+        self.tell(Notice::ServiceFailing { service: id, failure, last_seen, limit });
+        self.has_consequences(id, failure, now);
+        if self.stop.is_none() {
+            self.give_up(id, now);
+        }
     }
 
     /// Between 75 % and all of it: what failed together does not come back together.

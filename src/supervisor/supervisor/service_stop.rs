@@ -7,8 +7,8 @@ use super::super::service::{Phase, State};
 use super::super::stop::Stop;
 use super::super::timers::Timer;
 use super::super::{
-    Act, Cause, Command, HookKind, Level, Notice, Recipients, ServiceId, Signal, StageAction, Step, Target,
-    Timestamp, Wait, defaults,
+    Act, Cause, Command, HookKind, Level, Notice, Pid, Recipients, ServiceId, Signal, StageAction, Step,
+    Target, Timestamp, Wait, defaults,
 };
 use super::Supervisor;
 
@@ -58,12 +58,7 @@ impl Supervisor {
         let service = &mut self.services[id.index()];
         service.strays_stopping = true;
         match service.state {
-            State::Stopping(_) => {
-                let grace = &self.settings_of(id).grace;
-                let rest = Path::of_service(grace.bounded(), grace.is_open());
-                let share = self.services[id.index()].share.rescaled(now, rest);
-                self.grant(id, share, rest.bounded());
-            }
+            State::Stopping(_) => self.rescale(id, now),
             _ => {
                 service.stopping_since = Some(now);
                 service.state = State::Stopping(Phase::Stage(0));
@@ -76,6 +71,34 @@ impl Supervisor {
         } else {
             self.enter_stage(id, 0, now);
         }
+    }
+
+    /// The leader has ended and left the service to another process of it. That one may have heard nothing yet: it begins
+    /// the schedule for itself, as strays do.
+    pub(super) fn on_leader_moved(&mut self, id: ServiceId, pid: Pid, now: Timestamp) {
+        let service = &mut self.services[id.index()];
+        let Some(leader) = &mut service.leader else { return };
+        leader.pid = pid;
+        let state = service.state;
+        self.tell(Notice::LeaderMoved { service: id, pid });
+        match state {
+            State::Stopping(Phase::Stage(_)) => {
+                self.rescale(id, now);
+                self.enter_stage(id, 0, now);
+            }
+            State::Stopping(Phase::Killed | Phase::Lingering) => {
+                self.send(id, Recipients::Leader(Target::All), Signal::KILL);
+            }
+            _ => {}
+        }
+    }
+
+    /// The whole schedule begins once more, for others, inside the share that the service has.
+    fn rescale(&mut self, id: ServiceId, now: Timestamp) {
+        let grace = &self.settings_of(id).grace;
+        let rest = Path::of_service(grace.bounded(), grace.is_open());
+        let share = self.services[id.index()].share.rescaled(now, rest);
+        self.grant(id, share, rest.bounded());
     }
 
     /// Gives the service its share of what is left of the budget, from now on.

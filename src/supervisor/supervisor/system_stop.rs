@@ -59,6 +59,8 @@ impl Supervisor {
             match (service.state, service.outcome.end) {
                 // The stop request has come that explains this death.
                 (State::Held, Some(end)) => self.conclude_end(id, end, false, now),
+                // It will not be started again.
+                (State::Stopping(Phase::Lingering), _) => self.timers.clear(Timer::Wait(id)),
                 (State::Stopping(_), _) => self.fit_to_budget(id, now),
                 _ => {}
             }

@@ -67,12 +67,12 @@ impl Supervisor {
 
     fn on_start_wish(&mut self, id: ServiceId, now: Timestamp) {
         self.tell(Notice::Asked { service: id, wish: Wish::Start });
-        self.want(id);
+        self.want(id, now);
         self.check_nothing_left(now);
     }
 
     /// Starts a service, what it comes after first; or keeps what is up.
-    fn want(&mut self, id: ServiceId) {
+    fn want(&mut self, id: ServiceId, now: Timestamp) {
         for of in self.closure(id, |supervisor, id| supervisor.settings.order.dependencies(id)) {
             let service = &mut self.services[of.index()];
             service.is_unwanted = false;
@@ -91,6 +91,7 @@ impl Supervisor {
                     if service.early_end.is_none() && service.next == Next::Down =>
                 {
                     service.next = Next::Restart(Duration::ZERO);
+                    self.bound_wait_for_restart(of, now);
                 }
                 // What becomes of it is not known yet, or it is up.
                 State::Held | State::Up => continue,
@@ -103,7 +104,7 @@ impl Supervisor {
                 | State::BackOff => {}
             }
             // What comes after it waits until it is ready once more.
-            service.reached = false;
+            self.services[of.index()].reached = false;
         }
         self.recount_awaited();
         self.start_what_waits_for_nobody();
@@ -115,7 +116,7 @@ impl Supervisor {
         }
         self.tell(Notice::Asked { service: id, wish: Wish::Restart });
         if self.services[id.index()].is_unwanted {
-            self.want(id);
+            self.want(id, now);
         }
         let service = &mut self.services[id.index()];
         match (service.state, service.outcome.end) {
@@ -132,6 +133,7 @@ impl Supervisor {
                 // What its end meant is of no interest any more.
                 service.early_end = None;
                 service.next = Next::Restart(Duration::ZERO);
+                self.bound_wait_for_restart(id, now);
             }
             (State::Down | State::Waiting, _) => unreachable!("it is started"),
         }

@@ -15,7 +15,6 @@ use crate::life::Life;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Judgement {
     pub(super) index: usize,
-    pub(super) at: Timestamp,
     pub(super) service: ServiceId,
     /// In which life.
     pub(super) life: usize,
@@ -41,12 +40,12 @@ pub(super) fn judgements(history: &History) -> Vec<Judgement> {
     for (index, entry) in history.entries.iter().enumerate().take_while(|(index, _)| *index < stop) {
         let at = entry.at;
         let mut judge = |life: &Life, what| {
-            judgements.push(Judgement { index, at, service: life.service, life: life.number, what });
+            judgements.push(Judgement { index, service: life.service, life: life.number, what });
         };
         // Somebody has asked for its end, or for another life, meanwhile.
         let is_explained = |life: &Life, since: usize| {
-            life.is_asked_before(index)
-                || life.restart_wishes.iter().any(|wish| (since..index).contains(wish))
+            let wishes = life.unwanted.iter().map(|(from, _)| from).chain(&life.restart_wishes);
+            life.is_asked_before(index) || wishes.into_iter().any(|wish| (since..index).contains(wish))
         };
         match &entry.what {
             What::Command(Command::Tell(Notice::ServiceFailing { service, failure, .. }), _) => {
@@ -136,6 +135,10 @@ impl Judgement {
             Judged::Done(_) => None,
             // Its end is what somebody asked for, though it came otherwise.
             _ if life.is_unwanted_at(self.index) => None,
+            // What could not be started again though it was to be.
+            Judged::Failed(failure @ Failure::NotGone) if settings.essential => {
+                Some(Cause::ServiceFailed { service, failure })
+            }
             _ if life.is_planned() || !settings.essential => None,
             Judged::Failed(failure) => Some(Cause::ServiceFailed { service, failure }),
             Judged::Ended(_) if life.is_exhausted() => {
@@ -194,12 +197,12 @@ fn nothing_was_left(history: &History, stop: usize) -> Complaint {
     for id in history.ids() {
         let life = history.last_life(id);
         ensure!(
-            life.is_some_and(|life| life.is_over_before(stop)),
+            life.is_some_and(|life| life.is_over_before(stop) || history.lingers(life)),
             "nothing was said to be left, but there was {}",
             history.name(id)
         );
         ensure!(
-            life.is_none_or(|life| !life.is_planned()),
+            life.is_none_or(|life| !life.is_planned() || history.lingers(life)),
             "nothing was said to be left, but {} was to be started again",
             history.name(id)
         );

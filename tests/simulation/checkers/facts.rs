@@ -158,11 +158,16 @@ impl History {
         self.life_at(id, index).is_none_or(|life| life.is_over_before(index))
     }
 
+    /// Whether it can be told whose it is: with one command, all belongs to it.
+    pub(super) fn shows(&self, process: &Process) -> bool {
+        !process.is_hidden || self.settings.mode == Mode::OneCommand
+    }
+
     /// Whether no process of a service was left at this time, as far as could be told.
     pub(super) fn is_gone(&self, id: ServiceId, at: Timestamp) -> bool {
         self.processes
             .iter()
-            .filter(|process| process.service == id && !process.is_hidden && process.born <= at)
+            .filter(|process| process.service == id && self.shows(process) && process.born <= at)
             .all(|process| process.ended.is_some_and(|(ended, _)| ended <= at))
     }
 

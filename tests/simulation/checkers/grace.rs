@@ -20,6 +20,8 @@ struct Progress {
     current: Option<Current>,
     /// Something of it was extended: what comes after has what is left.
     is_extended: bool,
+    /// Its leader has left it to another, which may be told from the beginning.
+    may_begin_anew: Option<usize>,
     /// The last stage that was told, and whether the leader was told it.
     last: Option<(usize, bool)>,
 }
@@ -166,6 +168,13 @@ pub(super) fn whole_grace(history: &History) -> Complaint {
                 let told = Told { index, at, stage: *stage, wait: *wait, of_leader: true, is_kill: false };
                 told.check(history, *service, of, "a command", wishes(index, false))?;
             }
+            // It has heard nothing yet, and may be told anew.
+            Notice::LeaderMoved { service, .. } => {
+                let of = progress.entry(*service).or_default();
+                if of.current.is_some_and(|current| current.what == Waits::Stage) {
+                    of.may_begin_anew = Some(index);
+                }
+            }
             // What belongs to none may come to light again.
             Notice::ServiceDown { service, .. } => {
                 progress.remove(service);
@@ -209,6 +218,10 @@ impl Told {
         }
         // What a leader left behind is told of no command.
         let next = |from: usize| history.stage_at_or_after(service, from, of_leader);
+        if let Some(moved) = of.may_begin_anew.take().filter(|_| stage == next(0)) {
+            let scale = of.scale.filter(|(told, _)| *told > moved);
+            *of = Progress { scale, is_extended: of.is_extended, ..Progress::default() };
+        }
         // What its leader left behind begins anew.
         let anew = of.last.is_none_or(|(_, before)| before && !of_leader && stage == next(0));
         if anew {
@@ -280,7 +293,16 @@ pub(super) fn asked_before_killed(history: &History) -> Complaint {
         // It may have heard it from the terminal.
         return Ok(());
     }
+    let wished = wished_signals(history);
     for (index, at, service, recipients, signal, hit) in history.signals() {
+        // What comes to lead a service that is killed is killed at once.
+        let moved = matches!(
+            &history.entries[index - 1].what,
+            What::Command(Command::Tell(Notice::LeaderMoved { .. }), _)
+        );
+        if moved || wished.contains(&(at, signal)) {
+            continue;
+        }
         // A schedule may be KILL alone, or with commands before it.
         let asks = !history.is_first_signal(service, usize::MAX);
         if signal != Signal::KILL || history.kill_is_due(index, at) || !asks {
@@ -292,7 +314,7 @@ pub(super) fn asked_before_killed(history: &History) -> Complaint {
             let is_work = !matches!(process.origin, Origin::Step(Step::PostStop));
             let addressed = is_work
                 && match recipients {
-                    Recipients::Leader(_) => process.is_leader,
+                    Recipients::Leader(_) => history.leader_pid_at(service, index) == Some(*pid),
                     Recipients::Strays => true,
                     // What comes to light after KILL is killed at once.
                     Recipients::Stray(_) => false,
@@ -300,8 +322,9 @@ pub(super) fn asked_before_killed(history: &History) -> Complaint {
             // By whatever name it was addressed: a descendant of a leader may have heard it with the leader.
             let asked =
                 process.from_curfew.iter().any(|(_, signal)| !matches!(*signal, Signal::KILL | Signal::CONT));
-            let killed_before =
-                process.from_curfew.iter().any(|(sent, signal)| *signal == Signal::KILL && *sent < at);
+            let kills =
+                process.from_curfew.iter().filter(|(sent, signal)| *signal == Signal::KILL && *sent <= at);
+            let killed_before = kills.clone().any(|(sent, _)| *sent < at) || kills.count() > 1;
             ensure!(
                 asked || killed_before || !addressed,
                 "{} {pid} is killed at {at} and was never asked",
@@ -396,6 +419,18 @@ pub(super) fn continued(history: &History) -> Complaint {
 }
 
 impl History {
+    /// Who leads a service at this entry, as far as curfew knows.
+    fn leader_pid_at(&self, id: ServiceId, index: usize) -> Option<Pid> {
+        self.entries[..index].iter().rev().find_map(|entry| match &entry.what {
+            What::Event(Event::Forked { service, pid } | Event::LeaderMoved { service, pid })
+                if *service == id =>
+            {
+                Some(*pid)
+            }
+            _ => None,
+        })
+    }
+
     /// How long the command after a service's end may take; for `(cleanup)`, the last command of all.
     pub(super) fn post_stop_time(&self, id: ServiceId) -> Duration {
         match self.settings.services.get(id.index()) {

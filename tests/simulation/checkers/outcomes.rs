@@ -11,7 +11,6 @@ use super::Complaint;
 use super::causes::{Judged, judgements};
 use crate::history::History;
 use crate::kernel::Kernel;
-use crate::process::Origin;
 
 /// What became of the services: of each, in its last life.
 #[derive(Debug, Default)]
@@ -93,7 +92,7 @@ fn outcomes(history: &History) -> Outcomes {
             && process.was_killed()
             && told_strays.contains(&pid)
             && addressed.contains(&pid)
-            && (counts || process.is_hidden);
+            && (counts || !history.shows(process));
     }
     // Its own parent reaped it, before the KILL or after: nobody can tell.
     outcomes.perhaps_killed |= history.notices().any(|(_, _, notice)| {
@@ -160,7 +159,8 @@ pub(super) fn exit_status(history: &History) -> Complaint {
                 | Failure::Unhealthy
                 | Failure::Watchdog
                 | Failure::TimedOut
-                | Failure::RestartLimit,
+                | Failure::RestartLimit
+                | Failure::NotGone,
             ..
         }) => return ensure_is(82, "a failure without a status of its own"),
         Some(Cause::ServiceEnded { end, .. }) if history.settings.mode == Mode::OneCommand => {
@@ -217,10 +217,5 @@ impl History {
     /// Whether everybody ended at the first stage.
     pub(super) fn has_escalated(&self) -> bool {
         outcomes(self).escalated
-    }
-
-    /// Whether a process is, or descends from, a command around a service.
-    pub(super) fn is_around(&self, index: usize) -> bool {
-        self.processes[index].origin != Origin::Step(Step::Main)
     }
 }

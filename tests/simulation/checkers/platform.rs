@@ -114,7 +114,7 @@ pub(super) fn time_is_asked_for(history: &History) -> Complaint {
             is_capped = covered == since + most;
         }
         ensure!(
-            is_capped || covered >= until || history.may_be_late(covered, until),
+            is_capped || covered >= until || history.may_be_late(covered, until) || !history.is_prompt(),
             "the time asked for is over at {covered}, and no more is asked for"
         );
     }
@@ -131,7 +131,8 @@ impl History {
     fn reached_at(&self, id: ServiceId) -> Option<Timestamp> {
         if self.settings.mode == curfew::supervisor::Mode::ManyServices && self.is_task(id) {
             let done = |life: &&crate::life::Life| {
-                life.end().is_some_and(|(_, _, end)| self.is_success(id, end))
+                !life.was_told_before_its_end()
+                    && life.end().is_some_and(|(_, _, end)| self.is_success(id, end))
                     && !life.runs.iter().all(|run| run.step == curfew::supervisor::Step::PreStart)
             };
             let life = self.lives(id).iter().find(done)?;

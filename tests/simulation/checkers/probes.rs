@@ -21,8 +21,6 @@ struct Probing {
     under_way: Option<(Timestamp, Purpose)>,
     /// When the last one ended, and what it was for.
     last: Option<(Timestamp, Purpose)>,
-    /// Failures of its health in a row.
-    failures: u32,
 }
 
 pub(super) fn one_at_a_time_where_they_belong(history: &History) -> Complaint {
@@ -125,8 +123,8 @@ fn belongs(
         executed.is_some() && life.end().is_none_or(|(end, ..)| end > index),
         "{name} is probed at {at}, but does not run"
     );
-    ensure!(!life.failing.is_some_and(|(failing, ..)| failing < index), "{name} is probed, but has failed");
-    ensure!(!life.stop_begun.is_some_and(|(begun, _)| begun < index), "{name} is probed in its stop");
+    ensure!(life.failing.is_none_or(|(failing, ..)| failing >= index), "{name} is probed, but has failed");
+    ensure!(life.stop_begun.is_none_or(|(begun, _)| begun >= index), "{name} is probed in its stop");
     ensure!(history.stop().is_none_or(|(stop, ..)| index < stop), "{name} is probed in a stop");
     let ready = life.ready.filter(|(ready, _)| *ready < index);
     let last = last.filter(|(_, of)| *of == purpose).map(|(at, _)| at);
@@ -231,16 +229,12 @@ pub(super) fn unhealthy_after_so_many(history: &History) -> Complaint {
 /// Each answer that was waited for counts.
 fn answers_are_heard(history: &History) -> Complaint {
     let mut under_way = vec![None; history.settings.services.len()];
-    let mut failures = vec![0_u32; history.settings.services.len()];
     for (index, entry) in history.entries.iter().enumerate() {
         match &entry.what {
             What::Command(Command::Probe { service, purpose }, _) => {
-                under_way[service.index()] = Some(*purpose)
+                under_way[service.index()] = Some(*purpose);
             }
             What::Command(Command::AbandonProbe { service }, _) => under_way[service.index()] = None,
-            What::Command(Command::Tell(Notice::ServiceReady { service, .. }), _) => {
-                failures[service.index()] = 0
-            }
             What::Event(Event::Probed { service, purpose: Purpose::Health, result }) => {
                 if under_way[service.index()].take() != Some(Purpose::Health) {
                     continue;
@@ -258,7 +252,6 @@ fn answers_are_heard(history: &History) -> Complaint {
                     history.name(*service),
                     entry.at
                 );
-                let _ = &mut failures;
             }
             What::Event(Event::Probed { service, .. }) => under_way[service.index()] = None,
             What::Event(_) | What::Command(..) => {}

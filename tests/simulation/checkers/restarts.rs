@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use curfew::supervisor::{Kind, Notice, RestartWhen, Timestamp};
+use curfew::supervisor::{Failure, Kind, Notice, RestartWhen, Timestamp};
 
 use super::Complaint;
 use super::causes::{Judged, Judgement, judgements};
@@ -28,7 +28,9 @@ pub(super) fn planned_as_configured(history: &History) -> Complaint {
                 (counted, in_a_row) = (Vec::new(), 0);
             }
             ensure!(life.plans.len() <= 1, "{name} is judged {} times in one life", life.plans.len());
-            let judgement = judgements.iter().find(|of| (of.service, of.life) == (id, life.number));
+            let judgement = judgements.iter().find(|of| {
+                (of.service, of.life) == (id, life.number) && of.what != Judged::Failed(Failure::NotGone)
+            });
             let asks = judgement.is_some_and(|judgement| asks_for_another(history, life, judgement));
             let Some((index, at, plan)) = life.plans.first().copied() else {
                 let is_cause = judgement.is_some_and(|of| history.handling(of.index).contains(&last));
@@ -113,7 +115,7 @@ pub(super) fn after_the_last_is_gone(history: &History) -> Complaint {
             && life.is_planned()
             && life.unwanted.is_empty()
             && !history.is_cut
-            && !history.lingers(life);
+            && history.gone_at(life).is_some();
         ensure!(!is_waited_for, "{name} was to be started again, but is not");
     }
     Ok(())
@@ -124,7 +126,7 @@ impl History {
     pub(super) fn gone_at(&self, life: &Life) -> Option<Timestamp> {
         let mut gone = self.entries[life.began].at;
         for process in &self.processes {
-            if (process.service, process.life) == (life.service, life.number) && !process.is_hidden {
+            if (process.service, process.life) == (life.service, life.number) && self.shows(process) {
                 gone = gone.max(process.ended?.0);
             }
         }

@@ -39,17 +39,29 @@ impl History {
         match wishes.last() {
             None if before.is_planned() => Some(Reason::Planned),
             None => None,
-            Some((index, is_restart)) => {
-                let wished_at = self.entries[*index].at;
-                let was_gone = self.gone_at(before).is_some_and(|gone| gone <= wished_at)
-                    && before.is_over_before(*index)
-                    && !(before.is_planned() && !before.is_unwanted_at(*index - 1));
-                if before.is_planned() && before.unwanted.is_empty() && !is_restart {
+            Some((index, _)) => {
+                let was_gone = self.was_found_gone(before, *index)
+                    && (!before.is_planned() || before.is_unwanted_at(*index - 1));
+                let restarts = wishes.iter().any(|(_, is_restart)| *is_restart);
+                if before.is_planned() && before.unwanted.is_empty() && !restarts {
                     return Some(Reason::Planned);
                 }
                 Some(if was_gone { Reason::Wished(*index) } else { Reason::Again })
             }
         }
+    }
+
+    /// Whether a census had found nothing of a life by this entry.
+    fn was_found_gone(&self, life: &Life, index: usize) -> bool {
+        let Some(gone) = self.gone_at(life).filter(|_| life.is_over_before(index)) else { return false };
+        let ended =
+            life.runs.iter().filter_map(|run| run.ended.map(|(ended, ..)| ended).or(Some(run.started)));
+        let ended = ended.max().unwrap_or(life.began);
+        let told = life.ends_told.iter().map(|(told, ..)| *told).max().unwrap_or(ended);
+        (ended.max(told)..index).any(|census| {
+            let entry = &self.entries[census];
+            entry.at >= gone && matches!(&entry.what, What::Event(Event::Census { .. }))
+        })
     }
 
     /// Whether what comes after `id` may be started at this entry. With `since`: what counted before does not.
@@ -75,7 +87,10 @@ impl History {
                             life.ready.is_some_and(|(ready, _)| ready < index)
                                 && over.is_none_or(|over| over >= since)
                         }
-                        Kind::Task => ended.is_some_and(|(_, _, end)| self.is_success(id, end)),
+                        Kind::Task => {
+                            !life.was_told_before_its_end()
+                                && ended.is_some_and(|(_, _, end)| self.is_success(id, end))
+                        }
                     }
             })
     }
@@ -111,7 +126,7 @@ pub(super) fn starts(history: &History) -> Complaint {
 
 pub(super) fn one_leader_at_once(history: &History) -> Complaint {
     let mut leads: Vec<Option<Step>> = vec![None; history.settings.services.len() + 2];
-    for entry in &history.entries {
+    for (index, entry) in history.entries.iter().enumerate() {
         match &entry.what {
             What::Command(Command::Start { service, step }, _) => {
                 let before = leads[service.index()].replace(*step);
@@ -125,10 +140,9 @@ pub(super) fn one_leader_at_once(history: &History) -> Complaint {
             }
             What::Event(Event::LeaderEnded { service, .. }) => leads[service.index()] = None,
             What::Event(Event::StartFailed { service, .. }) => {
-                let life = history.lives(*service).iter();
-                let forked = life.flat_map(|life| &life.runs).any(|run| {
-                    run.failure.is_some_and(|(failed, _)| history.entries[failed].at == entry.at)
-                        && run.forked.is_some()
+                let mut runs = history.lives(*service).iter().flat_map(|life| &life.runs);
+                let forked = runs.any(|run| {
+                    run.failure.is_some_and(|(failed, _)| failed == index) && run.forked.is_some()
                 });
                 if !forked {
                     leads[service.index()] = None;

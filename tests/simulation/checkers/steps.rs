@@ -1,13 +1,10 @@
 //! The commands around a service: each at its place, once in each life, and no longer than it may take.
 
-use std::time::Duration;
-
-use curfew::supervisor::{Command, End, HookKind, Notice, ServiceId, Step, Timestamp};
+use curfew::supervisor::{Command, End, HookId, HookKind, Notice, ServiceId, Step, Timestamp};
 
 use super::Complaint;
 use crate::history::{History, What};
 use crate::life::{Life, Run};
-use crate::process::Origin;
 
 pub(super) fn at_their_place(history: &History) -> Complaint {
     for life in history.ids().flat_map(|id| history.lives(id)) {
@@ -62,7 +59,7 @@ fn after_the_end(history: &History, life: &Life, after: &Run) -> Complaint {
         let is_of_it = (process.service, process.life) == (life.service, life.number);
         let is_left = process.born < at && process.ended.is_none_or(|(ended, _)| ended > at);
         ensure!(
-            !is_of_it || process.is_hidden || !is_left,
+            !is_of_it || !history.shows(process) || !is_left,
             "what runs after the end of {name} is started before all of it is gone"
         );
     }
@@ -84,6 +81,7 @@ fn is_owed_post_stop(history: &History, life: &Life) -> bool {
     let is_concluded = history.finish().is_some() || life.until < usize::MAX;
     let in_haste = history.kill_is_due(usize::MAX, gone)
         || history.kill_now().is_some()
+        || !history.is_prompt()
         || history.stop_by().is_some_and(|stop_by| history.over >= stop_by);
     let cleaned_up = history
         .last_life(history.settings.cleanup_id())
@@ -134,14 +132,9 @@ fn before_the_stop(history: &History, life: &Life) -> Complaint {
 /// No command around a service lasts longer than it may: it is killed then.
 pub(super) fn no_longer_than_they_may(history: &History) -> Complaint {
     for life in history.ids().chain([history.settings.cleanup_id()]).flat_map(|id| history.lives(id)) {
-        let hooks = history.settings.services.get(life.service.index()).map(|settings| settings.hooks);
-        let pre_start = hooks.and_then(|hooks| hooks.pre_start).unwrap_or_default();
-        for run in &life.runs {
-            let time = match run.step {
-                Step::PreStart => pre_start,
-                Step::Main => continue,
-                Step::PostStop => history.post_stop_time(life.service),
-            };
+        // What runs before a start must be done in time, or has failed: that is looked at elsewhere.
+        for run in life.runs.iter().filter(|run| run.step == Step::PostStop) {
+            let time = history.post_stop_time(life.service);
             let Some((process, forked)) = run.process.zip(run.forked) else { continue };
             let process = &history.processes[process];
             let due = forked + time;
@@ -156,25 +149,19 @@ pub(super) fn no_longer_than_they_may(history: &History) -> Complaint {
             );
         }
     }
-    let pre_stop =
-        |service: ServiceId| history.settings.services[service.index()].hooks.pre_stop.unwrap_or_default();
-    let mut begun: Vec<(usize, Timestamp, ServiceId, curfew::supervisor::HookId)> = Vec::new();
-    for (index, at, command) in history.commands() {
+    let mut begun: Vec<(Timestamp, ServiceId, HookId)> = Vec::new();
+    for (_, at, command) in history.commands() {
         match command {
-            Command::RunHook { hook, service, kind: HookKind::PreStop } => {
-                begun.push((index, at, *service, *hook));
-            }
-            Command::EndHook { hook } => begun.retain(|(_, since, service, of)| {
-                of != hook
-                    || !history
-                        .may_be_late(*since + history.longest_pre_stop(*service, pre_stop(*service)), at)
+            Command::RunHook { hook, service, kind: HookKind::PreStop } => begun.push((at, *service, *hook)),
+            Command::EndHook { hook } => begun.retain(|(since, service, of)| {
+                of != hook || !history.may_be_late(history.pre_stop_is_due(*service, *since), at)
             }),
             _ => {}
         }
     }
-    for (_, since, service, hook) in begun {
+    for (since, service, hook) in begun {
         let process = history.processes.iter().find(|process| process.hook == Some(hook));
-        let due = since + history.longest_pre_stop(service, pre_stop(service));
+        let due = history.pre_stop_is_due(service, since);
         let ended = process
             .is_none_or(|process| process.ended.is_some_and(|(ended, _)| history.may_be_late(due, ended)));
         ensure!(
@@ -187,13 +174,16 @@ pub(super) fn no_longer_than_they_may(history: &History) -> Complaint {
 }
 
 impl History {
-    /// What a service asked for may make its pre-stop longer.
-    fn longest_pre_stop(&self, service: ServiceId, written: Duration) -> Duration {
-        let extended = self.notices().filter_map(|(_, _, notice)| match notice {
-            Notice::WaitExtended { service: of, granted, .. } if *of == service => Some(*granted),
+    /// When a pre-stop must be over; its service may have asked for more time.
+    fn pre_stop_is_due(&self, service: ServiceId, since: Timestamp) -> Timestamp {
+        let written = self.settings.services[service.index()].hooks.pre_stop.unwrap_or_default();
+        let extended = self.notices().filter_map(|(_, at, notice)| match notice {
+            Notice::WaitExtended { service: of, granted, .. } if *of == service && at >= since => {
+                Some(at + *granted)
+            }
             _ => None,
         });
-        written + extended.sum::<Duration>()
+        extended.fold(since + written, Timestamp::max)
     }
 }
 
@@ -232,11 +222,4 @@ pub(super) fn cleanup_comes_last(history: &History) -> Complaint {
         );
     }
     Ok(())
-}
-
-impl History {
-    /// Whether a process is a command that runs beside a leader, or descends from one.
-    pub(super) fn is_beside(&self, index: usize) -> bool {
-        self.processes[index].origin == Origin::Hook
-    }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use curfew::supervisor::{
-    Cause, Command, End, HookKind, Notice, Recipients, Seat, Sender, Signal, Step, Timestamp,
+    Cause, Command, End, Event, HookKind, Notice, Recipients, Seat, Sender, Signal, Step, Timestamp,
 };
 
 use super::Complaint;
@@ -90,6 +90,8 @@ pub(super) fn told_truly(history: &History) -> Complaint {
                     history.name(*service)
                 );
             }
+            // What comes to lead a service that is killed is killed.
+            Command::Tell(Notice::LeaderMoved { .. }) => explained = position + 1,
             Command::Tell(Notice::DependencyFailed { service }) => {
                 let settings = &history.settings.services[service.index()];
                 let awaited = !history.settings.order.dependents(*service).is_empty();
@@ -98,7 +100,7 @@ pub(super) fn told_truly(history: &History) -> Complaint {
                         .lives(*service)
                         .iter()
                         .any(|life| life.ready.is_some_and(|(at, _)| at < *index));
-                let was_wished = history.lives(*service).iter().any(|life| !life.unwanted.is_empty());
+                let was_wished = history.events().any(|(_, _, event)| matches!(event, Event::Requested(_)));
                 ensure!(
                     !settings.essential && awaited && (!was_up || was_wished) && stop_requests == 0,
                     "{} is told to have failed as a dependency at {at}",
@@ -183,7 +185,7 @@ fn end_is_told(history: &History, life: &Life) -> Complaint {
     let told = &life.ends_told;
     let asked_before = life.run(Step::PreStart).is_some_and(|run| run.failure.is_none());
     match (&*own, &**told) {
-        ([(at, end)], [(told_at, told_end)]) => {
+        ([(at, end)], [(_, told_at, told_end)]) => {
             ensure!(told_end == end, "{name} ended with {end}, not {told_end}");
             ensure!(
                 history.may_be_late(*at + HELD_DEATH, *told_at),
@@ -191,7 +193,8 @@ fn end_is_told(history: &History, life: &Life) -> Complaint {
             );
         }
         ([(at, _)], []) => {
-            let held = history.finish().is_none() && history.over.since(*at) <= HELD_DEATH;
+            let held =
+                history.finish().is_none() && (history.is_cut || history.over.since(*at) <= HELD_DEATH);
             ensure!(held, "{name} ended at {at}, but it is not told");
         }
         ([], []) => {}

@@ -35,7 +35,9 @@ pub(super) fn no_needless_shrinking(history: &History) -> Complaint {
     });
     // What takes more time than was written down takes it from the others.
     let extended = history.notices().any(|(_, _, notice)| matches!(notice, Notice::WaitExtended { .. }));
-    if !history.is_prompt() || strays_at_stop || extended {
+    // So does who leads a service in the place of another, and begins anew.
+    let moved = history.notices().any(|(_, _, notice)| matches!(notice, Notice::LeaderMoved { .. }));
+    if !history.is_prompt() || strays_at_stop || extended || moved {
         return Ok(());
     }
     let Some((path, levels)) = history.path_at_stop() else { return Ok(()) };
@@ -50,7 +52,11 @@ pub(super) fn no_needless_shrinking(history: &History) -> Complaint {
     }
     for (index, at, notice) in history.notices() {
         let Notice::BudgetShrunk { service, from, to, .. } = notice else { continue };
-        let its_strays = history.is_service(*service) && history.has_ended_before(*service, index);
+        let its_strays = match history.is_service(*service) {
+            true => history.has_ended_before(*service, index),
+            // What belongs to none comes before the cleanup.
+            false => history.stray_began_before(index),
+        };
         ensure!(
             its_strays || history.is_stray_service(*service) || *from - *to < late,
             "{} is shortened at {at}, but {needed:?} fit into {:?}",
@@ -73,6 +79,7 @@ pub(super) fn no_time_lost(history: &History) -> Complaint {
                 | Notice::StartFailed { .. }
                 | Notice::WaitExtended { .. }
                 | Notice::ServiceLingers { .. }
+                | Notice::LeaderMoved { .. }
         )
     });
     if !history.is_exact() || disturbed {
@@ -129,6 +136,14 @@ pub(super) fn no_time_lost(history: &History) -> Complaint {
 }
 
 impl History {
+    /// Whether processes that belong to none were told to end before this entry.
+    fn stray_began_before(&self, index: usize) -> bool {
+        self.notices().any(|(told, _, notice)| {
+            told < index
+                && matches!(notice, Notice::StageSent { service, .. } if self.is_stray_service(*service))
+        })
+    }
+
     /// How long the command before the stop ran; `None` if it had to be killed, or had children.
     fn time_of_hooks(&self, life: &Life) -> Option<Duration> {
         let hooks = self.processes.iter().filter(|process| {

@@ -173,3 +173,20 @@ fn a_death_that_is_held_back_ends_its_probes_at_once() {
     assert!(world.history.trace().contains("1.000s api abandon probe"));
     world.ends(143, ms(1100));
 }
+
+#[test]
+fn a_reload_before_it_was_ever_ready_does_not_swallow_the_word() {
+    let says = Behaviour::obeys(ms(0))
+        .saying(ms(300), ServiceMessage::Reloading)
+        .saying(ms(400), ServiceMessage::Ready);
+    let api = service("api").that(says).ready(ReadyBy::Notify, ms(1000));
+    Spec::many([api]).term(ms(2000)).run().ends(0, ms(2000));
+}
+
+#[test]
+fn a_task_is_ready_by_its_end_whatever_it_says() {
+    let says = done_after(ms(500)).starting(Start::Executes(ms(100))).saying(ms(0), ServiceMessage::Ready);
+    let job = task("job").that(says).ready(ReadyBy::Notify, ms(1000));
+    let world = Spec::many([job, service("api").after([0])]).term(ms(2000)).run();
+    assert_eq!(started(&world), ["job 0", "api 600"]);
+}

@@ -23,9 +23,9 @@ fn delays(world: &World) -> Vec<u128> {
 
 #[test]
 fn a_crash_loop_is_started_again_after_growing_delays_then_its_failure_has_consequences() {
-    for seed in 0..20 {
+    for jitter in 0..20 {
         let spec = Spec::many([service("db"), crashing(100).after([0])]);
-        let world = Spec { seed, ..spec }.run();
+        let world = Spec { jitter, ..spec }.run();
         // 200 ms, doubled each time, and up to a quarter less: what failed together does not come back together.
         let delays = delays(&world);
         let full = [200, 400, 800, 1600, 3200];
@@ -41,7 +41,7 @@ fn a_crash_loop_is_started_again_after_growing_delays_then_its_failure_has_conse
 
 #[test]
 fn delays_differ_by_the_seed_alone() {
-    let run = |seed| delays(&Spec { seed, ..Spec::many([crashing(100)]) }.run());
+    let run = |jitter| delays(&Spec { jitter, ..Spec::many([crashing(100)]) }.run());
     assert_eq!(run(1), run(1));
     assert_ne!(run(1), run(2));
 }
@@ -260,4 +260,21 @@ fn what_had_daemonised_is_started_again_when_the_daemon_is_gone() {
     let world = Spec::many([api]).term(ms(9000)).run();
     assert_eq!(world.starts().len(), 2);
     world.ends(0, ms(9000));
+}
+
+#[test]
+fn a_restart_that_waits_for_what_cannot_be_killed_is_given_up_after_a_while() {
+    let parent = fails_after(ms(1000)).forking(When::After(ms(0)), Bond::OwnSession, Behaviour::unkillable());
+    let api = service("api").grace("TERM 1s").that(parent).restart(RestartWhen::OnFailure);
+    let world = Spec::many([api.clone(), service("db")]).deadline(ms(5000), ms(500)).run();
+    // Killed at 2 s, waited for until 2.5 s and 10 s more.
+    let cause = world.history.stop().map(|(_, at, cause)| (at.since_start(), cause));
+    assert!(matches!(
+        cause,
+        Some((at, Cause::ServiceFailed { failure: Failure::NotGone, .. })) if at == ms(12_500)
+    ));
+    assert_eq!(world.status(), 81);
+    let world = Spec::many([api.not_essential(), service("db").after([0])]).term(ms(20_000)).run();
+    assert_eq!(world.starts().len(), 2);
+    assert_eq!(world.finished_at(), ms(30_000));
 }
