@@ -342,7 +342,7 @@ fn every_wrong_option_is_told_at_once() {
             "--forward: STOP can be caught by no process, so curfew never sees it; leave it out\n  STOP\n  ^^^^",
             "--map: unknown signal `QUTI`; did you mean `QUIT`?\n  TERM=QUTI\n       ^^^^",
             "--map: HUP is mapped twice; leave one of them\n  1=none\n  ^",
-            "CURFEW_LOG: unknown value `xml`; write one of auto, human, json\n  xml\n  ^^^",
+            "CURFEW_LOG: unknown value `xml`; write one of auto, human, json, journal\n  xml\n  ^^^",
             "--log-level: unknown value `dbug`; did you mean `debug`?\n  dbug\n  ^^^^",
             "--exit-status: unknown value `mirrored`; did you mean `mirror`?\n  mirrored\n  ^^^^^^^^",
             "--success: `256` is no exit status; write 0 to 255, or the name of a signal\n  256\n  ^^^",
@@ -391,7 +391,7 @@ fn one_error_of_usage_stands_on_one_line_and_several_under_a_heading() {
     let show = |arguments: &[&str]| World::new().try_settle(arguments).map(|_| ()).unwrap_err().to_string();
     assert_eq!(
         show(&["--log", "x", "--", "ls"]),
-        "--log: unknown value `x`; write one of auto, human, json\n  x\n  ^"
+        "--log: unknown value `x`; write one of auto, human, json, journal\n  x\n  ^"
     );
     let two = show(&["--log", "x", "--margin", "1", "--", "ls"]);
     assert!(
