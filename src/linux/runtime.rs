@@ -562,7 +562,9 @@ impl<L: Listener> Runtime<L> {
 
     /// Nobody outlives us, our own helpers included. They are killed already; one that hangs in /proc is not waited for.
     fn see_helpers_off(&mut self) {
-        let end = self.clock.now() + Duration::from_millis(defaults::LAST_LOG_LINES.into());
+        let margin = self.supervisor.settings().deadline.map(|deadline| deadline.margin);
+        let most = margin.map_or(defaults::LAST_HELPERS, |margin| defaults::LAST_HELPERS.min(margin / 4));
+        let end = self.clock.now() + most;
         loop {
             self.take_signals();
             self.reap_all();

@@ -96,6 +96,11 @@ pub const LOG_RING: usize = 256 * 1024;
 /// A reader of the last log lines that takes nothing for this long, in milliseconds, is not waited for.
 pub const LAST_LOG_LINES: u16 = 20;
 
+/// How long curfew's own helpers, which were killed, are waited for at the end. Where everybody waits for a processor, so do
+/// they; but one that hangs in /proc cannot be killed. With a deadline at most a quarter of the margin, of which nobody
+/// else takes anything then.
+pub const LAST_HELPERS: Duration = Duration::from_millis(500);
+
 /// How long a cgroup whose last process is just dying is waited for, before curfew leaves it behind.
 pub const LAST_CGROUPS: Duration = Duration::from_millis(20);
 /// The longest line, in bytes, that curfew carries in one piece. A service takes this much memory while such a line

@@ -91,7 +91,12 @@ impl Plan {
             pid_one,
             containment,
             mirror: one_command && random.one_in(6),
-            grace: grace(&mut random),
+            // Sometimes much more than the deadline has room for.
+            grace: if has_deadline && random.one_in(5) {
+                grace(&mut random, 1500)
+            } else {
+                grace(&mut random, 150)
+            },
             deadline: has_deadline.then(|| Duration::from_millis(random.within(500..=1500) as u64)),
             signals: signals(&mut random),
         }
@@ -159,13 +164,13 @@ fn member(random: &mut Random, own: &[&str], traits: &[&str], room: &mut usize, 
     if children.is_empty() { traits } else { format!("{traits}({})", children.join(" ")) }
 }
 
-fn grace(random: &mut Random) -> String {
+fn grace(random: &mut Random, longest: usize) -> String {
     let mut text = String::new();
     for stage in 0..random.within(1..=3) {
         let signal =
             random.pick(&[["TERM", "TERM"], ["INT", "TERM"], ["QUIT", "INT"]])[usize::from(stage == 0)];
         let target = random.pick(&["", "", "@leader", "@group", "@all"]);
-        text += &format!("{signal}{target} {}ms, ", random.within(5..=150));
+        text += &format!("{signal}{target} {}ms, ", random.within(5..=longest));
     }
     text + "KILL"
 }
