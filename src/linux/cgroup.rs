@@ -43,6 +43,9 @@ const CONTROLLERS: [&str; 4] = ["memory", "pids", "cpu", "io"];
 /// How many names are tried before giving up: more curfews do not share a cgroup.
 const NAMES_MAX: u32 = 64;
 
+/// Where the whole tree is mounted nearly everywhere: alone, and beside version 1.
+const USUAL_PLACES: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
+
 /// The part of the cgroup tree that is ours.
 #[derive(Debug)]
 pub(crate) struct CgroupTree {
@@ -111,9 +114,12 @@ impl CgroupTree {
     /// # Errors
     /// Why it cannot be divided.
     pub(crate) fn find() -> Result<Self, CgroupUnavailable> {
-        let proc = |file| read(Path::new(file)).map_err(CgroupUnavailable::from_proc);
-        let (own, mounts) = (proc("/proc/self/cgroup")?, proc("/proc/self/mountinfo")?);
-        let own = own_path(&own).ok_or(CgroupUnavailable::NoVersion2)?;
+        let own = read_proc("/proc/self/cgroup")?;
+        Self::find_mounted(own_path(&own).ok_or(CgroupUnavailable::NoVersion2)?)
+    }
+
+    fn find_mounted(own: &Path) -> Result<Self, CgroupUnavailable> {
+        let mounts = read_proc("/proc/self/mountinfo")?;
         let mut first_problem = None;
         // More than one mount is rare; each shows the same tree, or a part of it, and may be read-only.
         for mount in cgroup2_mounts(&mounts) {
@@ -130,8 +136,30 @@ impl CgroupTree {
     /// # Errors
     /// [`CgroupUnavailable::NotDelegated`] besides.
     pub(crate) fn find_delegated() -> Result<Self, CgroupUnavailable> {
-        let tree = Self::find()?;
-        if tree.is_delegated() { Ok(tree) } else { Err(CgroupUnavailable::NotDelegated) }
+        let own = read_proc("/proc/self/cgroup")?;
+        let own = own_path(&own).ok_or(CgroupUnavailable::NoVersion2)?;
+        // Every start of curfew pays for this, and most are given nothing. The list of mounts takes longer than all else.
+        if own == Path::new("/") && is_in_first_namespace() {
+            return Err(CgroupUnavailable::NotDelegated);
+        }
+        let mut usual = USUAL_PLACES.into_iter().map(|point| Self::find_given_in(&Mount::of_all(point), own));
+        let found = usual.find(|found| found.as_ref().err() != Some(&CgroupUnavailable::Elsewhere));
+        match found.unwrap_or_else(|| Self::find_mounted(own))? {
+            tree if tree.is_delegated() => Ok(tree),
+            _ => Err(CgroupUnavailable::NotDelegated),
+        }
+    }
+
+    fn find_given_in(mount: &Mount, own: &Path) -> Result<Self, CgroupUnavailable> {
+        let own_directory = mount.place_of(own).ok_or(CgroupUnavailable::Elsewhere)?;
+        check_is_cgroup(&own_directory)?;
+        let is_given =
+            is_delegated(&own_directory, own) || own_directory.parent().is_some_and(is_marked_as_delegated);
+        // A mount that shows another root than ours would be taken for it.
+        if !is_given && own != Path::new("/") {
+            return Err(CgroupUnavailable::NotDelegated);
+        }
+        Self::find_in(mount, own)
     }
 
     fn find_in(mount: &Mount, own: &Path) -> Result<Self, CgroupUnavailable> {
@@ -321,6 +349,17 @@ impl CgroupTree {
     }
 }
 
+/// Whether what we see as the root is the root of the whole hierarchy, which is nobody's to give.
+///
+/// Source: `CGROUP_NS_INIT_INO` of linux/nsfs.h.
+fn is_in_first_namespace() -> bool {
+    fs::read_link("/proc/self/ns/cgroup").is_ok_and(|name| name == Path::new("cgroup:[4026531835]"))
+}
+
+fn read_proc(file: &str) -> Result<Vec<u8>, CgroupUnavailable> {
+    read(Path::new(file)).map_err(CgroupUnavailable::from_proc)
+}
+
 fn numbered(name: &str, number: u32) -> String {
     if number == 1 { name.to_owned() } else { format!("{name}.{number}") }
 }
@@ -377,16 +416,19 @@ fn lock(directory: &Path) -> nix::Result<Option<Flock<fs::File>>> {
     }
 }
 
-/// Whether this directory is the cgroup we are in: another mount may lie over it, or the mount show another part.
-fn check_is_own(directory: &Path) -> Result<(), CgroupUnavailable> {
+/// Whether this directory is a cgroup at all: another mount may lie over it.
+fn check_is_cgroup(directory: &Path) -> Result<(), CgroupUnavailable> {
     match statfs(directory) {
-        Ok(file_system) if file_system.filesystem_type() == CGROUP2_SUPER_MAGIC => {}
+        Ok(file_system) if file_system.filesystem_type() == CGROUP2_SUPER_MAGIC => Ok(()),
         // EACCES: we may not come that far. ENOENT: the mount is covered.
-        Ok(_) | Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ENODEV) => {
-            return Err(CgroupUnavailable::Elsewhere);
-        }
-        Err(errno) => return Err(CgroupUnavailable::from_errno(errno)),
+        Ok(_) | Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ENODEV) => Err(CgroupUnavailable::Elsewhere),
+        Err(errno) => Err(CgroupUnavailable::from_errno(errno)),
     }
+}
+
+/// Whether this directory is the cgroup we are in: the mount may show another part.
+fn check_is_own(directory: &Path) -> Result<(), CgroupUnavailable> {
+    check_is_cgroup(directory)?;
     check_is_domain(directory)?;
     let there = list_processes(directory).map_err(CgroupUnavailable::from_errno)?;
     if there.contains(&(std::process::id() as i32)) { Ok(()) } else { Err(CgroupUnavailable::Elsewhere) }

@@ -312,7 +312,7 @@ impl Containment {
     /// Its service begins to stop.
     pub(crate) fn note_figures(&mut self, service: ServiceId) {
         if let Some(leaf) = self.leaves.get_mut(&service) {
-            leaf.at_stop = leaf.cgroup.figures();
+            leaf.at_stop = leaf.cgroup.current_figures();
         }
     }
 
@@ -321,7 +321,7 @@ impl Containment {
         let of = |leaf: &Leaf| Figures {
             memory_current: leaf.at_stop.memory_current,
             pids_current: leaf.at_stop.pids_current,
-            ..leaf.cgroup.figures()
+            ..leaf.cgroup.total_figures()
         };
         self.leaves.iter().map(|(service, leaf)| (*service, of(leaf))).collect()
     }

@@ -87,6 +87,10 @@ pub(super) fn with_descendants(cgroup: &Path) -> nix::Result<Vec<PathBuf>> {
 ///
 /// EBUSY: somebody is in it, or is about to make one there. EACCES, EPERM, EROFS: not ours.
 pub(super) fn remove_all(cgroup: &Path) -> nix::Result<()> {
+    // Most have nothing below them.
+    if fs::remove_dir(cgroup).is_ok() {
+        return Ok(());
+    }
     let mut problem = Ok(());
     for directory in with_descendants(cgroup)?.iter().rev() {
         if let Err(error) = fs::remove_dir(directory)

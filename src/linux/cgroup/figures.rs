@@ -19,21 +19,29 @@ pub struct Figures {
 }
 
 impl Figures {
-    /// Reads them. Files that cannot be read have no figure.
-    pub(super) fn read(cgroup: &Path) -> Self {
-        let text = |file| read(&cgroup.join(file)).ok();
+    /// Reads what is in use now, and nothing else. Files that cannot be read have no figure.
+    pub(super) fn read_current(cgroup: &Path) -> Self {
         Self {
-            memory_current: text("memory.current").and_then(|text| number(&text)),
-            memory_peak: text("memory.peak").and_then(|text| number(&text)),
-            cpu_usec: text("cpu.stat").and_then(|text| value_of(&text, "usage_usec")),
-            pids_current: text("pids.current").and_then(|text| number(&text)),
-            oom_kills: text("memory.events").and_then(|text| value_of(&text, "oom_kill")),
+            memory_current: read_number(cgroup, "memory.current"),
+            pids_current: read_number(cgroup, "pids.current"),
+            ..Self::default()
+        }
+    }
+
+    /// Reads what was used so far, and nothing else.
+    pub(super) fn read_totals(cgroup: &Path) -> Self {
+        let value = |file, key| value_of(&read(&cgroup.join(file)).ok()?, key);
+        Self {
+            memory_peak: read_number(cgroup, "memory.peak"),
+            cpu_usec: value("cpu.stat", "usage_usec"),
+            oom_kills: value("memory.events", "oom_kill"),
+            ..Self::default()
         }
     }
 }
 
-fn number(text: &[u8]) -> Option<u64> {
-    std::str::from_utf8(text).ok()?.trim().parse().ok()
+fn read_number(cgroup: &Path, file: &str) -> Option<u64> {
+    std::str::from_utf8(&read(&cgroup.join(file)).ok()?).ok()?.trim().parse().ok()
 }
 
 #[cfg(test)]
@@ -54,16 +62,11 @@ mod tests {
         ] {
             fs::write(directory.join(file), text).unwrap();
         }
-        let figures = Figures::read(&directory);
+        let (current, totals) = (Figures::read_current(&directory), Figures::read_totals(&directory));
         fs::remove_dir_all(&directory).unwrap();
-        let expected = Figures {
-            memory_current: Some(4096),
-            memory_peak: None,
-            cpu_usec: Some(12),
-            pids_current: None,
-            oom_kills: Some(1),
-        };
-        assert_eq!(figures, expected);
-        assert_eq!(Figures::read(&directory), Figures::default());
+        assert_eq!(current, Figures { memory_current: Some(4096), ..Figures::default() });
+        assert_eq!(totals, Figures { cpu_usec: Some(12), oom_kills: Some(1), ..Figures::default() });
+        assert_eq!(Figures::read_current(&directory), Figures::default());
+        assert_eq!(Figures::read_totals(&directory), Figures::default());
     }
 }

@@ -14,6 +14,11 @@ pub(super) struct Mount {
 }
 
 impl Mount {
+    /// One that shows all that we can see.
+    pub(super) fn of_all(point: &str) -> Self {
+        Self { root: "/".into(), point: point.into() }
+    }
+
     /// Where it is mounted.
     pub(super) fn point(&self) -> &Path {
         &self.point

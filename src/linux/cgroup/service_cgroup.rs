@@ -209,9 +209,14 @@ impl ServiceCgroup {
         }
     }
 
-    /// What it used, now or to its end.
-    pub(crate) fn figures(&self) -> Figures {
-        Figures::read(&self.path)
+    /// What it uses now.
+    pub(crate) fn current_figures(&self) -> Figures {
+        Figures::read_current(&self.path)
+    }
+
+    /// What it has used so far.
+    pub(crate) fn total_figures(&self) -> Figures {
+        Figures::read_totals(&self.path)
     }
 
     /// Removes it, and what the service made below it. It does not wait, and may be called again.

@@ -208,7 +208,7 @@ fn a_service_lives_in_its_leaf_from_fork_to_kill_and_nothing_stays() {
         assert!(!has_event(&service));
         wait_until("three processes", || service.processes().unwrap().len() == 3);
         assert!(service.processes().unwrap().contains(&pid));
-        wait_until("CPU time", || service.figures().cpu_usec.is_some_and(|time| time > 0));
+        wait_until("CPU time", || service.total_figures().cpu_usec.is_some_and(|time| time > 0));
         assert_eq!(service.remove(), Err(Errno::EBUSY));
         let stays = Leftover { path: service.path().to_owned(), errno: Errno::EBUSY };
         assert!(tree.restore().contains(&stays));
@@ -390,7 +390,10 @@ fn a_cgroup_that_somebody_removed_is_ordinary() {
         assert!(!service.is_populated());
         assert_eq!(service.processes(), Ok(Vec::new()));
         assert_eq!((service.kill(), service.kill_one_by_one(), service.remove()), (Ok(()), Ok(()), Ok(())));
-        assert_eq!(service.figures(), Figures::default());
+        assert_eq!(
+            (service.current_figures(), service.total_figures()),
+            (Figures::default(), Figures::default())
+        );
         assert_eq!(service.descriptor().unwrap_err(), Errno::ENOENT);
         assert_eq!(service.procs_descriptor().unwrap_err(), Errno::ENOENT);
         // SAFETY: should there be a child, it exits at once.
