@@ -524,3 +524,91 @@ fn after_a_bug_in_curfew_the_cgroups_are_killed_and_removed() {
     curfew.finish().assert_status(70);
     assert_eq!(cgroup.names_below(), [""; 0]);
 }
+
+/// As in a container whose runtime gives it a cgroup namespace: its root is the container's own.
+#[test]
+fn in_a_container_the_root_of_its_namespace_is_divided_if_it_can_be_written() {
+    if !is_installed("unshare") {
+        return skip("a container needs unshare(1)");
+    }
+    for (script, is_writable) in [("true", true), ("mount -o remount,bind,ro $point", false)] {
+        let Some(cgroup) = cgroup() else { return };
+        // Where the tests found it, so that curfew does not see the one from outside as well.
+        let point = cgroup.mount_point();
+        let script = format!(
+            "set -e; point={}; umount $point; mount -t cgroup2 none $point; {script}; exec \"$@\"",
+            point.to_str().expect("a path")
+        );
+        let curfew = Curfew::run(["--grace", "TERM 200ms, KILL"])
+            .config("service.a.command = <forks session daemon+ignoring>")
+            .wrapped_by([
+                "unshare",
+                "--pid",
+                "--fork",
+                "--kill-child",
+                "--mount-proc",
+                "--cgroup",
+                "sh",
+                "-c",
+            ])
+            .wrapped_by_word(&script)
+            .wrapped_by_word("sh");
+        let curfew = cgroup.around(curfew).start();
+        curfew.wait_for("a: ready");
+        assert_eq!(cgroup.below("service-a").exists(), is_writable);
+        kill(children(curfew.pid())[0], SIGTERM);
+        let finished = curfew.finish();
+        finished.assert_status(80);
+        assert_eq!(strays(&finished, "a"), pairs(["TERM", "KILL"]));
+        let reason = finished.events("cgroup.none");
+        assert_eq!(reason.len(), usize::from(!is_writable), "{finished}");
+        assert!(
+            reason.iter().all(|event| event["message"].as_str().unwrap().contains("read-only")),
+            "{reason:?}"
+        );
+        assert_eq!(cgroup.names_below(), [""; 0]);
+    }
+}
+
+/// With `hidepid`, /proc does not show what belongs to somebody else: descent ends there.
+#[test]
+fn a_stray_that_proc_hides_is_found_in_the_cgroup_and_killed_with_it() {
+    let Some(cgroup) = cgroup() else { return };
+    if !is_installed("unshare") || !is_installed("setpriv") {
+        return skip("this needs unshare(1) and setpriv(1)");
+    }
+    let user = somebody(47);
+    cgroup.give_to(user);
+    let curfew = Curfew::run(["--grace", "TERM 200ms, KILL", "--deadline", "10s"]);
+    let program = curfew.directory().join("fixture-of-root");
+    fs::copy(fixture_binary(), &program).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o4755)).unwrap();
+    let script = "set -e; mount -t proc -o hidepid=2 proc /proc; exec \"$@\"";
+    let service = format!("{} becomes-root & trap 'exit 0' TERM; wait", program.display());
+    let curfew = curfew
+        .config(&format!("service.a.command = [\"sh\", \"-c\", {service:?}]"))
+        .wrapped_by([
+            "unshare",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "--mount",
+            "sh",
+            "-c",
+            script,
+            "sh",
+            "setpriv",
+        ])
+        .wrapped_by_word(&format!("--reuid={user}"))
+        .wrapped_by_word(&format!("--regid={user}"))
+        .wrapped_by_word("--clear-groups");
+    let curfew = cgroup.around(curfew).start();
+    let stray = curfew.wait_for_pid("ready");
+    kill(children(curfew.pid())[0], SIGTERM);
+    let finished = curfew.finish();
+    finished.assert_status(80);
+    assert_eq!(finished.service("a")["strays"][0]["pid"], stray, "{finished}");
+    assert_eq!(strays(&finished, "a"), pairs(["KILL"]));
+    assert_eq!(finished.events("signal.refused").len(), 1, "TERM was{finished}");
+    assert_eq!(cgroup.names_below(), [""; 0]);
+}

@@ -35,6 +35,11 @@ impl Cgroup {
         &self.0
     }
 
+    /// Where the file system of cgroups is mounted.
+    pub(crate) fn mount_point(&self) -> PathBuf {
+        mount_point().expect("it was found before")
+    }
+
     /// Gives it to a user, as `Delegate=yes` does for a unit with `User=`.
     pub(crate) fn give_to(&self, user: u32) {
         for file in ["", "cgroup.procs", "cgroup.threads", "cgroup.subtree_control"] {
@@ -118,14 +123,22 @@ pub(crate) fn processes_in(cgroup: &Path) -> Vec<i32> {
 
 /// The directory of the cgroup that the tests run in.
 fn own_directory() -> Result<PathBuf, String> {
-    let read = |file: &str| fs::read_to_string(file).map_err(|error| format!("{file}: {error}"));
     let own = read("/proc/self/cgroup")?;
     let own = own.lines().find_map(|line| line.strip_prefix("0::/")).ok_or("there is no cgroup v2")?;
+    Ok(mount_point()?.join(own))
+}
+
+/// Where the whole tree is mounted.
+fn mount_point() -> Result<PathBuf, String> {
     let mounts = read("/proc/self/mountinfo")?;
     let point = mounts.lines().find_map(|line| {
         let (place, kind) = line.split_once(" - ")?;
         let mut fields = place.split(' ').skip(3);
         (kind.starts_with("cgroup2 ") && fields.next()? == "/").then_some(fields.next()?)
     });
-    Ok(Path::new(point.ok_or("no cgroup2 file system is mounted")?).join(own))
+    Ok(point.ok_or("no cgroup2 file system is mounted")?.into())
+}
+
+fn read(file: &str) -> Result<String, String> {
+    fs::read_to_string(file).map_err(|error| format!("{file}: {error}"))
 }
