@@ -141,6 +141,7 @@ fn one_command_has_the_defaults_of_a_wrapper() {
     assert_eq!((settings.deadline, config.deadline_source), (None, DeadlineSource::None));
     assert_eq!(config.deadline_choice, DeadlineChoice::Auto);
     assert!(config.settings.asks_platform);
+    assert_eq!(config.cgroup, CgroupChoice::Auto);
     assert_eq!((settings.stop_signals, settings.map.len()), (defaults::stop_signals(), 0));
     assert_eq!(settings.exit_status, ExitStatusPolicy::Verdict);
     assert_eq!(settings.stray_grace, defaults::grace_for_one_command());
@@ -200,6 +201,8 @@ fn every_option_reaches_its_place() {
         "json",
         "--log-level",
         "debug",
+        "--cgroup",
+        "require",
         "--exit-status",
         "mirror",
         "--success",
@@ -211,6 +214,7 @@ fn every_option_reaches_its_place() {
         (config.name.as_str(), config.log, config.log_level),
         ("job", LogFormat::Json, LogLevel::Debug)
     );
+    assert_eq!(config.cgroup, CgroupChoice::Require);
     assert_eq!(config.deadline_choice, DeadlineChoice::After(seconds(40)));
     assert_eq!(
         (config.settings.margin, config.deadline_source),
@@ -301,6 +305,8 @@ fn every_wrong_option_is_told_at_once() {
         "1=none",
         "--log-level",
         "dbug",
+        "--cgroup",
+        "required",
         "--exit-status",
         "mirrored",
         "--success",
@@ -344,6 +350,7 @@ fn every_wrong_option_is_told_at_once() {
             "--map: HUP is mapped twice; leave one of them\n  1=none\n  ^",
             "CURFEW_LOG: unknown value `xml`; write one of auto, human, json, journal\n  xml\n  ^^^",
             "--log-level: unknown value `dbug`; did you mean `debug`?\n  dbug\n  ^^^^",
+            "--cgroup: unknown value `required`; did you mean `require`?\n  required\n  ^^^^^^^^",
             "--exit-status: unknown value `mirrored`; did you mean `mirror`?\n  mirrored\n  ^^^^^^^^",
             "--success: `256` is no exit status; write 0 to 255, or the name of a signal\n  256\n  ^^^",
             "CURFEW_TASK: this is neither true nor false; write 1 or 0",
@@ -583,6 +590,7 @@ fn every_key_of_the_file_reaches_its_place() {
         report = "stop.json"
         log = "json"
         log-level = "warn"
+        cgroup = "off"
         stop-signals = ["TERM", "SIGINT"]
         map = { HUP = "USR1", USR2 = "none" }
         signal-target = "group"
@@ -617,6 +625,7 @@ fn every_key_of_the_file_reaches_its_place() {
         (config.name.as_str(), config.log, config.log_level),
         ("myproject", LogFormat::Json, LogLevel::Warn)
     );
+    assert_eq!(config.cgroup, CgroupChoice::Off);
     assert!(
         config.report.as_ref().is_some_and(|report| report.is_absolute() && report.ends_with("stop.json"))
     );
