@@ -1084,8 +1084,8 @@ fn a_key_that_is_no_table_or_no_value_is_told() {
         [
             "demo.toml:1:13: service.a: expected a table such as [service.api], found the string \"x\"; write a table such \
          as [service.api]",
-            "demo.toml:2:7: log: expected one of \"auto\", \"human\", \"json\", found a table; write one of \"auto\", \
-         \"human\", \"json\"",
+            "demo.toml:2:7: log: expected one of \"auto\", \"human\", \"json\", \"journal\", found a table; write \
+         one of \"auto\", \"human\", \"json\", \"journal\"",
             "demo.toml:3:16: stop-signals: expected a list of signals such as [\"TERM\", \"INT\"], found the integer 15; \
          write a list of signals such as [\"TERM\", \"INT\"]",
             "demo.toml:4:1: command: unknown key; `command` belongs under [service.NAME]",

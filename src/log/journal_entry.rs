@@ -8,11 +8,7 @@ use super::record::{Level, Record};
 /// Source: systemd's "Native Journal Protocol"; systemd.journal-fields(7).
 pub(super) fn journal_entry(record: &Record) -> Vec<u8> {
     let mut entry = Vec::new();
-    let message = match &record.service {
-        Some(service) => format!("{service}: {}", record.message),
-        None => record.message.clone(),
-    };
-    push(&mut entry, "MESSAGE", &message);
+    push(&mut entry, "MESSAGE", &record.sentence());
     push(&mut entry, "PRIORITY", priority(record.level));
     push(&mut entry, "SYSLOG_IDENTIFIER", "curfew");
     if let Some(id) = message_id(&record.event) {
@@ -82,14 +78,11 @@ mod tests {
             event: "stage.expired".into(),
             service: Some("api".into()),
             message: "still there".into(),
-            fields: json!({"waited_ms": 7, "signal": "TERM", "none": null, "a-b": "x\ny"})
-                .as_object()
-                .unwrap()
-                .clone(),
+            fields: json!({"waited_ms": 7, "signal": "TERM", "a-b": "x\ny"}).as_object().unwrap().clone(),
         };
         let id = message_id("stage.expired").unwrap();
         let mut expected = format!(
-            "MESSAGE=api: still there\nPRIORITY=4\nSYSLOG_IDENTIFIER=curfew\nMESSAGE_ID={id}\n\
+            "MESSAGE=api: still there signal=TERM a-b=\"x\\ny\"\nPRIORITY=4\nSYSLOG_IDENTIFIER=curfew\nMESSAGE_ID={id}\n\
              CURFEW_EVENT=stage.expired\nCURFEW_SERVICE=api\nCURFEW_WAITED_MS=7\nCURFEW_SIGNAL=TERM\nCURFEW_A_B\n"
         )
         .into_bytes();

@@ -102,7 +102,13 @@ impl Record {
         if time {
             let _ = write!(line, "{} ", humantime::format_rfc3339_millis(self.time));
         }
-        let _ = write!(line, "{:<5} ", self.level.as_str().to_uppercase());
+        let _ = write!(line, "{:<5} {}", self.level.as_str().to_uppercase(), self.sentence());
+        line
+    }
+
+    /// What people read.
+    pub(super) fn sentence(&self) -> String {
+        let mut line = String::new();
         if let Some(service) = &self.service {
             let _ = write!(line, "{service}: ");
         }
