@@ -83,3 +83,48 @@ pub(crate) fn to_tree_of(leader: Pid, signal: Signal) -> (Vec<Process>, Vec<(Pid
     refused.retain(|(_, errno)| *errno != Errno::ESRCH);
     (descendants, refused)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader};
+    use std::os::unix::process::{CommandExt, ExitStatusExt};
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    /// Starts a shell that tells the pid of a process in its group, and waits.
+    fn with_a_stray(in_session_of_its_own: bool) -> (std::process::Child, Process) {
+        let mut command = Command::new("sh");
+        command.args(["-c", "sleep 1000 & echo $!; exec sleep 1000"]).stdout(Stdio::piped());
+        if in_session_of_its_own {
+            // SAFETY: a system call that takes nothing.
+            unsafe { command.pre_exec(|| Ok(drop(libc::setsid()))) };
+        } else {
+            command.process_group(0);
+        }
+        let mut leader = command.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(leader.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let stray = Process::read(Pid::new(line.trim().parse().unwrap()).unwrap()).unwrap();
+        assert_eq!(stray.group, leader.id() as i32);
+        (leader, stray)
+    }
+
+    #[test]
+    fn a_group_of_our_family_is_killed_as_a_whole() {
+        let (mut leader, stray) = with_a_stray(true);
+        kill_group_of_stray(&stray);
+        assert_eq!(leader.wait().unwrap().signal(), Some(libc::SIGKILL));
+        // Nobody of ours is in it any more: it may be another one's.
+        assert!(!has_child_in_group(stray.group));
+    }
+
+    #[test]
+    fn in_our_own_session_no_group_is_killed() {
+        let (mut leader, stray) = with_a_stray(false);
+        kill_group_of_stray(&stray);
+        assert!(leader.try_wait().unwrap().is_none());
+        to_group_of(Pid::new(leader.id() as i32).unwrap(), Signal::KILL).unwrap();
+        leader.wait().unwrap();
+    }
+}

@@ -352,6 +352,48 @@ fn where_a_child_cannot_begin_in_its_cgroup_it_joins_by_itself() {
     assert_eq!(cgroup.names_below(), [""; 0]);
 }
 
+#[test]
+fn a_service_that_is_not_let_into_its_cgroup_runs_without_and_that_is_told_once() {
+    let Some(cgroup) = cgroup() else { return };
+    let user = somebody(48);
+    cgroup.give_to(user);
+    let curfew = Curfew::run([]).config(
+        "service.a = { command = <forks daemon>, restart = { when = \"always\", delay = \"1ms\", limit = 9 } }",
+    );
+    let curfew = as_somebody(cgroup.around(curfew), user, 1000).start();
+    curfew.wait_for("a: ready");
+    let leaf = cgroup.below("service-a");
+    let leader = curfew.wait_for_event("service.started")["pid"].as_i64().unwrap() as i32;
+    std::os::unix::fs::chown(leaf.join("cgroup.procs"), Some(0), Some(0)).unwrap();
+    kill(leader, libc::SIGKILL);
+    curfew.wait_for_many(2, "a: ready");
+    assert_eq!(processes_in(&leaf), [0; 0]);
+    let leader = curfew.wait_for_events(2, "service.started")[1]["pid"].as_i64().unwrap() as i32;
+    kill(leader, libc::SIGKILL);
+    curfew.wait_for_many(3, "a: ready");
+    curfew.signal(SIGTERM);
+    let finished = curfew.finish();
+    finished.assert_status(0);
+    assert_eq!(finished.events("cgroup.refused").len(), 1, "{finished}");
+    assert_eq!(strays(&finished, "a"), pairs(["TERM"]));
+    assert_eq!(cgroup.names_below(), [""; 0]);
+}
+
+/// Its environment is empty, its session its own, its parent gone.
+#[test]
+fn a_daemon_that_says_nothing_of_itself_is_told_by_its_cgroup() {
+    let Some(cgroup) = cgroup() else { return };
+    let curfew = Curfew::run(["--cgroup", "require"])
+        .config("service.a.command = <forks daemon+nameless+silent>\nservice.b.command = <obedient>");
+    let curfew = cgroup.around(curfew).start();
+    curfew.wait_for("a: ready");
+    curfew.wait_for("b: ready");
+    curfew.signal(SIGTERM);
+    let finished = curfew.finish();
+    finished.assert_status(0);
+    assert_eq!(strays(&finished, "a"), pairs(["TERM"]), "{finished}");
+}
+
 /// As many cgroups as there may be: the rest of the services does without.
 #[test]
 fn a_service_for_which_there_is_no_cgroup_left_is_found_by_descent() {

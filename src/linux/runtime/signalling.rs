@@ -98,7 +98,11 @@ impl<L: Listener> Runtime<L> {
     /// Signals a process that a census found.
     fn to_found(&self, found: &Found, signal: Signal) -> Vec<(Pid, Errno)> {
         let process = &found.process;
-        if signal == Signal::KILL {
+        // Should the group be another one by now, it may have been made by somebody who is meant to live.
+        let is_led = Pid::new(process.group).is_none_or(|group| {
+            self.family.leaders.contains_key(&group) || self.family.hooks.contains(&group)
+        });
+        if signal == Signal::KILL && !is_led {
             kill_group_of_stray(process);
         }
         let result = match found.service {
