@@ -11,9 +11,11 @@ use super::finished::check_report;
 use super::plan::Plan;
 use super::stop::{Evidence, code};
 
-/// How much later than its deadline a stop may be seen to end: curfew keeps its margin free before, and this is for a
-/// machine that is so busy that neither curfew nor this test is scheduled.
-const TOLERANCE: Duration = Duration::from_millis(250);
+/// How much later than its deadline a stop may be seen to end, on a machine that is never late. curfew keeps its margin free
+/// before that.
+const TOLERANCE: Duration = Duration::from_millis(100);
+/// And how often curfew, those it waits for, and this test, one after another, may be as late as this machine was at most.
+const TIMES_LATE: u32 = 5;
 
 /// What a run of stops came to.
 #[derive(Default)]
@@ -25,6 +27,11 @@ pub(crate) struct Tally {
     statuses: BTreeMap<i32, u64>,
     /// The longest stop, as a part of its deadline.
     nearest: f64,
+    /// The latest that this machine was in one of these.
+    latest: Duration,
+    /// The seeds of stops that ended with survivors, who were gone a moment later: on a busy machine a killed process may
+    /// take longer to end than the budget allows. On an idle one there should be none.
+    with_survivors: Vec<u64>,
 }
 
 /// Finds what is wrong with a stop, and counts it.
@@ -51,6 +58,9 @@ pub(crate) fn judge(plan: &Plan, evidence: &Evidence, tally: &mut Tally) -> Resu
     check_report(&report);
     judge_killed(evidence, &report, tally)?;
     judge_status(plan, &report, status)?;
+    if !entries(&report, "survivors").is_empty() {
+        tally.with_survivors.push(plan.seed);
+    }
     *tally.results.entry(report["verdict"].as_str().unwrap_or("none").to_owned()).or_default() += 1;
     *tally.statuses.entry(status).or_default() += 1;
     Ok(())
@@ -58,9 +68,10 @@ pub(crate) fn judge(plan: &Plan, evidence: &Evidence, tally: &mut Tally) -> Resu
 
 fn judge_time(plan: &Plan, evidence: &Evidence, tally: &mut Tally) -> Result<(), String> {
     let (Some(deadline), Some(took)) = (plan.deadline, evidence.took) else { return Ok(()) };
-    if took > deadline + TOLERANCE {
+    if took > deadline + TOLERANCE + TIMES_LATE * evidence.lateness {
         return Err(format!("it took {took:?}, and the deadline is {deadline:?}"));
     }
+    tally.latest = tally.latest.max(evidence.lateness);
     tally.nearest = tally.nearest.max(took.as_secs_f64() / deadline.as_secs_f64());
     Ok(())
 }
@@ -173,13 +184,17 @@ impl fmt::Display for Tally {
     fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
         write!(
             formatter,
-            "{} stops, {} processes, {} of them killed; {:?}; statuses {:?}; the longest took {:.0} % of its deadline",
+            "{} stops, {} processes, {} of them killed; {:?}; statuses {:?}; the longest took {:.0} % of its deadline, \
+             on a machine up to {:?} late; \
+             survivors in the stops {:?}",
             self.stops,
             self.born,
             self.killed,
             self.results,
             self.statuses,
-            self.nearest * 100.0
+            self.nearest * 100.0,
+            self.latest,
+            self.with_survivors
         )
     }
 }

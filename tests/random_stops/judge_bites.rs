@@ -52,7 +52,11 @@ fn the_judge_finds_what_is_wrong() {
     bites(complaint(&|evidence| evidence.status = None), "hung");
     bites(complaint(&|evidence| evidence.left.push("a daemon".to_owned())), "left behind");
     bites(complaint(&|evidence| evidence.status = Some(ExitStatus::from_raw(SIGTERM))), "ended by signal");
-    bites(complaint(&|evidence| evidence.took = Some(Duration::from_secs(3))), "the deadline is");
+    let late = |evidence: &mut Evidence| {
+        evidence.took = Some(Duration::from_secs(3));
+        evidence.lateness = Duration::from_millis(100);
+    };
+    bites(complaint(&late), "the deadline is");
     bites(complaint(&|evidence| evidence.report = None), "no report");
     bites(complaint(&|evidence| evidence.report = Some("{".to_owned())), "no JSON");
     bites(complaint(&|evidence| evidence.status = Some(ExitStatus::from_raw(3 << 8))), "the report says");

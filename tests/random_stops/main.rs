@@ -17,6 +17,7 @@ mod cgroup;
 mod finished;
 mod judge;
 mod judge_bites;
+mod metronome;
 mod plan;
 #[allow(dead_code, reason = "the integration tests use the rest")]
 #[path = "../integration/support/processes.rs"]

@@ -14,8 +14,11 @@ use tempfile::TempDir;
 
 use super::TOKEN;
 use super::cgroup::Cgroup;
+use super::metronome::Metronome;
 use super::plan::{Containment, Plan};
-use super::processes::{carriers, children, exists, kill, kill_carriers, open_to_all, wait_for_end};
+use super::processes::{
+    carriers, children, ends_before, exists, handle_of, kill, kill_carriers, open_to_all, wait_for_end,
+};
 use super::time::{now, pause};
 
 /// When a stop counts as hung. No plan has waits that come to a tenth of it.
@@ -29,6 +32,8 @@ pub(crate) struct Evidence {
     pub(crate) status: Option<ExitStatus>,
     /// From the first signal to the end of curfew; `None` if it ended before.
     pub(crate) took: Option<Duration>,
+    /// How late this machine was meanwhile.
+    pub(crate) lateness: Duration,
     pub(crate) born: BTreeMap<i32, Born>,
     pub(crate) said_bye: BTreeSet<i32>,
     pub(crate) report: Option<String>,
@@ -64,8 +69,8 @@ impl fmt::Display for Evidence {
         };
         writeln!(
             formatter,
-            "{status} after {:?}\nborn: {:?}\nsaid bye: {:?}",
-            self.took, self.born, self.said_bye
+            "{status} after {:?}, on a machine that was late by {:?}\nborn: {:?}\nsaid bye: {:?}",
+            self.took, self.lateness, self.born, self.said_bye
         )?;
         writeln!(formatter, "--- log\n{}\n--- report\n{report}", self.log)
     }
@@ -151,22 +156,28 @@ pub(crate) fn perform(plan: &Plan) -> Evidence {
         unsafe { command.pre_exec(cgroup.entrance()) };
     }
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log).expect("a log"));
+    let metronome = Metronome::start();
     let since = now();
     let mut child = command.spawn().expect("curfew is executed");
     let pid = child.id() as i32;
     let hung = since.plus(HUNG);
     let target = if plan.pid_one { first_of_namespace(pid) } else { Some(pid) };
+    let handle = target.and_then(handle_of);
+    let is_over = |until| handle.as_ref().is_none_or(|handle| ends_before(handle, until));
     let since = now();
     let mut first = None;
     for (at, signal) in &plan.signals {
-        if target.is_none() || wait_for_end(pid, since.plus(*at)) {
+        if is_over(since.plus(*at)) {
             break;
         }
         first.get_or_insert_with(now);
         kill(target.expect("it was just there"), *signal);
     }
-    let ended = wait_for_end(pid, hung);
+    // Of a namespace not the end is measured, which the kernel may take its time for, but that of its PID 1.
+    let ended = is_over(hung);
     let took = first.map(|first| now().since(first));
+    let ended = ended && wait_for_end(pid, hung);
+    let lateness = metronome.latest();
     if !ended {
         kill(pid, libc::SIGKILL);
     }
@@ -184,6 +195,7 @@ pub(crate) fn perform(plan: &Plan) -> Evidence {
     Evidence {
         status: ended.then_some(status),
         took,
+        lateness,
         born: entered("born").collect(),
         said_bye: entered("bye").map(|(pid, _)| pid).collect(),
         report: fs::read_to_string(report).ok(),

@@ -19,12 +19,20 @@ pub(crate) fn kill(pid: i32, signal: i32) {
 
 /// Waits for the end of a child of ours, without reaping it. False: the time is over.
 pub(crate) fn wait_for_end(pid: i32, end: Moment) -> bool {
+    ends_before(&handle_of(pid).expect("a child that is not reaped has a handle"), end)
+}
+
+/// A handle of a process, which may be somebody else's child, and be reaped by him; `None` if it is gone.
+pub(crate) fn handle_of(pid: i32) -> Option<OwnedFd> {
     // SAFETY: pidfd_open takes two integers, and the descriptor is nobody else's.
-    let handle = unsafe {
+    unsafe {
         let handle = libc::syscall(libc::SYS_pidfd_open, pid, 0);
-        assert!(handle >= 0, "pidfd_open: {}", std::io::Error::last_os_error());
-        OwnedFd::from_raw_fd(handle as i32)
-    };
+        (handle >= 0).then(|| OwnedFd::from_raw_fd(handle as i32))
+    }
+}
+
+/// Waits for the end of a process, without reaping it. False: the time is over.
+pub(crate) fn ends_before(handle: &OwnedFd, end: Moment) -> bool {
     loop {
         let left = end.since(now());
         if left.is_zero() {
