@@ -2,7 +2,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::budget::{Path, Share};
-use super::{End, Outcome, Pid, ServiceSettings, StartFailure, Step, Timestamp};
+use super::{End, Outcome, Pid, ServiceSettings, Signal, StartFailure, Step, Timestamp};
 
 /// Where a service is in its life. Why it came to its end is in its [`Outcome`]; what is to become of it then is in
 /// its [`Next`].
@@ -133,6 +133,8 @@ pub(crate) struct Service {
     pub(crate) is_extended: bool,
     /// When it began to stop.
     pub(crate) stopping_since: Option<Timestamp>,
+    /// The signal of its stage; `None`: it runs a command.
+    pub(crate) stage_signal: Option<Signal>,
     /// When the signal of its stage was sent.
     pub(crate) stage_began: Timestamp,
     /// What it gets of the budget.
@@ -173,6 +175,7 @@ impl Service {
             settled: false,
             is_extended: false,
             stopping_since: None,
+            stage_signal: None,
             stage_began: Timestamp::ZERO,
             share: Share::UNLIMITED,
             behind: Path::default(),

@@ -19,7 +19,7 @@ use super::service::{Phase, Service, State};
 use super::stop::Stop;
 use super::timers::{Timer, Timers};
 use super::{
-    Act, Command, End, Event, GraceSchedule, HookId, HookTimes, Kind, Notice, Outcome, Pid, ServiceId,
+    Command, End, Event, GraceSchedule, HookId, HookTimes, Kind, Notice, Outcome, Pid, ServiceId,
     ServiceSettings, Settings, Signal, Timestamp, Verdict, exit_status, verdict,
 };
 
@@ -242,8 +242,7 @@ impl Supervisor {
             (State::Stopping(Phase::PostStop), _) => self.kill(id, now),
             (State::Stopping(Phase::Stage(stage)), _) => {
                 // Only who was asked to end can be blamed for still being there.
-                if let Act::Signal(signal) = self.resolve(&self.settings_of(id).grace.stages()[stage].action)
-                {
+                if let Some(signal) = self.services[id.index()].stage_signal {
                     self.tell(Notice::StageExpired { service: id, stage, signal, waited });
                     if self.services[id.index()].leader.is_some() {
                         self.commands.push_back(Command::Blame { service: id });

@@ -47,6 +47,8 @@ pub(crate) struct Milestones {
 pub(crate) struct Entry {
     pub(crate) at: Timestamp,
     pub(crate) what: What,
+    /// It came of a command at once, while others still waited to be performed.
+    pub(crate) is_answer: bool,
 }
 
 /// What happened.

@@ -162,7 +162,7 @@ impl History {
         // Since when.
         let mut unwanted: Vec<Option<usize>> = vec![None; lives.len()];
         let stop = self.stop().map_or(usize::MAX, |(index, _, _)| index);
-        for (index, Entry { at, what }) in self.entries.iter().enumerate() {
+        for (index, Entry { at, what, .. }) in self.entries.iter().enumerate() {
             let at = *at;
             match what {
                 What::Command(Command::Start { service, step }, _) => {
@@ -260,7 +260,7 @@ impl History {
                 run.failure.get_or_insert((index, *failure));
             }
             // Told twice, it has ended once.
-            Event::LeaderEnded { end, .. } => {
+            Event::LeaderEnded { end, .. } if run.forked.is_some() => {
                 run.ended.get_or_insert((index, at, *end));
             }
             Event::LeaderMoved { pid, .. } => run.process = Some(Kernel::index(*pid)),

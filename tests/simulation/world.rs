@@ -426,14 +426,22 @@ impl World {
 
     fn feed(&mut self, event: Event) {
         self.event_count += 1;
-        self.history.entries.push(Entry { at: self.now, what: What::Event(event.clone()) });
+        self.history.entries.push(Entry { at: self.now, what: What::Event(event.clone()), is_answer: false });
         self.core.handle(event, self.now);
+    }
+
+    /// Tells the core what came of a command, while others still wait to be performed.
+    fn answer(&mut self, event: Event) {
+        let place = self.history.entries.len();
+        self.feed(event);
+        self.history.entries[place].is_answer = true;
     }
 
     fn perform(&mut self, command: &Command) {
         self.command_count += 1;
         let place = self.history.entries.len();
-        self.history.entries.push(Entry { at: self.now, what: What::Command(command.clone(), Vec::new()) });
+        let what = What::Command(command.clone(), Vec::new());
+        self.history.entries.push(Entry { at: self.now, what, is_answer: false });
         match *command {
             Command::Start { service, step } => {
                 let life = self.begin(service, step);
@@ -443,8 +451,8 @@ impl World {
                     (None, None) => panic!("a cleanup is started, but there is none\n{self}"),
                 };
                 match self.kernel.start(service, step, life, &behaviour, self.now) {
-                    Ok(pid) => self.feed(Event::Forked { service, pid }),
-                    Err(failure) => self.feed(Event::StartFailed { service, failure }),
+                    Ok(pid) => self.answer(Event::Forked { service, pid }),
+                    Err(failure) => self.answer(Event::StartFailed { service, failure }),
                 }
             }
             Command::Signal { service, recipients, signal } => {
@@ -461,7 +469,7 @@ impl World {
                 for pid in refused {
                     if !self.refused.contains(&pid) {
                         self.refused.push(pid);
-                        self.feed(Event::SignalRefused { service, pid, errno: 1 });
+                        self.answer(Event::SignalRefused { service, pid, errno: 1 });
                     }
                 }
             }
@@ -477,8 +485,8 @@ impl World {
                 };
                 let life = self.lives[service.index()].saturating_sub(1);
                 match self.kernel.start_hook(hook, service, life, &behaviour, self.now) {
-                    Ok(pid) => self.feed(Event::HookForked { hook, pid }),
-                    Err(failure) => self.feed(Event::HookEnded { hook, result: Err(failure) }),
+                    Ok(pid) => self.answer(Event::HookForked { hook, pid }),
+                    Err(failure) => self.answer(Event::HookEnded { hook, result: Err(failure) }),
                 }
             }
             Command::EndHook { hook } => self.kernel.end_hook(hook, self.now),

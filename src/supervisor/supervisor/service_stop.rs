@@ -163,6 +163,10 @@ impl Supervisor {
             None => self.timers.clear(Timer::Wait(id)),
         }
         self.look_before(id, wait.map(|wait| now + wait), now);
+        self.services[id.index()].stage_signal = match act {
+            Act::Signal(signal) => Some(signal),
+            Act::Run(_) => None,
+        };
         let signal = match act {
             Act::Signal(signal) => signal,
             Act::Run(command) => {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::service::{Phase, State};
 use super::super::timers::Timer;
 use super::super::{
-    Act, Command, End, Failure, Mode, Notice, Pid, Recipients, ServiceId, Signal, Stray, Timestamp, defaults,
+    Command, End, Failure, Mode, Notice, Pid, Recipients, ServiceId, Signal, Stray, Timestamp, defaults,
 };
 use super::{KnownStray, Supervisor};
 
@@ -137,9 +137,8 @@ impl Supervisor {
             // What a hook leaves behind has no grace of its own.
             State::Stopping(Phase::PostStop) => self.kill(id, now),
             // A process that came later joins the stage that the others are in.
-            State::Stopping(Phase::Stage(stage)) => {
-                let act = self.resolve(&self.settings_of(id).grace.stages()[stage].action);
-                let Act::Signal(signal) = act else { return };
+            State::Stopping(Phase::Stage(_)) => {
+                let Some(signal) = service.stage_signal else { return };
                 for pid in new {
                     let recipients = Recipients::Stray(*pid);
                     self.send(id, recipients, signal);

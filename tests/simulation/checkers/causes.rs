@@ -84,7 +84,7 @@ pub(super) fn judgements(history: &History) -> Vec<Judgement> {
                         Kind::Service if is_early => drop(early.insert(*service, (index, life, *end))),
                         Kind::Service => judge(life, Judged::Ended(*end)),
                     }
-                } else if history.is_stop_death(*service, *end) {
+                } else if history.is_stop_death(*service, index, *end) {
                     held.insert((at, *service), (index, life, *end));
                 } else {
                     judge(life, Judged::Failed(Failure::Ended(*end)));

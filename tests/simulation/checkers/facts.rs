@@ -8,7 +8,7 @@ use curfew::supervisor::{
     Timestamp, Wait,
 };
 
-use crate::history::{History, What};
+use crate::history::{Entry, History, What};
 use crate::life::Life;
 use crate::process::Process;
 
@@ -116,10 +116,10 @@ impl History {
         }
     }
 
-    /// The signals that a stop sends, or may send, to a service.
-    fn stop_signals_of(&self, id: ServiceId) -> BTreeSet<Signal> {
+    /// The signals that a stop sends, or may send, to a service, as far as it is known at this entry.
+    fn stop_signals_of(&self, id: ServiceId, index: usize) -> BTreeSet<Signal> {
         let received = match self.stop() {
-            Some((_, _, Cause::Signal { signal, .. })) => {
+            Some((stop, _, Cause::Signal { signal, .. })) if stop < index => {
                 self.settings.map.get(&signal).copied().flatten().unwrap_or(signal)
             }
             _ => Signal::TERM,
@@ -134,12 +134,12 @@ impl History {
     }
 
     /// Whether this end is what a stop signal does to a process.
-    pub(super) fn is_stop_death(&self, id: ServiceId, end: End) -> bool {
+    pub(super) fn is_stop_death(&self, id: ServiceId, index: usize, end: End) -> bool {
         let signal = match end {
             End::Signaled { number, .. } => Signal::from_number(i32::from(number)),
             End::Exited(status) => status.checked_sub(128).and_then(|n| Signal::from_number(i32::from(n))),
         };
-        signal.is_some_and(|signal| self.stop_signals_of(id).contains(&signal))
+        signal.is_some_and(|signal| self.stop_signals_of(id, index).contains(&signal))
     }
 
     pub(super) fn asks_for_a_stop(&self, signal: Signal, sender: Sender) -> bool {
@@ -221,8 +221,7 @@ impl History {
 
     /// The entries of the handling that this entry is in: from the event to the next one that is no answer.
     pub(super) fn handling(&self, index: usize) -> std::ops::Range<usize> {
-        let is_told =
-            |entry: &crate::history::Entry| matches!(&entry.what, What::Event(event) if !is_answer(event));
+        let is_told = |entry: &Entry| matches!(entry.what, What::Event(_)) && !entry.is_answer;
         let from = (0..=index).rev().find(|index| is_told(&self.entries[*index])).unwrap_or_default();
         let until = (index + 1..self.entries.len()).find(|index| is_told(&self.entries[*index]));
         from..until.unwrap_or(self.entries.len())
@@ -235,9 +234,4 @@ impl History {
             What::Event(_) => None,
         })
     }
-}
-
-/// Whether the runtime answers a command with it at once.
-pub(super) const fn is_answer(event: &Event) -> bool {
-    matches!(event, Event::Forked { .. } | Event::HookForked { .. } | Event::SignalRefused { .. })
 }

@@ -55,7 +55,7 @@ fn outcomes(history: &History) -> Outcomes {
             continue;
         }
         let Some(leader) = history.leader(life) else { continue };
-        let is_stop_death = history.is_stop_death(id, end);
+        let is_stop_death = history.is_stop_death(id, index, end);
         if leader.was_killed() {
             outcomes.killed = true;
             if history.is_task(id) {

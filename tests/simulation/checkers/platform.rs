@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use curfew::supervisor::{Cause, Command, Failure, PlatformMessage, ServiceId, Timestamp};
+use curfew::supervisor::{Cause, Command, Event, Failure, PlatformMessage, ServiceId, Timestamp};
 
 use super::Complaint;
 use crate::history::History;
@@ -21,7 +21,7 @@ pub(super) fn ready_and_stopping_once(history: &History) -> Complaint {
         }
         _ => return Err(format!("STOPPING is said {} times", stopping.len())),
     }
-    let wished = history.ids().flat_map(|id| history.lives(id)).any(|life| !life.unwanted.is_empty());
+    let wished = history.events().any(|(_, _, event)| matches!(event, Event::Requested(_)));
     let essential: Vec<ServiceId> =
         history.ids().filter(|id| history.settings.services[id.index()].essential).collect();
     if let Some((index, at)) = ready.first() {

@@ -6,7 +6,6 @@ use std::time::Duration;
 use curfew::supervisor::{Command, Event, Failure, Kind, Notice, Purpose, ReadyBy, ServiceId, Timestamp};
 
 use super::Complaint;
-use super::facts::is_answer;
 use crate::history::{History, What};
 use crate::life::Life;
 
@@ -31,7 +30,7 @@ pub(super) fn one_at_a_time_where_they_belong(history: &History) -> Complaint {
         let at = entry.at;
         match &entry.what {
             What::Event(event) => {
-                if !is_answer(event) {
+                if !entry.is_answer {
                     for id in std::mem::take(&mut overdue) {
                         ensure!(
                             probing[id.index()].under_way.is_none(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use curfew::supervisor::Notice;
+use curfew::supervisor::{Event, Notice, Request};
 
 use super::Complaint;
 use crate::history::{History, What};
@@ -72,9 +72,9 @@ pub(super) fn comes_to_an_end(history: &History) -> Complaint {
     ensure!(history.armed.is_none(), "it is still waiting for {:?}", history.armed);
     if history.stop().is_none() {
         let runs = history.processes.iter().any(|process| process.is_leader && process.ended.is_none());
-        let is_kept = history
-            .ids()
-            .any(|id| history.last_life(id).is_some_and(|life| life.is_unwanted_at(history.entries.len())));
+        // Somebody may start again what he has stopped.
+        let is_kept =
+            history.events().any(|(_, _, event)| matches!(event, Event::Requested(Request::Stop(_))));
         ensure!(runs || open || is_kept, "nothing runs, but it goes on");
     }
     Ok(())

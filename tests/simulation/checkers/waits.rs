@@ -136,7 +136,7 @@ fn watched(history: &History, life: &Life, time: Duration) -> Complaint {
     let mut barks = false;
     for (index, entry) in history.entries.iter().enumerate().take(until).skip(life.began) {
         let What::Event(event) = &entry.what else { continue };
-        if is_answer_to_start(event) {
+        if entry.is_answer {
             continue;
         }
         ensure!(!barks, "{name} was late for its watchdog, and nothing came of it");
@@ -176,10 +176,6 @@ fn watched(history: &History, life: &Life, time: Duration) -> Complaint {
     }
     ensure!(bitten.is_none(), "{name} is said to be late for its watchdog, but is not");
     Ok(())
-}
-
-const fn is_answer_to_start(event: &Event) -> bool {
-    matches!(event, Event::Forked { .. })
 }
 
 /// A wait is made longer only for who asks for it, and not by more.
