@@ -2,8 +2,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use curfew::supervisor::{
-    Command, Event, Notice, Recipients, ServiceId, Settings, Signal, Step, Supervisor, Target, Timestamp,
-    Verdict,
+    Command, Event, Notice, PlatformMessage, Purpose, Recipients, RestartWhen, ServiceId, Settings, Signal,
+    Step, Supervisor, Target, Timestamp, Verdict,
 };
 
 /// The supervisor, or the supervisor with a bug put in on purpose: so that the checkers can be seen to bite.
@@ -13,6 +13,7 @@ pub(crate) struct Core {
     altered: VecDeque<Command>,
     /// Deaths that it has not heard of yet.
     unheard: Vec<Event>,
+    has_extended: bool,
     finished: bool,
 }
 
@@ -61,21 +62,86 @@ pub(crate) enum Fault {
     SkipsTheFirstSignal,
     /// The end is never said.
     NeverFinishes,
+    /// Restarts are not limited.
+    KeepsNoLimit,
+    /// Nothing is started again.
+    NeverRestarts,
+    /// The delay is said to be longer than it is.
+    HurriesRestarts,
+    /// What a leader leaves behind is not seen.
+    OverlooksStrays,
+    /// What runs before a start does not.
+    SkipsPreStart,
+    /// What runs before a stop does not.
+    SkipsPreStop,
+    /// What runs after an end does not.
+    SkipsPostStop,
+    /// Commands around a service have all the time in the world.
+    WaitsForHooks,
+    /// There is no cleanup.
+    SkipsCleanup,
+    /// The cleanup runs when the stop begins.
+    CleansUpEarly,
+    /// Each probe is made twice.
+    ProbesTwice,
+    /// A service is probed when the stop begins.
+    ProbesInAStop,
+    /// Nobody is asked whether it is well.
+    NeverProbes,
+    /// One failure more than is allowed is suffered.
+    SuffersOneFailure,
+    /// It waits twice as long for a service to be ready.
+    WaitsForTheUnready,
+    /// Watchdogs bite at half their time.
+    BitesTooSoon,
+    /// Watchdogs do not bite.
+    NeverBites,
+    /// More time is said to be granted than was asked for.
+    GrantsTooMuch,
+    /// READY is said twice.
+    SaysReadyTwice,
+    /// READY is said at the first start.
+    SaysReadyTooSoon,
+    /// STOPPING is not said.
+    ForgetsStopping,
+    /// The platform hears of us at twice its interval.
+    PingsTooLate,
+    /// The platform is asked for time but once.
+    ForgetsToExtend,
+    /// The platform is asked for twice as much.
+    ExtendsTooMuch,
+    /// Wishes are not heard.
+    IsDeafToWishes,
+    /// A service is told to end that nobody has asked to.
+    StopsForNothing,
 }
 
 impl Core {
     pub(crate) fn new(settings: Settings, fault: Option<Fault>) -> Self {
+        let settings = fault.map_or(settings.clone(), |fault| fault.alter_settings(settings));
         Self {
             supervisor: Supervisor::new(settings),
             fault,
             altered: VecDeque::new(),
             unheard: Vec::new(),
+            has_extended: false,
             finished: false,
         }
     }
 
-    pub(crate) fn handle(&mut self, event: Event, now: Timestamp) {
+    pub(crate) fn handle(&mut self, mut event: Event, now: Timestamp) {
+        if let (Some(Fault::OverlooksStrays), Event::Census { strays, .. }) = (self.fault, &mut event) {
+            strays.clear();
+        }
+        let cleanup = self.supervisor.settings().cleanup_id();
         match (self.fault, &event) {
+            (Some(Fault::IsDeafToWishes), Event::Requested(_)) => return,
+            (
+                Some(Fault::CleansUpEarly),
+                Event::Forked { service, .. }
+                | Event::Executed { service }
+                | Event::LeaderEnded { service, .. },
+            ) if *service == cleanup => return,
             (Some(Fault::IsDeaf), Event::SignalReceived { .. }) => return,
             (
                 Some(Fault::StartsAfterTheStop | Fault::StartsTooSoon),
@@ -172,6 +238,51 @@ impl Core {
                 let (from, to) = (Duration::from_secs(8), Duration::from_secs(8));
                 behind = Some(Command::Tell(Notice::BudgetShrunk { service: *service, scale, from, to }));
             }
+            (Fault::HurriesRestarts, Command::Tell(Notice::RestartPlanned { delay, .. })) => {
+                // Up to a quarter is taken from it.
+                *delay = Duration::from_millis(200);
+            }
+            (Fault::CleansUpEarly, Command::Tell(Notice::StopRequested { .. })) => {
+                let service = self.supervisor.settings().cleanup_id();
+                behind = Some(Command::Start { service, step: Step::PostStop });
+            }
+            (Fault::ProbesTwice, Command::Probe { service, purpose }) => {
+                behind = Some(Command::Probe { service: *service, purpose: *purpose });
+            }
+            (Fault::ProbesInAStop, Command::Tell(Notice::StopRequested { .. })) => {
+                behind = Some(Command::Probe { service: ServiceId::new(0), purpose: Purpose::Health });
+            }
+            (Fault::GrantsTooMuch, Command::Tell(Notice::WaitExtended { granted, .. })) => *granted *= 2,
+            (Fault::SaysReadyTwice, Command::TellPlatform(PlatformMessage::Ready)) => {
+                behind = Some(Command::TellPlatform(PlatformMessage::Ready));
+            }
+            (Fault::SaysReadyTooSoon, Command::TellPlatform(PlatformMessage::Ready)) => return,
+            (Fault::SaysReadyTooSoon, Command::Tell(Notice::ServiceStarted { service, .. }))
+                if service.index() == 0 =>
+            {
+                behind = Some(Command::TellPlatform(PlatformMessage::Ready));
+            }
+            (Fault::ForgetsStopping, Command::TellPlatform(PlatformMessage::Stopping)) => return,
+            (Fault::ForgetsToExtend, Command::TellPlatform(PlatformMessage::Extend(_))) => {
+                if std::mem::replace(&mut self.has_extended, true) {
+                    return;
+                }
+            }
+            (Fault::StopsForNothing, Command::Tell(Notice::SystemReady { .. })) => {
+                let (service, recipients) = (ServiceId::new(0), Recipients::Leader(Target::Leader));
+                let (stage, of, wait) = (0, 2, Some(Duration::from_secs(8)));
+                let signal = Signal::TERM;
+                self.altered.push_back(Command::Tell(Notice::StageSent {
+                    service,
+                    stage,
+                    of,
+                    signal,
+                    recipients,
+                    wait,
+                }));
+                self.altered.push_back(Command::Signal { service, recipients, signal });
+                behind = Some(Command::Signal { service, recipients, signal: Signal::CONT });
+            }
             (Fault::SkipsTheFirstSignal, Command::Signal { signal, .. })
                 if matches!(*signal, Signal::TERM | Signal::CONT) =>
             {
@@ -181,5 +292,45 @@ impl Core {
         }
         self.altered.push_back(command);
         self.altered.extend(behind);
+    }
+}
+
+impl Fault {
+    /// Some bugs are as if other things had been configured.
+    fn alter_settings(self, mut settings: Settings) -> Settings {
+        match self {
+            Self::SkipsCleanup | Self::CleansUpEarly => settings.cleanup = None,
+            Self::PingsTooLate => {
+                settings.platform_watchdog = settings.platform_watchdog.map(|time| time * 4)
+            }
+            Self::ExtendsTooMuch => settings.extend = settings.extend.map(|most| most * 2),
+            _ => {}
+        }
+        for service in &mut settings.services {
+            let hooks = &mut service.hooks;
+            match self {
+                Self::KeepsNoLimit => service.restart.limit += 3,
+                Self::NeverRestarts => service.restart.when = RestartWhen::Never,
+                Self::SkipsPreStart => hooks.pre_start = None,
+                Self::SkipsPreStop => hooks.pre_stop = None,
+                Self::SkipsPostStop => hooks.post_stop = None,
+                Self::WaitsForHooks => {
+                    for time in [&mut hooks.pre_start, &mut hooks.pre_stop, &mut hooks.post_stop] {
+                        *time = time.map(|time| time * 5);
+                    }
+                }
+                Self::NeverProbes => service.health = None,
+                Self::SuffersOneFailure => {
+                    if let Some(health) = &mut service.health {
+                        health.failures += 1;
+                    }
+                }
+                Self::WaitsForTheUnready => service.ready.timeout *= 2,
+                Self::BitesTooSoon => service.watchdog = service.watchdog.map(|time| time / 2),
+                Self::NeverBites => service.watchdog = None,
+                _ => {}
+            }
+        }
+        settings
     }
 }

@@ -1,11 +1,14 @@
 //! Checkers that never complain prove nothing: each must notice the bug that it is there for, put in on purpose.
 
 use std::panic::{self, AssertUnwindSafe};
+use std::time::Duration;
+
+use curfew::supervisor::{ReadyBy, RestartWhen, ServiceMessage};
 
 use super::broken_core::Fault;
 use super::checkers;
-use super::process::{Behaviour, Bond, When};
-use super::spec::{Spec, ms, service};
+use super::process::{Answer, Behaviour, Bond, When};
+use super::spec::{ServiceSpec, Spec, done_after, fails_after, ms, service};
 use super::world::World;
 
 /// Runs with the bug, and asserts that this checker complains; without it nobody does.
@@ -39,6 +42,46 @@ fn with_a_stray() -> Spec {
 fn with_a_survivor() -> Spec {
     let api = service("api").grace("TERM 1s").that(Behaviour::unkillable());
     Spec::many([api]).deadline(ms(10_000), ms(1000)).term(ms(1000))
+}
+
+fn crashing() -> ServiceSpec {
+    service("api").that(fails_after(ms(100))).restart(RestartWhen::OnFailure)
+}
+
+/// A leader that crashes, and leaves somebody behind who takes his time.
+fn crashing_with_a_stray() -> ServiceSpec {
+    let stray = Behaviour::obeys(ms(500));
+    let parent = fails_after(ms(100)).forking(When::After(ms(0)), Bond::OwnSession, stray);
+    ServiceSpec { behaviour: parent, ..crashing() }.then(Behaviour::obeys(ms(0)))
+}
+
+fn with_hooks() -> Spec {
+    let hanging = Behaviour::stubborn;
+    let api = service("api")
+        .pre_start(ms(500), done_after(ms(100)))
+        .pre_stop(ms(500), hanging())
+        .post_stop(ms(500), hanging());
+    Spec::many([api]).cleanup(ms(500), done_after(ms(100))).term(ms(1000))
+}
+
+fn sick() -> Spec {
+    let behaviour = Behaviour::obeys(ms(0)).seen_as(ms(0), Answer::Sick(ms(10), 500));
+    Spec::many([service("api").health(ms(1000), ms(500), 2).that(behaviour)])
+}
+
+fn well() -> Spec {
+    Spec::many([service("api").health(ms(1000), ms(500), 2)]).term(ms(5000))
+}
+
+fn watched() -> Spec {
+    let pings = Behaviour::obeys(ms(0)).pinging(ms(600), 5);
+    Spec::many([service("api").watchdog(ms(1000)).that(pings)])
+}
+
+fn ready_late() -> Spec {
+    let says = Behaviour::obeys(ms(0)).saying(ms(15_000), ServiceMessage::Ready);
+    let api = service("api").ready(ReadyBy::Notify, ms(20_000)).that(says);
+    Spec::many([api]).extend(ms(60_000)).platform_watchdog(ms(1000)).term(ms(18_000))
 }
 
 #[test]
@@ -100,7 +143,7 @@ fn a_start_after_the_stop_began_is_caught() {
 
 #[test]
 fn a_second_start_is_caught() {
-    caught(Fault::StartsTwice, Spec::many([service("api")]).term(ms(1000)), "once");
+    caught(Fault::StartsTwice, Spec::many([service("api")]).term(ms(1000)), "one leader at a time");
 }
 
 #[test]
@@ -154,4 +197,150 @@ fn a_death_that_is_heard_of_late_is_caught() {
 #[test]
 fn a_run_that_never_ends_is_caught() {
     caught(Fault::NeverFinishes, two_obedient_services(), "comes to an end");
+}
+
+#[test]
+fn a_limit_that_is_not_kept_is_caught() {
+    caught(Fault::KeepsNoLimit, Spec::many([crashing()]), "restarts are planned");
+}
+
+#[test]
+fn a_restart_that_does_not_come_is_caught() {
+    caught(Fault::NeverRestarts, Spec::many([crashing()]), "restarts are planned");
+}
+
+#[test]
+fn a_restart_before_its_delay_is_over_is_caught() {
+    let api = crashing().restart_limit(1, Duration::from_secs(60));
+    caught(Fault::HurriesRestarts, Spec::many([api]), "its delay is over");
+}
+
+#[test]
+fn a_restart_beside_strays_is_caught() {
+    caught(Fault::OverlooksStrays, Spec::many([crashing_with_a_stray()]).term(ms(2000)), "all of it is gone");
+}
+
+#[test]
+fn a_start_without_its_pre_start_is_caught() {
+    caught(Fault::SkipsPreStart, with_hooks(), "at their place");
+}
+
+#[test]
+fn a_stop_without_its_pre_stop_is_caught() {
+    caught(Fault::SkipsPreStop, with_hooks(), "at their place");
+}
+
+#[test]
+fn an_end_without_its_post_stop_is_caught() {
+    caught(Fault::SkipsPostStop, with_hooks(), "at their place");
+}
+
+#[test]
+fn a_post_stop_beside_strays_is_caught() {
+    let api = crashing_with_a_stray().post_stop(ms(500), done_after(ms(10)));
+    caught(Fault::OverlooksStrays, Spec::many([api]).term(ms(2000)), "at their place");
+}
+
+#[test]
+fn a_hook_that_lasts_too_long_is_caught() {
+    caught(Fault::WaitsForHooks, with_hooks(), "no longer than they may");
+}
+
+#[test]
+fn a_cleanup_that_does_not_come_is_caught() {
+    caught(Fault::SkipsCleanup, with_hooks(), "the cleanup comes last");
+}
+
+#[test]
+fn a_cleanup_that_comes_too_soon_is_caught() {
+    caught(Fault::CleansUpEarly, with_hooks(), "the cleanup comes last");
+}
+
+#[test]
+fn two_probes_at_once_are_caught() {
+    caught(Fault::ProbesTwice, well(), "one at a time");
+}
+
+#[test]
+fn a_probe_in_a_stop_is_caught() {
+    caught(Fault::ProbesInAStop, well(), "where they belong");
+}
+
+#[test]
+fn probes_that_do_not_come_are_caught() {
+    let spec = Spec { horizon: ms(5000), ..well() };
+    caught(Fault::NeverProbes, Spec { inputs: Vec::new(), ..spec }, "where they belong");
+}
+
+#[test]
+fn a_failure_too_many_is_caught() {
+    caught(Fault::SuffersOneFailure, sick(), "who failed too many probes");
+}
+
+#[test]
+fn a_wait_for_the_unready_that_is_too_long_is_caught() {
+    let api = service("api").ready(ReadyBy::Notify, ms(1000));
+    caught(Fault::WaitsForTheUnready, Spec::many([api]), "ready or done by a time");
+}
+
+#[test]
+fn a_watchdog_that_bites_too_soon_or_not_at_all_is_caught() {
+    caught(Fault::BitesTooSoon, watched(), "late for its watchdog");
+    caught(Fault::NeverBites, watched(), "late for its watchdog");
+}
+
+#[test]
+fn more_time_than_was_asked_for_is_caught() {
+    let api = service("api")
+        .grace("TERM 1s")
+        .that(Behaviour::obeys(ms(2000)).answering(ServiceMessage::Extend(ms(5000))));
+    caught(Fault::GrantsTooMuch, Spec::many([api]).term(ms(1000)), "more time is given");
+}
+
+#[test]
+fn ready_that_is_said_twice_or_too_soon_is_caught() {
+    caught(Fault::SaysReadyTwice, ready_late(), "READY and STOPPING");
+    caught(Fault::SaysReadyTooSoon, ready_late(), "READY and STOPPING");
+}
+
+#[test]
+fn stopping_that_is_not_said_is_caught() {
+    caught(Fault::ForgetsStopping, ready_late(), "READY and STOPPING");
+}
+
+#[test]
+fn pings_that_are_late_are_caught() {
+    caught(Fault::PingsTooLate, ready_late(), "pings come in time");
+}
+
+#[test]
+fn time_that_is_not_asked_for_or_too_much_is_caught() {
+    caught(Fault::ForgetsToExtend, ready_late(), "asked for time");
+    let never_ready = Spec::many([service("api").ready(ReadyBy::Notify, ms(20_000))]).extend(ms(8000));
+    caught(Fault::ExtendsTooMuch, never_ready, "asked for time");
+}
+
+#[test]
+fn a_wish_that_is_not_heard_is_caught() {
+    let spec = Spec { horizon: ms(9000), ..two_obedient_services() };
+    let spec = Spec { inputs: Vec::new(), ..spec };
+    caught(Fault::IsDeafToWishes, spec.stop(ms(1000), 0), "as they are asked to be");
+}
+
+#[test]
+fn a_start_of_what_somebody_stopped_is_caught() {
+    let spec = Spec::many([crashing(), service("db")]).stop(ms(150), 0).term(ms(5000));
+    caught(Fault::IsDeafToWishes, spec, "starts follow");
+}
+
+#[test]
+fn a_stop_by_wish_in_the_wrong_order_is_caught() {
+    let spec = Spec { inputs: Vec::new(), ..two_obedient_services() };
+    caught(Fault::SwapsTheOrder, spec.stop(ms(1000), 0).term(ms(5000)), "as they are asked to be");
+}
+
+#[test]
+fn a_stop_that_nobody_has_asked_for_is_caught() {
+    let api = service("api").that(Behaviour::stubborn());
+    caught(Fault::StopsForNothing, Spec::many([api]).term(ms(1000)), "as they are asked to be");
 }

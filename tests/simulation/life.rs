@@ -167,7 +167,8 @@ impl History {
             match what {
                 What::Command(Command::Start { service, step }, _) => {
                     let of = &mut lives[service.index()];
-                    if self.begins_life(*service, *step) {
+                    let is_new = of.last().is_none_or(|life| life.run(*step).is_some());
+                    if is_new || self.begins_life(*service, *step) {
                         if let Some(before) = of.last_mut() {
                             before.until = index;
                         }

@@ -77,6 +77,12 @@ impl History {
         at <= due + self.lateness || self.suspensions.iter().any(suspended)
     }
 
+    /// Whether what is due then was still to come when the run was over, and somebody waits for it.
+    pub(super) fn is_awaited(&self, due: Timestamp) -> bool {
+        let is_armed = self.armed.is_some_and(|armed| armed <= due);
+        self.stop().is_some() || (is_armed && self.may_be_late(due, self.over))
+    }
+
     /// When KILL for everything was asked for.
     pub(super) fn kill_now(&self) -> Option<(usize, Timestamp)> {
         self.notices().find_map(|(index, at, notice)| match notice {

@@ -174,7 +174,7 @@ fn goes_on(history: &History, id: ServiceId, of: &Probing) -> Complaint {
         }
         _ => return Ok(()),
     };
-    ensure!(history.may_be_late(due, history.over), "{} is not probed any more", settings.name);
+    ensure!(history.is_awaited(due), "{} is not probed any more", settings.name);
     Ok(())
 }
 

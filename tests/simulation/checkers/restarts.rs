@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use curfew::supervisor::{Failure, Kind, Notice, RestartWhen, Timestamp};
+use curfew::supervisor::{Cause, Failure, Kind, Notice, RestartWhen, ServiceId, Timestamp};
 
 use super::Complaint;
 use super::causes::{Judged, Judgement, judgements};
@@ -33,8 +33,11 @@ pub(super) fn planned_as_configured(history: &History) -> Complaint {
             });
             let asks = judgement.is_some_and(|judgement| asks_for_another(history, life, judgement));
             let Some((index, at, plan)) = life.plans.first().copied() else {
-                let is_cause = judgement.is_some_and(|of| history.handling(of.index).contains(&last));
-                ensure!(!asks || is_cause, "{name} is not started again, though it should be");
+                // Another has stopped the system in the same moment.
+                let others = history.stop().is_some_and(|(_, _, cause)| culprit(cause) != Some(id));
+                let too_late =
+                    others && judgement.is_some_and(|of| history.handling(of.index).contains(&last));
+                ensure!(!asks || too_late, "{name} is not started again, though it should be");
                 continue;
             };
             ensure!(asks, "{name} is planned to be started again, though nothing asks for it");
@@ -139,5 +142,13 @@ impl History {
             (life.began..life.until).contains(&index)
                 && matches!(notice, Notice::ServiceLingers { service, .. } if *service == life.service)
         })
+    }
+}
+
+/// Who the system stops for.
+const fn culprit(cause: Cause) -> Option<ServiceId> {
+    match cause {
+        Cause::ServiceEnded { service, .. } | Cause::ServiceFailed { service, .. } => Some(service),
+        Cause::Signal { .. } | Cause::Request { .. } | Cause::NothingLeft => None,
     }
 }

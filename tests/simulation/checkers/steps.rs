@@ -11,8 +11,10 @@ pub(super) fn at_their_place(history: &History) -> Complaint {
         let name = history.name(life.service);
         let steps: Vec<Step> = life.runs.iter().map(|run| run.step).collect();
         ensure!(steps.is_sorted_by(|one, other| one < other), "{name} runs {steps:?} in one life");
-        if let Some(before) = life.run(Step::PreStart) {
-            before_the_start(history, life, before)?;
+        let is_prepared = history.settings.services[life.service.index()].hooks.pre_start.is_some();
+        match life.run(Step::PreStart) {
+            Some(before) => before_the_start(history, life, before)?,
+            None => ensure!(!is_prepared, "{name} is started without what runs before its start"),
         }
         match life.run(Step::PostStop) {
             Some(after) => after_the_end(history, life, after)?,
@@ -83,9 +85,10 @@ fn is_owed_post_stop(history: &History, life: &Life) -> bool {
         || history.kill_now().is_some()
         || !history.is_prompt()
         || history.stop_by().is_some_and(|stop_by| history.over >= stop_by);
-    let cleaned_up = history
-        .last_life(history.settings.cleanup_id())
-        .is_some_and(|cleanup| history.entries[cleanup.began].at <= gone);
+    let cleaned_up = history.last_life(history.settings.cleanup_id()).is_some_and(|cleanup| {
+        let began = history.entries[cleanup.began].at;
+        began < gone || began == gone && history.lingers(life)
+    });
     settings.hooks.post_stop.is_some() && is_concluded && !in_haste && !cleaned_up
 }
 

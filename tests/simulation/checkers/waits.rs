@@ -80,7 +80,7 @@ fn is_free_of(history: &History, life: &Life, run: &Run, due: Timestamp) -> bool
         || life.failing.is_some_and(|(_, failed, _)| by_then(failed))
         || life.stop_begun.is_some_and(|(_, begun)| by_then(begun))
         || history.stop().is_some_and(|(_, stop, _)| by_then(stop))
-        || by_then(history.over)
+        || history.is_awaited(due)
 }
 
 /// That a service is ready is told when it is, and once.
@@ -173,6 +173,10 @@ fn watched(history: &History, life: &Life, time: Duration) -> Complaint {
                 return Ok(());
             }
         }
+    }
+    let runs = life.end().is_none() && life.stop_begun.is_none();
+    if let (true, Some(due)) = (runs, sign.zip(limit).map(|(sign, limit)| sign + limit)) {
+        ensure!(history.is_awaited(due), "nobody waits for {name} to be late for its watchdog");
     }
     ensure!(bitten.is_none(), "{name} is said to be late for its watchdog, but is not");
     Ok(())

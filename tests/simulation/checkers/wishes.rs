@@ -18,6 +18,10 @@ pub(super) fn stopped_as_asked(history: &History) -> Complaint {
         if let Notice::StageSent { service, signal: Signal::KILL, .. } = notice {
             killed.insert(*service, at);
         }
+        // Only commands were left of it, which are killed unsaid.
+        if let Notice::ServiceLingers { service, waited } = notice {
+            killed.entry(*service).or_insert_with(|| at.before(*waited));
+        }
         let begins = match notice {
             Notice::PreStopBegun { service, .. }
             | Notice::DrainBegun { service, .. }
