@@ -98,7 +98,7 @@ mod tests {
         command.args(["-c", "sleep 1000 & echo $!; exec sleep 1000"]).stdout(Stdio::piped());
         if in_session_of_its_own {
             // SAFETY: a system call that takes nothing.
-            unsafe { command.pre_exec(|| Ok(drop(libc::setsid()))) };
+            unsafe { command.pre_exec(|| Errno::result(libc::setsid()).map(drop).map_err(Into::into)) };
         } else {
             command.process_group(0);
         }

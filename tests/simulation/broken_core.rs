@@ -263,10 +263,10 @@ impl Core {
                 behind = Some(Command::TellPlatform(PlatformMessage::Ready));
             }
             (Fault::ForgetsStopping, Command::TellPlatform(PlatformMessage::Stopping)) => return,
-            (Fault::ForgetsToExtend, Command::TellPlatform(PlatformMessage::Extend(_))) => {
-                if std::mem::replace(&mut self.has_extended, true) {
-                    return;
-                }
+            (Fault::ForgetsToExtend, Command::TellPlatform(PlatformMessage::Extend(_)))
+                if std::mem::replace(&mut self.has_extended, true) =>
+            {
+                return;
             }
             (Fault::StopsForNothing, Command::Tell(Notice::SystemReady { .. })) => {
                 let (service, recipients) = (ServiceId::new(0), Recipients::Leader(Target::Leader));
@@ -301,7 +301,7 @@ impl Fault {
         match self {
             Self::SkipsCleanup | Self::CleansUpEarly => settings.cleanup = None,
             Self::PingsTooLate => {
-                settings.platform_watchdog = settings.platform_watchdog.map(|time| time * 4)
+                settings.platform_watchdog = settings.platform_watchdog.map(|time| time * 4);
             }
             Self::ExtendsTooMuch => settings.extend = settings.extend.map(|most| most * 2),
             _ => {}

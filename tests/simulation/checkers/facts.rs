@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use curfew::supervisor::{
-    Cause, Command, End, Event, Kind, Level, Mode, Notice, Sender, ServiceId, Signal, Stage, StageAction,
-    Timestamp, Wait,
+    Cause, Command, End, Kind, Level, Mode, Notice, Sender, ServiceId, Signal, Stage, StageAction, Timestamp,
+    Wait,
 };
 
 use crate::history::{Entry, History, What};
