@@ -27,7 +27,10 @@ pub(crate) fn reap() -> Children {
 
 /// The same, but of one that has ended `before` hears first: as long as it is not reaped, /proc tells who it was.
 pub(crate) fn reap_after(before: impl FnOnce(Pid, End)) -> Children {
-    let Children::Ended(pid, end) = look() else { return reap() };
+    let Children::Ended(pid, end) = look() else {
+        // Whoever has ended since is not reaped unheard: his signal brings us back.
+        return wait(libc::WSTOPPED | libc::WNOHANG | libc::__WALL);
+    };
     before(pid, end);
     // This one, though another may have come first in the meantime.
     wait_for(libc::P_PID, pid.number().cast_unsigned(), libc::WEXITED | libc::WNOHANG | libc::__WALL)

@@ -85,6 +85,40 @@ fn what_is_killed_with_its_leader_is_named() {
     assert_eq!(finished.events("stray.found").len(), 1);
 }
 
+/// Children of ours that no list ever named, since they are in the group of a leader that lives: each dies at a moment of its
+/// own, and often just when curfew looks for the dead.
+#[test]
+fn all_that_are_killed_in_a_stop_are_named_though_nobody_had_seen_them() {
+    const COUNT: usize = 1000;
+    let curfew = Curfew::run(["--cgroup", "off", "--deadline", "none"]);
+    let diary = curfew.directory().join("diary");
+    let tree = format!("plain+ignores(plain+quick+storm={COUNT})");
+    let config = format!(
+        "service.a = {{ command = <ignores TERM>, grace = \"TERM 10ms, KILL\" }}\n\
+         service.b = {{ command = <tree {} {tree}>, grace = \"TERM 1m, KILL\" }}",
+        diary.display()
+    );
+    let curfew = curfew.config(&config).start();
+    curfew.wait_for("a: ready");
+    let entered = || std::fs::read_to_string(&diary).unwrap_or_default();
+    curfew.eventually("everybody is there", || entered().matches("born").count() == COUNT + 2);
+    curfew.signal(SIGTERM);
+    // From now on curfew kills.
+    curfew.eventually("one service is down", || children(curfew.pid()).len() == COUNT + 1);
+    let pids: Vec<i32> = entered()
+        .lines()
+        .filter_map(|line| line.strip_prefix("born ")?.split(' ').next()?.parse().ok())
+        .collect();
+    let (leader, others) = (pids[0], pids[1..].iter().filter(|pid| exists(**pid)));
+    for pid in others {
+        kill(*pid, libc::SIGKILL);
+        curfew.eventually("it is dead", || !exists(*pid));
+    }
+    kill(leader, libc::SIGKILL);
+    let finished = curfew.finish();
+    assert_eq!(strays(&finished, 1).len(), COUNT);
+}
+
 #[test]
 fn strays_that_obey_are_no_reason_to_complain() {
     let curfew = Curfew::run([]).fixture("forks session daemon group").start();
