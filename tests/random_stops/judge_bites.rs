@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::judge::{Tally, judge};
 use super::plan::{Containment, Plan, ServicePlan};
-use super::stop::{Evidence, perform};
+use super::stop::{Evidence, Left, perform};
 
 /// One that has to be killed, and one that it leaves behind and that has to be killed as well.
 fn plan() -> Plan {
@@ -50,7 +50,19 @@ fn the_judge_finds_what_is_wrong() {
     assert_eq!(complaint(&|_| {}), "");
     let bites = |complaint: String, words: &str| assert!(complaint.contains(words), "{words}: {complaint:?}");
     bites(complaint(&|evidence| evidence.status = None), "hung");
-    bites(complaint(&|evidence| evidence.left.push("a daemon".to_owned())), "left behind");
+    let daemon = |is_dying, is_helper| {
+        let words = "a daemon".to_owned();
+        move |evidence: &mut Evidence| {
+            let lateness = if is_dying { Duration::from_secs(1) } else { Duration::ZERO };
+            evidence.lateness = lateness;
+            evidence.left.push(Left { pid: Some(77), is_dying, is_helper, words: words.clone() });
+        }
+    };
+    bites(complaint(&daemon(false, false)), "left behind");
+    bites(complaint(&daemon(false, true)), "left behind");
+    // Not named.
+    bites(complaint(&daemon(true, false)), "left behind");
+    assert_eq!(complaint(&daemon(true, true)), "");
     bites(complaint(&|evidence| evidence.status = Some(ExitStatus::from_raw(SIGTERM))), "ended by signal");
     let late = |evidence: &mut Evidence| {
         evidence.took = Some(Duration::from_secs(3));

@@ -17,7 +17,7 @@ use super::cgroup::Cgroup;
 use super::metronome::Metronome;
 use super::plan::{Containment, Plan};
 use super::processes::{
-    carriers, children, ends_before, exists, handle_of, kill, kill_carriers, open_to_all, wait_for_end,
+    carriers, children, ends_before, exists, handle_of, kill, kill_carriers, open_to_all, state, wait_for_end,
 };
 use super::time::{now, pause};
 
@@ -38,8 +38,20 @@ pub(crate) struct Evidence {
     pub(crate) said_bye: BTreeSet<i32>,
     pub(crate) report: Option<String>,
     pub(crate) log: String,
-    /// Who was still there when curfew was gone, in words.
-    pub(crate) left: Vec<String>,
+    /// Who was still there when curfew was gone.
+    pub(crate) left: Vec<Left>,
+}
+
+/// Somebody who was still there when curfew was gone.
+#[derive(Clone, Debug)]
+pub(crate) struct Left {
+    /// Its pid, if it is a process.
+    pub(crate) pid: Option<i32>,
+    /// It has been sent KILL, and only a processor was missing for it to end.
+    pub(crate) is_dying: bool,
+    /// It is curfew itself, as far as it looks at others or writes.
+    pub(crate) is_helper: bool,
+    pub(crate) words: String,
 }
 
 /// An entry of the diary.
@@ -183,7 +195,9 @@ pub(crate) fn perform(plan: &Plan) -> Evidence {
     }
     let status = child.wait().expect("it is our child");
     let mut left = clean_up(&token);
-    left.extend(cgroup.map(Cgroup::dissolve).unwrap_or_default());
+    // Whoever is in it is a process, and is judged as such.
+    let of_cgroup = |words| Left { pid: None, is_dying: true, is_helper: false, words };
+    left.extend(cgroup.map(Cgroup::dissolve).unwrap_or_default().into_iter().map(of_cgroup));
     let diary = fs::read_to_string(diary).unwrap_or_default();
     let entered = |what| {
         diary.lines().filter_map(move |line| {
@@ -234,10 +248,13 @@ fn hears_term(pid: i32) -> bool {
 }
 
 /// Ends and reaps whoever is left: told by what they carry, and, since they may have lost that, by having become ours.
-fn clean_up(token: &str) -> Vec<String> {
+fn clean_up(token: &str) -> Vec<Left> {
     let me = std::process::id() as i32;
-    let mut left: Vec<String> = carriers(token).into_iter().map(describe).collect();
-    left.extend(children(me).into_iter().map(describe));
+    let mut left: Vec<Left> = carriers(token).into_iter().map(Left::see).collect();
+    // Only we reap our children. Who is in the state X was reaped before he became one: by the kernel, for a parent that ignores
+    // CHLD and that ended just then. He is in the list for a moment, and wait(2) knows him no more.
+    let ours = children(me).into_iter().filter(|pid| !matches!(state(*pid), Some('X') | None));
+    left.extend(ours.map(Left::see));
     kill_carriers(token);
     // Their children become ours in turn.
     while let Some(pid) = children(me).first().copied() {
@@ -248,13 +265,33 @@ fn clean_up(token: &str) -> Vec<String> {
     left
 }
 
-fn describe(pid: i32) -> String {
-    let status =
-        fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_else(|_| "gone meanwhile".to_owned());
-    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    let states = threads.filter_map(|thread| fs::read_to_string(thread.path().join("stat")).ok());
-    let states: Vec<String> = states.map(|text| text.chars().take(30).collect()).collect();
-    format!("{pid}: {}; threads: {states:?}", status.chars().take(60).collect::<String>())
+impl Left {
+    fn see(pid: i32) -> Self {
+        let read = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}"));
+        let status = read("status").unwrap_or_default();
+        let pending =
+            status.lines().filter_map(|line| line.strip_prefix("SigPnd:").or(line.strip_prefix("ShdPnd:")));
+        let is_killed = pending
+            .filter_map(|bits| u64::from_str_radix(bits.trim(), 16).ok())
+            .any(|bits| bits >> (libc::SIGKILL - 1) & 1 == 1);
+        let stat = read("stat").unwrap_or_else(|_| "gone meanwhile".to_owned());
+        let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+        let threads: Vec<String> =
+            threads.filter_map(|thread| fs::read_to_string(thread.path().join("stat")).ok()).collect();
+        // The kernel's PF_EXITING: the signal is not pending any more, and the work of ending has begun.
+        let is_exiting = |stat: &String| {
+            let flags = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(6)?.parse().ok());
+            flags.is_some_and(|flags: u64| flags & 4 != 0)
+        };
+        let short = |text: &str, length| text.chars().take(length).collect::<String>();
+        let states: Vec<String> = threads.iter().map(|stat| short(stat, 30)).collect();
+        Self {
+            pid: Some(pid),
+            is_dying: is_killed || threads.iter().all(is_exiting),
+            is_helper: stat.contains("(curfew_under_te)"),
+            words: format!("{pid}: {}; threads: {states:?}", short(&stat, 60)),
+        }
+    }
 }
 
 /// The status as a shell would show it; `None` for a curfew that a signal ended.
