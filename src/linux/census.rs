@@ -164,7 +164,8 @@ impl Family {
             && self.hooks.is_empty()
     }
 
-    fn orphans(&self, tree: &FamilyTree, me: i32) -> Vec<Pid> {
+    /// Our children that nobody leads or looks after, dead ones too.
+    pub(crate) fn orphans(&self, tree: &FamilyTree, me: i32) -> Vec<Pid> {
         let mut orphans = tree.children(me);
         orphans.retain(|pid| {
             !self.leaders.contains_key(pid)

@@ -1,4 +1,5 @@
 mod cgroups;
+mod hearing;
 mod probing;
 mod signalling;
 mod speaking;
@@ -30,7 +31,7 @@ use super::probes::Probes;
 use super::proc_file_system::{FamilyTree, Process};
 use super::ready_pipe::ReadyPipe;
 use super::reap::{Children, look, reap, reap_after};
-use super::service_messages::{IsNew, Said, ServiceMessages};
+use super::service_messages::{IsNew, ServiceMessages};
 use super::service_programs::ServicePrograms;
 use super::signal_inbox::SignalInbox;
 use super::signal_mask::unblock_all_signals;
@@ -300,7 +301,7 @@ impl<L: Listener> Runtime<L> {
             match *ready {
                 Ready::ExecPipe(service) => self.look_at_exec_pipe(service),
                 Ready::HookOutput(number) => self.hear_hook(number),
-                Ready::Message(service) => self.hear_service(service),
+                Ready::Message(service) => drop(self.hear_service(service)),
                 Ready::Probe(service) => self.go_on_with_probe(service),
                 Ready::PipeOfReadiness(service) => self.look_at_ready_pipe(service),
                 Ready::ProbeOutput(number) => self.hear_probe(number),
@@ -342,7 +343,10 @@ impl<L: Listener> Runtime<L> {
                     continue;
                 }
             };
-            if let Some(service) = self.family.leaders.remove(&pid) {
+            if let Some(service) = self.family.leaders.get(&pid).copied() {
+                // What it said is older than its end, and may say who leads from now on.
+                self.hear_all_of(service);
+                self.family.leaders.remove(&pid);
                 // How far it came is told before its death.
                 self.look_at_exec_pipe(service);
                 self.exec_pipes.remove(&service);
@@ -583,33 +587,6 @@ impl<L: Listener> Runtime<L> {
         {
             self.platform.tell_status(&status);
         }
-    }
-
-    fn hear_service(&mut self, service: ServiceId) {
-        let name = self.supervisor.settings().name(service).to_owned();
-        let leader = self.leader(service);
-        for said in self.messages.take(service, &name, leader) {
-            match said {
-                Said::Message(message) => self.handle(Event::Notified { service, message }),
-                Said::MainPid(pid) => {
-                    // Only one of its own can lead it.
-                    let tree = FamilyTree::look();
-                    let is_its_own = leader.is_some_and(|leader| {
-                        tree.descendants(vec![leader]).iter().any(|process| process.pid == pid)
-                    });
-                    if is_its_own && leader != Some(pid) {
-                        self.heirs.insert(service, pid);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Who leads a service after the end of its leader: a process that spoke for it, lives, and is our child now.
-    fn heir(&mut self, service: ServiceId) -> Option<Pid> {
-        let heir = self.heirs.remove(&service)?;
-        let process = Process::read(heir)?;
-        (!process.is_dead && process.parent == std::process::id() as i32).then_some(heir)
     }
 
     fn ask_deadline(&mut self) {

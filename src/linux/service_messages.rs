@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 
-use super::notify_receiver::{DATAGRAMS_AT_ONCE, Discarded, NotifyReceiver, Received};
+use super::notify_receiver::{Discarded, NotifyReceiver, Received};
 use crate::protocol::NotifyField;
 use crate::supervisor::{Pid, ServiceId, ServiceMessage};
 
@@ -46,20 +46,18 @@ impl ServiceMessages {
         self.receivers.get(&service).map(NotifyReceiver::variable)
     }
 
-    /// What a service said, as far as one wake-up may take: the rest wakes us again. What makes no sense is counted, and
-    /// told the first time.
-    pub(crate) fn take(&mut self, service: ServiceId, name: &str, leader: Option<Pid>) -> Vec<Said> {
-        let Some(receiver) = self.receivers.get_mut(&service) else { return Vec::new() };
-        let mut said = Vec::new();
-        for _ in 0..DATAGRAMS_AT_ONCE {
-            match receiver.receive(leader) {
-                Received::Nothing => break,
-                Received::Nonsense => {}
-                Received::Message { message, .. } => {
-                    said.extend(message.fields.into_iter().filter_map(meaning));
-                }
-            }
-        }
+    /// Takes one message of a service: `None` if there is none, nothing if it made no sense. That is counted, and told the
+    /// first time.
+    ///
+    /// Handle it wholly before you take the next: see [`NotifyReceiver::receive`].
+    pub(crate) fn take(
+        &mut self,
+        service: ServiceId,
+        name: &str,
+        leader: Option<Pid>,
+    ) -> Option<impl Iterator<Item = Said> + use<>> {
+        let receiver = self.receivers.get_mut(&service)?;
+        let received = receiver.receive(leader);
         let discarded = receiver.discarded();
         let before = self.told.insert(service, discarded).unwrap_or_default();
         if before == Discarded::default() && discarded != before {
@@ -74,7 +72,12 @@ impl ServiceMessages {
                  somebody else; further ones are counted only"
             );
         }
-        said
+        let fields = match received {
+            Received::Nothing => return None,
+            Received::Nonsense => Vec::new(),
+            Received::Message { message, .. } => message.fields,
+        };
+        Some(fields.into_iter().filter_map(meaning))
     }
 }
 

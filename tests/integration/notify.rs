@@ -3,9 +3,9 @@
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 
-use nix::libc::SIGTERM;
+use nix::libc::{SIGCONT, SIGSTOP, SIGTERM, SIGUSR1};
 
-use crate::support::{Curfew, Running, is_root, skip};
+use crate::support::{Curfew, Running, children, exists, is_root, kill, skip, state};
 
 /// A service manager that listens.
 struct Manager {
@@ -230,4 +230,26 @@ fn a_service_that_goes_into_the_background_can_name_who_leads_it() {
     finished.assert_status(0);
     assert_eq!(finished.service("api")["pid"], pid);
     assert_eq!(finished.service("api")["stages"][0]["to"], "leader");
+}
+
+#[test]
+fn who_leads_on_is_heard_before_the_end_of_the_first_process_though_both_are_known_at_once() {
+    let config =
+        "service.api = { command = <script say:here until:USR1 leave say:left until:TERM>, notify = true }";
+    let curfew = Curfew::run([]).config(config).start();
+    curfew.wait_for("api: here");
+    let first = children(curfew.pid())[0];
+    // From now on it sees nothing until all has happened.
+    curfew.signal(SIGSTOP);
+    curfew.eventually("curfew is stopped", || state(curfew.pid()) == Some('T'));
+    kill(first, SIGUSR1);
+    curfew.wait_for("api: left");
+    curfew.eventually("the first process has ended", || !exists(first));
+    curfew.signal(SIGCONT);
+    let moved = curfew.wait_for_event("service.moved");
+    curfew.signal(SIGTERM);
+    let finished = curfew.finish();
+    finished.assert_status(0);
+    assert_eq!(finished.service("api")["pid"], moved["pid"]);
+    assert_eq!(finished.said("got TERM").len(), 1);
 }
