@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use nix::errno::Errno;
 
@@ -273,6 +274,11 @@ impl Containment {
     /// Whether this process has just been killed with its cgroup.
     pub(crate) fn was_killed(&self, pid: Pid) -> bool {
         self.leaves.values().any(|leaf| leaf.killed.contains(&pid))
+    }
+
+    /// The file of each that kills everybody in it.
+    pub(crate) fn kill_files(&self) -> Vec<PathBuf> {
+        self.leaves.values().map(|leaf| leaf.cgroup.path().join("cgroup.kill")).collect()
     }
 
     /// Kills everybody in every cgroup. Returns whether there was nobody.

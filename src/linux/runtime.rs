@@ -18,6 +18,7 @@ use super::census::{Census, DEADLINE_VARIABLE, Family, Found, RUN_VARIABLE, SERV
 use super::cgroup::Figures;
 use super::clock::Clock;
 use super::containment::Containment;
+use super::deadline_guard::DeadlineGuard;
 use super::delivery::{to_group_of, to_process, to_tree_of, to_unlisted};
 use super::exec_pipe::{ExecPipe, ExecResult};
 use super::hooks::{EndedHook, Hooks, More};
@@ -127,6 +128,9 @@ pub struct Runtime<L> {
     has_killed: bool,
     /// There was more to reap or to count than one wake-up may take: signals and deadlines come in between.
     work_is_left: bool,
+    guard: DeadlineGuard,
+    /// The end that the guard watches for, and how many groups it knows.
+    guarded: Option<(Timestamp, usize)>,
     status: Option<u8>,
 }
 
@@ -205,6 +209,8 @@ impl<L: Listener> Runtime<L> {
             census_wanted: false,
             has_killed: false,
             work_is_left: false,
+            guard: DeadlineGuard::default(),
+            guarded: None,
             status: None,
         })
     }
@@ -233,6 +239,9 @@ impl<L: Listener> Runtime<L> {
             }
             self.speak();
             self.tell_status();
+            if self.supervisor.settings().deadline.is_some() {
+                self.guard.begin(self.clock);
+            }
             let deadline = self.supervisor.next_deadline();
             let time = match deadline {
                 _ if self.work_is_left => Some(Duration::ZERO),
@@ -281,6 +290,19 @@ impl<L: Listener> Runtime<L> {
             self.wait_set.wait(Some(defaults::LAST_RESORT / 100));
         }
         self.cgroups.restore();
+    }
+
+    /// Tells the guard when curfew must be gone, and whom to kill then.
+    fn guard_deadline(&mut self) {
+        let Some(end) = self.supervisor.latest_end().filter(|_| self.guard.is_there()) else { return };
+        let news = Some((end, self.family.sessions.len()));
+        if self.guarded != news {
+            self.guarded = news;
+            let settings = self.supervisor.settings();
+            let named = |(group, service): (&i32, &ServiceId)| (*group, settings.name(*service).to_owned());
+            let groups = self.family.sessions.iter().map(named).collect();
+            self.guard.watch(end, groups, self.cgroups.kill_files());
+        }
     }
 
     fn open_signals(&mut self) -> nix::Result<()> {
@@ -495,6 +517,8 @@ impl<L: Listener> Runtime<L> {
         let now = self.clock.now();
         self.listener.time(now);
         self.supervisor.handle(event, now);
+        // Before anything is done about it.
+        self.guard_deadline();
     }
 
     fn perform(&mut self, command: Command) {
@@ -543,6 +567,7 @@ impl<L: Listener> Runtime<L> {
             Command::TakeCensus => self.census_wanted = true,
             Command::Tell(notice) => self.listener.hear(&notice),
             Command::Finish { status } => {
+                self.guard.decide(status);
                 self.give_terminal_back();
                 self.inquiries.end_all();
                 self.carry_last_words();

@@ -101,6 +101,16 @@ pub const LAST_LOG_LINES: u16 = 20;
 /// else takes anything then.
 pub const LAST_HELPERS: Duration = Duration::from_millis(500);
 
+/// A guard of the deadline that wakes up so much too late was not scheduled, and neither was the loop: that gets another
+/// [`GUARD_AGAIN`], at most [`GUARD_EXCUSES`] times.
+pub const GUARD_LATE: Duration = Duration::from_millis(250);
+
+/// What the loop gets if curfew was not scheduled when its deadline came.
+pub const GUARD_AGAIN: Duration = Duration::from_secs(2);
+
+/// How often it gets that.
+pub const GUARD_EXCUSES: u32 = 3;
+
 /// How long a cgroup whose last process is just dying is waited for, before curfew leaves it behind.
 pub const LAST_CGROUPS: Duration = Duration::from_millis(20);
 /// The longest line, in bytes, that curfew carries in one piece. A service takes this much memory while such a line

@@ -205,6 +205,13 @@ impl Supervisor {
         Some(budget.stop_by.since(now))
     }
 
+    /// When curfew must be gone, whatever holds it up: before the deadline of the stop that is under way, behind all that is
+    /// to be done by then.
+    pub fn latest_end(&self) -> Option<Timestamp> {
+        let (stop, deadline) = (self.stop.as_ref()?, self.settings.deadline?);
+        Some(stop.since + (deadline.deadline - deadline.margin / 4))
+    }
+
     /// What became of each service so far, and of the pseudo-services behind them.
     pub fn outcomes(&self) -> Vec<Outcome> {
         self.services.iter().map(|service| service.outcome).collect()

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use nix::libc::SIGTERM;
+use nix::libc::{self, SIGTERM};
 
-use crate::support::{Curfew, now};
+use crate::support::{Curfew, carriers, now};
 
 /// The example of the first issue, word for word.
 #[test]
@@ -114,4 +114,37 @@ fn without_a_deadline_nothing_is_assumed() {
     curfew.signal(SIGTERM);
     let finished = curfew.finish();
     assert!(finished.report()["deadline"]["deadline_ms"].is_null());
+}
+
+/// Stops one thread of a process, as a system call would that does not return.
+fn hold_up(thread: i32) {
+    // SAFETY: requests without data; the thread is that of a child of ours.
+    unsafe {
+        let none = std::ptr::null_mut::<libc::c_void>();
+        assert_eq!(libc::ptrace(libc::PTRACE_SEIZE, thread, none, none), 0);
+        assert_eq!(libc::ptrace(libc::PTRACE_INTERRUPT, thread, none, none), 0);
+    }
+}
+
+#[test]
+fn a_loop_that_is_held_up_in_a_stop_keeps_curfew_from_nothing_but_its_report() {
+    let mut curfew = Curfew::run(["--grace", "TERM 500ms, KILL", "--deadline", "2s", "--margin", "400ms"])
+        .config("service.a.command = <ignores TERM>\nservice.b.command = <forks stays session+ignoring>")
+        .start();
+    curfew.wait_for("a: ready");
+    curfew.wait_for("b: ready");
+    let since = now();
+    curfew.signal(SIGTERM);
+    curfew.wait_for_many(2, "got TERM");
+    hold_up(curfew.pid());
+    let finished = curfew.end();
+    finished.assert_status(81);
+    let took = finished.ended.since(since);
+    assert!((1800..2000).contains(&took.as_millis()), "{took:?}{finished}");
+    // Both are named, and were killed; but what the guard does not know of is left, and is no more than that.
+    let line = finished.stderr.iter().find(|line| line.contains("held up in the middle of the stop"));
+    assert!(line.is_some_and(|line| line.contains("a (") && line.contains("b (")), "{finished}");
+    let stray = finished.said("child session+ignoring").remove(0);
+    let stray = stray.rsplit(' ').next().and_then(|pid| pid.parse::<i32>().ok()).expect("a pid");
+    curfew.eventually("the others are dead", || carriers(curfew.token()).iter().all(|pid| *pid == stray));
 }

@@ -1,0 +1,148 @@
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use nix::libc;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::clock::Clock;
+use super::delivery::to_unlisted;
+use super::reap::has_child_in_group;
+use super::signal_mask::block_all_signals;
+use crate::supervisor::{STATUS_SURVIVORS, Signal, Timestamp, defaults};
+
+/// A thread that ends curfew when its loop does not, so that no call of the loop can make it miss the deadline: a file of
+/// /proc whose process hangs, the close of what a service has passed on, a storm of processes that leaves it no time.
+///
+/// It sleeps until then, and touches nothing that the loop uses.
+#[derive(Default)]
+pub(crate) struct DeadlineGuard {
+    shared: Option<Arc<Shared>>,
+    was_tried: bool,
+}
+
+#[derive(Default)]
+struct Shared {
+    watch: Mutex<Watch>,
+    changed: Condvar,
+}
+
+/// What the thread knows.
+#[derive(Default)]
+struct Watch {
+    /// When it ends curfew; `None`: not before a stop begins that has a deadline.
+    end: Option<Timestamp>,
+    /// The process groups that curfew made, and whose they are.
+    groups: BTreeMap<i32, String>,
+    /// The `cgroup.kill` of each service.
+    cgroups: Vec<PathBuf>,
+    /// The exit status, once that is decided.
+    status: Option<u8>,
+}
+
+/// It writes a line, and walks a map.
+const STACK: usize = 64 * 1024;
+
+impl DeadlineGuard {
+    /// Begins to watch, unless it does. Where no thread can be had, the loop has to be enough.
+    pub(crate) fn begin(&mut self, clock: Clock) {
+        if std::mem::replace(&mut self.was_tried, true) {
+            return;
+        }
+        let shared = Arc::new(Shared::default());
+        let own = shared.clone();
+        let guard = move || {
+            // Signals are for the loop.
+            block_all_signals();
+            own.keep(clock);
+        };
+        if thread::Builder::new().name("deadline".into()).stack_size(STACK).spawn(guard).is_ok() {
+            self.shared = Some(shared);
+        }
+    }
+
+    /// Whether anything is to be told to it.
+    pub(crate) const fn is_there(&self) -> bool {
+        self.shared.is_some()
+    }
+
+    /// A stop is under way, which ends at `end` at the latest.
+    pub(crate) fn watch(&self, end: Timestamp, groups: BTreeMap<i32, String>, cgroups: Vec<PathBuf>) {
+        let Some(shared) = &self.shared else { return };
+        let mut watch = shared.lock();
+        (watch.end, watch.groups, watch.cgroups) = (Some(end), groups, cgroups);
+        shared.changed.notify_one();
+    }
+
+    /// What is still to come is the report, and the last lines.
+    pub(crate) fn decide(&self, status: u8) {
+        if let Some(shared) = &self.shared {
+            shared.lock().status = Some(status);
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Watch> {
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn keep(&self, clock: Clock) {
+        let mut watch = self.lock();
+        let mut excuses = 0;
+        loop {
+            let Some(end) = watch.end else {
+                watch = self.changed.wait(watch).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            let now = clock.now();
+            if now < end {
+                let wait = self.changed.wait_timeout(watch, end.since(now));
+                watch = wait.unwrap_or_else(PoisonError::into_inner).0;
+            } else if now.since(end) >= defaults::GUARD_LATE && excuses < defaults::GUARD_EXCUSES {
+                // It comes too late itself: nobody was scheduled, and the loop may not have had its turn yet.
+                excuses += 1;
+                watch.end = Some(now + defaults::GUARD_AGAIN);
+            } else {
+                watch.act();
+            }
+        }
+    }
+}
+
+impl Watch {
+    fn act(&self) -> ! {
+        if let Some(status) = self.status {
+            exit(status);
+        }
+        let there = self.groups.iter().filter(|(group, _)| has_child_in_group(**group));
+        let names: Vec<String> = there.map(|(group, name)| format!("{name} ({group})")).collect();
+        for file in &self.cgroups {
+            // Gone, or out of our reach.
+            let _ = std::fs::write(file, "1");
+        }
+        to_unlisted(self.groups.keys().copied(), Signal::KILL);
+        let whom = if names.is_empty() { "nobody that it knows".to_owned() } else { names.join(", ") };
+        say(&format!(
+            "curfew: held up in the middle of the stop, and the deadline has come: killed at the last moment, and not waited \
+             for: {whom}; exit status {STATUS_SURVIVORS}\n"
+        ));
+        exit(STATUS_SURVIVORS)
+    }
+}
+
+/// Nobody is waited for who does not read.
+fn say(line: &str) {
+    let stream = std::io::stderr();
+    let mut ready = [PollFd::new(std::os::fd::AsFd::as_fd(&stream), PollFlags::POLLOUT)];
+    if poll(&mut ready, PollTimeout::ZERO).is_ok_and(|count| count > 0) {
+        // SAFETY: the line is valid for reading. The lock of the stream is not taken: the loop may hold it.
+        unsafe { libc::write(2, line.as_ptr().cast(), line.len()) };
+    }
+}
+
+fn exit(status: u8) -> ! {
+    // SAFETY: it takes an integer, ends every thread, and runs nothing of theirs.
+    unsafe { libc::_exit(status.into()) }
+}
