@@ -118,12 +118,14 @@ pub struct Runtime<L> {
     last_words: HashMap<HookId, String>,
     ready_pipes: HashMap<ServiceId, ReadyPipe>,
     /// Processes that spoke for a service while its first one lived.
-    heirs: HashMap<ServiceId, Pid>,
+    heirs: HashMap<ServiceId, Process>,
     /// The last census came to nothing, for want of /proc.
     strays_are_hidden: bool,
     /// Processes that we may not signal, each told once.
     refused: HashSet<Pid>,
     census_wanted: bool,
+    /// No census before this time, so that what comes and goes among thousands leaves time for everything else.
+    census_after: Timestamp,
     /// KILL was sent to somebody.
     has_killed: bool,
     /// There was more to reap or to count than one wake-up may take: signals and deadlines come in between.
@@ -207,6 +209,7 @@ impl<L: Listener> Runtime<L> {
             strays_are_hidden: false,
             refused: HashSet::new(),
             census_wanted: false,
+            census_after: Timestamp::ZERO,
             has_killed: false,
             work_is_left: false,
             guard: DeadlineGuard::default(),
@@ -247,7 +250,8 @@ impl<L: Listener> Runtime<L> {
                 _ if self.work_is_left => Some(Duration::ZERO),
                 deadline => deadline.map(|deadline| deadline.since(self.clock.now())),
             };
-            let time = time.into_iter().chain(self.platform.try_again()).min();
+            let census = self.census_wanted.then(|| self.census_after.since(self.clock.now()));
+            let time = time.into_iter().chain(self.platform.try_again()).chain(census).min();
             let ready = self.wait_set.wait(time);
             self.take_in(&ready);
         }
@@ -348,7 +352,10 @@ impl<L: Listener> Runtime<L> {
     }
 
     fn reap_all(&mut self) {
-        for _ in 0..DEATHS_AT_ONCE {
+        for count in 0..DEATHS_AT_ONCE {
+            if count > 0 && self.is_overdue() {
+                break;
+            }
             // Most deaths need no look first, and it has its price.
             let is_wanted = self.has_killed || !(self.hooks.is_empty() && self.probe_commands.is_empty());
             let reaped = match is_wanted {
@@ -465,13 +472,19 @@ impl<L: Listener> Runtime<L> {
     /// Takes the census if it is wanted: once, however many deaths asked for it.
     fn count(&mut self) {
         let (mut attempts, mut dead_before) = (0, Vec::new());
-        while self.census_wanted && attempts < CENSUS_ATTEMPTS {
+        if !self.may_count() {
+            return;
+        }
+        // The end of the budget has its turn: what is left by then is killed, and looked at for the last time.
+        while self.census_wanted && attempts < CENSUS_ATTEMPTS && !self.is_overdue() {
             // All deaths first: a census must not count who is dead. Signals before deaths, as always.
             self.take_signals();
             self.reap_all();
             attempts += 1;
             let mut hidden = false;
+            let began = self.clock.now();
             let census = self.family.census(&mut self.cgroups, None);
+            self.note_census(began);
             self.cgroups.forget_removed(&self.wait_set);
             let found = match census {
                 Census::Complete(found) => found,
@@ -510,7 +523,25 @@ impl<L: Listener> Runtime<L> {
             let strays = strays.collect();
             self.handle(Event::Census { strays, hidden });
         }
-        self.work_is_left |= self.census_wanted;
+        self.work_is_left |= self.census_wanted && self.may_count();
+    }
+
+    fn is_overdue(&self) -> bool {
+        self.supervisor.is_overdue(self.clock.now())
+    }
+
+    /// Whether a census is not too soon behind one that took long. The last look of a stop is never too soon.
+    fn may_count(&self) -> bool {
+        self.clock.now() >= self.census_after || self.supervisor.is_time_up()
+    }
+
+    /// As much time as a long census took is left for others.
+    fn note_census(&mut self, began: Timestamp) {
+        let now = self.clock.now();
+        let took = now.since(began);
+        if took >= defaults::LONG_CENSUS {
+            self.census_after = now + took;
+        }
     }
 
     fn feed(&mut self, event: Event) {

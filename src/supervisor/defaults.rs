@@ -101,15 +101,14 @@ pub const LAST_LOG_LINES: u16 = 20;
 /// else takes anything then.
 pub const LAST_HELPERS: Duration = Duration::from_millis(500);
 
-/// A guard of the deadline that wakes up so much too late was not scheduled, and neither was the loop: that gets another
-/// [`GUARD_AGAIN`], at most [`GUARD_EXCUSES`] times.
-pub const GUARD_LATE: Duration = Duration::from_millis(250);
+/// After a census that took as long as this, which is one of thousands, as much time passes before the next one.
+pub const LONG_CENSUS: Duration = Duration::from_millis(5);
 
-/// What the loop gets if curfew was not scheduled when its deadline came.
+/// A guard of the deadline that wakes up so much too late was not scheduled itself.
+pub const GUARD_LATE: Duration = Duration::from_millis(100);
+
+/// What the loop gets, once, if curfew as a whole was not scheduled when its deadline came.
 pub const GUARD_AGAIN: Duration = Duration::from_secs(2);
-
-/// How often it gets that.
-pub const GUARD_EXCUSES: u32 = 3;
 
 /// How long a cgroup whose last process is just dying is waited for, before curfew leaves it behind.
 pub const LAST_CGROUPS: Duration = Duration::from_millis(20);

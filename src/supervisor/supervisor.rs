@@ -205,6 +205,16 @@ impl Supervisor {
         Some(budget.stop_by.since(now))
     }
 
+    /// Whether the time of the stop is up: what is left now is looked at for the last time.
+    pub fn is_time_up(&self) -> bool {
+        self.stop.as_ref().is_some_and(|stop| stop.time_is_up)
+    }
+
+    /// Whether the end of the budget, or of what follows it, has come and was not heeded yet: what takes long is broken off.
+    pub fn is_overdue(&self, now: Timestamp) -> bool {
+        self.timers.get(Timer::BudgetEnd).is_some_and(|at| at <= now)
+    }
+
     /// When curfew must be gone, whatever holds it up: before the deadline of the stop that is under way, behind all that is
     /// to be done by then.
     pub fn latest_end(&self) -> Option<Timestamp> {

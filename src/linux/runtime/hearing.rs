@@ -20,9 +20,8 @@ impl<L: Listener> Runtime<L> {
                 match said {
                     Said::Message(message) => self.handle(Event::Notified { service, message }),
                     Said::MainPid(pid) => {
-                        if leader.is_some_and(|leader| self.may_lead(service, leader, pid)) {
-                            self.heirs.insert(service, pid);
-                        }
+                        let heir = leader.and_then(|leader| self.who_may_lead(service, leader, pid));
+                        self.heirs.extend(heir.map(|heir| (service, heir)));
                     }
                 }
             }
@@ -40,22 +39,27 @@ impl<L: Listener> Runtime<L> {
     }
 
     /// Only one of its own can lead a service: a descendant of its leader, or, if that has ended already, of ours.
-    fn may_lead(&self, service: ServiceId, leader: Pid, pid: Pid) -> bool {
+    fn who_may_lead(&self, service: ServiceId, leader: Pid, pid: Pid) -> Option<Process> {
         let tree = FamilyTree::look();
         let is_under =
             |roots: Vec<Pid>| tree.descendants(roots).into_iter().find(|process| process.pid == pid);
-        if is_under(vec![leader]).is_some() {
-            return pid != leader;
+        if let Some(process) = is_under(vec![leader]) {
+            return (pid != leader).then_some(process);
         }
-        let orphan = is_under(self.family.orphans(&tree, std::process::id() as i32));
-        let of = orphan.map(|orphan| self.family.service_of(&orphan, &self.cgroups).or(self.family.fallback));
-        of == Some(Some(service))
+        let orphan = is_under(self.family.orphans(&tree, std::process::id() as i32))?;
+        let of = self.family.service_of(&orphan, &self.cgroups).or(self.family.fallback);
+        (of == Some(service)).then_some(orphan)
     }
 
     /// Who leads a service after the end of its leader: a process that spoke for it, lives, and is our child now.
     pub(super) fn heir(&mut self, service: ServiceId) -> Option<Pid> {
         let heir = self.heirs.remove(&service)?;
-        let process = Process::read(heir)?;
-        (!process.is_dead && process.parent == std::process::id() as i32).then_some(heir)
+        // Another one may have its pid by now.
+        let process = Process::read(heir.pid).filter(|process| process.start_time == heir.start_time)?;
+        let is_taken = self.family.leaders.contains_key(&heir.pid)
+            || self.family.hooks.contains(&heir.pid)
+            || self.family.helpers.contains(&heir.pid);
+        let is_ours = process.parent == std::process::id() as i32;
+        (!process.is_dead && is_ours && !is_taken).then_some(heir.pid)
     }
 }

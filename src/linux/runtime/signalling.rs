@@ -1,5 +1,7 @@
 //! How signals reach those that they are meant for.
 
+use std::collections::HashSet;
+
 use nix::errno::Errno;
 
 use super::super::census::{Census, Found};
@@ -26,12 +28,10 @@ impl<L: Listener> Runtime<L> {
                 if self.strays_are_hidden && service == self.supervisor.settings().stray_id() {
                     to_unlisted(self.family.sessions.keys().copied(), signal);
                 }
-                let mine = self.strays.iter().filter(|found| self.belongs_to(found, service));
-                mine.flat_map(|found| self.to_found(found, signal)).collect()
+                self.to_all_found(self.strays.iter().filter(|found| self.belongs_to(found, service)), signal)
             }
             (Recipients::Stray(pid), _) => {
-                let one = self.strays.iter().filter(|found| found.process.pid == pid);
-                one.flat_map(|found| self.to_found(found, signal)).collect()
+                self.to_all_found(self.strays.iter().filter(|found| found.process.pid == pid), signal)
             }
         };
         if signal == Signal::CONT {
@@ -73,8 +73,7 @@ impl<L: Listener> Runtime<L> {
         else {
             return Vec::new();
         };
-        let mine = found.iter().filter(|found| self.belongs_to(found, service));
-        mine.flat_map(|found| self.to_found(found, signal)).collect()
+        self.to_all_found(found.iter().filter(|found| self.belongs_to(found, service)), signal)
     }
 
     pub(super) fn resume(&mut self, service: ServiceId) {
@@ -95,16 +94,33 @@ impl<L: Listener> Runtime<L> {
         }
     }
 
+    /// Signals processes that a census found.
+    fn to_all_found<'a>(
+        &self,
+        all: impl Iterator<Item = &'a Found> + Clone,
+        signal: Signal,
+    ) -> Vec<(Pid, Errno)> {
+        let mut groups = HashSet::new();
+        if signal == Signal::KILL {
+            // A group of which only its maker was found is killed when another census finds somebody in it: to ask the
+            // kernel whose it is takes time for each child that we have.
+            let others = all.clone().filter(|found| found.process.group != found.process.pid.number());
+            for Found { process, .. } in others {
+                // Should the group be another one by now, it may have been made by somebody who is meant to live.
+                let is_led = Pid::new(process.group).is_none_or(|group| {
+                    self.family.leaders.contains_key(&group) || self.family.hooks.contains(&group)
+                });
+                if !is_led && groups.insert(process.group) {
+                    kill_group_of_stray(process);
+                }
+            }
+        }
+        all.flat_map(|found| self.to_found(found, signal)).collect()
+    }
+
     /// Signals a process that a census found.
     fn to_found(&self, found: &Found, signal: Signal) -> Vec<(Pid, Errno)> {
         let process = &found.process;
-        // Should the group be another one by now, it may have been made by somebody who is meant to live.
-        let is_led = Pid::new(process.group).is_none_or(|group| {
-            self.family.leaders.contains_key(&group) || self.family.hooks.contains(&group)
-        });
-        if signal == Signal::KILL && !is_led {
-            kill_group_of_stray(process);
-        }
         let result = match found.service {
             Some(service) if process.is_hidden() => self.cgroups.to_member(service, process.pid, signal),
             _ => to_process(process, signal),
