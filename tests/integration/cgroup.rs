@@ -11,8 +11,8 @@ use nix::libc::{self, SIGTERM};
 use crate::exit_status::{as_somebody, somebody};
 use crate::panic::{TRIGGER, panicking};
 use crate::support::{
-    Cgroup, Curfew, Finished, Refusal, Running, children, curfew_binary, fixture_binary, is_installed,
-    is_root, kill, processes_in, skip,
+    Cgroup, Curfew, Finished, Refusal, Running, children, curfew_binary, exists, fixture_binary,
+    is_installed, is_root, kill, now, processes_in, skip,
 };
 
 /// What makes orphans somebody else's children.
@@ -130,6 +130,42 @@ fn a_fork_storm_is_ended_inside_the_deadline() {
         finished.assert_status(80);
         assert!(finished.stop_took() < Duration::from_secs(10), "{place:?}{:?}", finished.stop_took());
     });
+}
+
+/// Whether it is beaten or not: curfew is out in time.
+#[test]
+fn a_storm_without_any_bound_does_not_keep_curfew_past_its_deadline() {
+    if !is_root() || !is_installed("setpriv") || !is_installed("prlimit") {
+        return skip("a storm in a namespace of another user needs root, setpriv(1) and prlimit(1)");
+    }
+    let user = somebody(48).to_string();
+    let identity = ["--reuid", "--regid"].map(|option| format!("{option}={user}"));
+    let curfew = Curfew::run(["--cgroup", "off", "--grace", "TERM 300ms, KILL", "--deadline", "3s"])
+        .wrapped_by(["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"])
+        // Not curfew is PID 1, which the kernel itself would end everybody with.
+        .wrapped_by_word("sh")
+        .wrapped_by_word("-c")
+        .wrapped_by_word("\"$@\"; exit $?")
+        .wrapped_by_word("sh")
+        .wrapped_by_word("setpriv")
+        .wrapped_by_word(&identity[0])
+        .wrapped_by_word(&identity[1])
+        .wrapped_by_word("--clear-groups")
+        .wrapped_by_word("prlimit")
+        .wrapped_by_word("--nproc=200")
+        .report(None)
+        .fixture("storm endless")
+        .start();
+    curfew.wait_for(": ready");
+    let pid = children(children(curfew.pid())[0])[0];
+    let since = now();
+    kill(pid, SIGTERM);
+    curfew.eventually("curfew is gone", || !exists(pid));
+    let took = now().since(since);
+    let finished = curfew.finish();
+    assert!([80, 81].contains(&finished.code()), "{finished}");
+    // This test itself has to wait for its turn.
+    assert!(took < Duration::from_secs(4), "{took:?}{finished}");
 }
 
 /// One that ignores TERM while it forks: KILL finds its leader alive.
