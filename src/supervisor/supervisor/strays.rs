@@ -39,8 +39,9 @@ impl Supervisor {
 
     /// Nothing waits for these: their leader's end leads to a census, which finds those that are not gone by then.
     pub(super) fn on_killed_with_leader(&mut self, id: ServiceId, processes: Vec<(Pid, String)>) {
-        // Somebody else kills, too.
-        if self.stop.is_none() && !self.services[id.index()].is_killed() {
+        let service = &self.services[id.index()];
+        // Somebody else kills, too. But what we killed may come to light when the rest of its service is gone.
+        if self.stop.is_none() && !service.is_killed() && !service.outcome.killed {
             return;
         }
         for (pid, name) in processes {
