@@ -224,6 +224,7 @@ impl ReportBuilder {
             | Notice::StopsByItself { .. }
             | Notice::WaitExtended { .. }
             | Notice::Asked { .. }
+            | Notice::RequestRefused { .. }
             | Notice::Daemonised { .. }
             | Notice::StraysHidden
             | Notice::DependencyFailed { .. }

@@ -90,6 +90,7 @@ impl Narrator {
             | Notice::StopsByItself { .. }
             | Notice::WaitExtended { .. }
             | Notice::LeaderMoved { .. }
+            | Notice::RequestRefused { .. }
             | Notice::Asked { .. } => self.tell_of_life(notice),
             Notice::EndHeld { service, hold } => tracing::debug!(
                 event = "service.end-held",
