@@ -8,8 +8,9 @@ use clap::builder::ValueHint;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::config::{UsageError, Warning, nearest};
+use crate::config::{UsageError, Warning};
 use crate::error::Error;
+use crate::nearest::nearest;
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -170,6 +171,15 @@ pub struct Options {
     /// Default: auto.
     #[arg(long, value_name = "WHEN", help_heading = "How to stop")]
     pub cgroup: Option<String>,
+
+    /// Where `curfew status` and the like reach this run: the path of a socket, or `none`
+    ///
+    /// A path that cannot be had is an error, and nothing is started. In a file it is `control`.
+    /// Example: --control /run/myproject/control.sock.
+    /// Default: none for one command; for services control.sock in the first of $RUNTIME_DIRECTORY, else
+    /// $XDG_RUNTIME_DIR/curfew/NAME.sock, else /run/curfew/NAME.sock, if it can be made there.
+    #[arg(long, value_name = "PATH", help_heading = "What it says")]
+    pub control: Option<String>,
 
     /// The signals that ask curfew to stop
     ///

@@ -16,6 +16,7 @@ pub mod config;
 pub mod error;
 pub mod linux;
 pub mod log;
+mod nearest;
 pub mod protocol;
 pub mod report;
 pub mod reporter;

@@ -12,7 +12,6 @@ use crate::supervisor::{
 };
 
 use life::describe_failure;
-pub(crate) use life::failure_name;
 
 /// Puts notices into words: one tracing event each.
 ///

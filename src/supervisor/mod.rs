@@ -45,7 +45,7 @@ pub use settings::{
 pub use signal::Signal;
 pub use signal_set::SignalSet;
 pub use start_failure::{StartFailure, StartStep};
-pub use status::{Rest, ServiceState, ServiceStatus, StopPhase, StopStatus, SystemPhase, SystemStatus};
+pub use status::{Fate, Rest, ServiceState, ServiceStatus, StopPhase, StopStatus, SystemPhase, SystemStatus};
 pub use stop_order::{Cycle, StopOrder};
 pub use supervisor::Supervisor;
 pub use timestamp::Timestamp;

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::{Cause, End, Failure, Kind, Level, Pid, ServiceId, Signal, Step};
+use super::{Cause, End, Failure, Kind, Level, Pid, ServiceId, Signal, Step, Wish};
 
 /// How the whole system is, at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -162,9 +162,42 @@ impl SystemStatus {
     }
 }
 
+/// What has become of a wish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Nothing yet.
+    Pending,
+    /// It is as was wished.
+    Granted,
+    /// It will not be: the service is down.
+    Down,
+    /// Somebody else has wished for the contrary.
+    Superseded,
+    /// What is left of the service cannot be killed.
+    NotGone,
+    /// The system is being stopped.
+    SystemStops,
+}
+
 impl ServiceStatus {
+    /// What has become of a wish, in a system that is being stopped or not.
+    pub const fn fate(&self, wish: Wish, system_stops: bool) -> Fate {
+        let lingers =
+            matches!(self.state, ServiceState::Stopping { phase: StopPhase::Lingering, restarts: false, .. });
+        match wish {
+            Wish::Stop if self.is_down() => Fate::Granted,
+            Wish::Stop if !self.is_unwanted && !system_stops => Fate::Superseded,
+            Wish::Start | Wish::Restart if self.is_reached() => Fate::Granted,
+            Wish::Start | Wish::Restart if system_stops => Fate::SystemStops,
+            Wish::Start | Wish::Restart if self.is_unwanted => Fate::Superseded,
+            Wish::Start | Wish::Restart if self.is_down() => Fate::Down,
+            Wish::Stop | Wish::Start | Wish::Restart if lingers => Fate::NotGone,
+            Wish::Stop | Wish::Start | Wish::Restart => Fate::Pending,
+        }
+    }
+
     /// Whether it runs and is ready, or is a task that has done its work.
-    pub fn is_reached(&self) -> bool {
+    pub const fn is_reached(&self) -> bool {
         match (self.kind, self.state) {
             (Kind::Service, ServiceState::Up) | (Kind::Task, ServiceState::Down(Rest::Done)) => true,
             (Kind::Service | Kind::Task, _) => false,

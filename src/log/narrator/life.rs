@@ -54,7 +54,7 @@ impl Narrator {
                 tracing::error!(
                     event = "service.failing",
                     service = self.name(service),
-                    failure = failure_name(failure),
+                    failure = failure.name(),
                     last_seen = last_seen.as_deref(),
                     "{what}{}",
                     seen.unwrap_or_default()
@@ -194,21 +194,5 @@ pub(super) fn describe_failure(failure: Failure) -> String {
         Failure::TimedOut => "took too long".to_owned(),
         Failure::RestartLimit => "ended again and again".to_owned(),
         Failure::NotGone => "cannot be started again: what is left of it cannot be killed".to_owned(),
-    }
-}
-
-/// One word for a failure.
-pub(crate) const fn failure_name(failure: Failure) -> &'static str {
-    match failure {
-        Failure::Ended(_) => "ended",
-        Failure::PreStart(_) => "pre-start",
-        Failure::Start(_) => "start",
-        Failure::Daemonised => "daemonised",
-        Failure::NotReady => "not-ready",
-        Failure::Unhealthy => "unhealthy",
-        Failure::Watchdog => "watchdog",
-        Failure::TimedOut => "timed-out",
-        Failure::RestartLimit => "restart-limit",
-        Failure::NotGone => "not-gone",
     }
 }

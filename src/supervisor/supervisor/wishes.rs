@@ -11,7 +11,9 @@ use super::Supervisor;
 
 impl Supervisor {
     pub(super) fn on_request(&mut self, request: Request, now: Timestamp) {
-        if self.stop.is_some() && request != Request::Reopen {
+        // Whoever asks for the stop once more has what he asks for.
+        let is_done = matches!(request, Request::StopSystem { .. } | Request::Reopen);
+        if self.stop.is_some() && !is_done {
             return self.tell(Notice::RequestRefused { request, because: RefusedBecause::Stopping });
         }
         match request {

@@ -94,7 +94,7 @@ pub(super) fn refused_in_a_stop(history: &History) -> Complaint {
             What::Command(..) | What::Event(_) => None,
         });
         let is_answered = answer == Some((*asked, RefusedBecause::Stopping));
-        let must_be = index > stop && *asked != Request::Reopen;
+        let must_be = index > stop && !matches!(asked, Request::StopSystem { .. } | Request::Reopen);
         ensure!(is_answered == must_be, "{asked:?} at {at} is answered with {answer:?}");
     }
     Ok(())
