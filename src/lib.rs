@@ -12,6 +12,7 @@
 //! stable.
 
 pub mod arguments;
+mod client;
 pub mod config;
 pub mod error;
 pub mod linux;

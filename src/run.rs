@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::arguments::{Arguments, Request, RunArguments, Task, variable};
+use crate::client;
 use crate::config::{
     CgroupChoice, Config, ControlChoice, HookCommands, LogFormat, LogLevel, OutputChoice, ProcessSettings,
     Surroundings,
@@ -39,6 +40,7 @@ pub fn run() -> ExitCode {
 fn perform(clock: Clock, collector: Collector) -> u8 {
     match Arguments::read(std::env::args_os()) {
         Ok(Request::Task(Task::Run(arguments))) => run_services(&arguments, clock, collector),
+        Ok(Request::Client(arguments)) => interruptible(|| client::run(&arguments, clock)),
         Ok(Request::Help(help)) => {
             // Whoever closed the standard output did not want to read it.
             let _ = help.print();

@@ -49,7 +49,8 @@ const NOT_IN_THE_CORE: [&str; 18] = [
 ];
 
 /// Who may use whom: the first part of a path below `src`, and the modules of ours that it may name.
-const MAY_USE: [(&str, &[&str]); 11] = [
+const MAY_USE: [(&str, &[&str]); 12] = [
+    ("client", &["arguments", "config", "linux", "nearest", "protocol", "supervisor"]),
     ("nearest", &[]),
     ("supervisor", &[]),
     ("config", &["arguments", "error", "nearest", "protocol", "supervisor"]),

@@ -56,3 +56,4 @@ pub use service_programs::ServicePrograms;
 pub use signal_mask::{block_all_signals, interruptible};
 pub use spawn::Program;
 pub use start_up::StartUp;
+pub use terminal::terminal_width;

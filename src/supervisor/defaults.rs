@@ -145,6 +145,12 @@ pub const CONTROL_WATCH_BUFFER: usize = 256 * 1024;
 /// How many requests are answered before signals, deaths and deadlines have their turn again.
 pub const CONTROL_REQUESTS_AT_ONCE: u32 = 8;
 
+/// How long a client waits for an answer that needs no waiting.
+pub const CLIENT_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long whoever completes a word, or looks for a curfew, waits for one that does not answer.
+pub const COMPLETION_PATIENCE: Duration = Duration::from_millis(500);
+
 /// The margin kept free before a deadline: 5 %, at least one second, at most a quarter of the deadline.
 pub fn margin(deadline: Duration) -> Duration {
     (deadline / 20).max(Duration::from_secs(1)).min(deadline / 4)

@@ -157,6 +157,7 @@ mod tests {
             let service = ServiceId::new(index);
             supervisor.handle(Event::Forked { service, pid: Pid::new(number).unwrap() }, at(1));
             supervisor.handle(Event::Executed { service }, at(1));
+            while supervisor.next_command().is_some() {}
         }
         let words = StatusWords { name: "demo".into(), ..StatusWords::default() };
         let value = status_value(&supervisor.status(at(2)), supervisor.settings(), &words);
