@@ -325,7 +325,8 @@ EXIT STATUS (the first that applies)
   its own  a service failed while it was being stopped: the first such status
   128+n    a task was interrupted by signal n
   80       something had to be killed
-  71       the system refused to start processes, or a cgroup that is required
+  71       the system refused to start processes, a cgroup that is required,
+           or the socket of --control
   0        stopped as asked, or nothing was left to run
 One command that ends by itself gives its own status, always.";
 

@@ -6,6 +6,7 @@
 //!         └──► supervise ──► linux ───────┘          performs and observes: the loop
 //!                  │           └──► protocol          what is said to others, as bytes: pure
 //!                  └───────► reporter → log, report   says what happened
+//!         run → client ──► protocol                   talks to a curfew that runs
 //! ```
 //!
 //! `ARCHITECTURE.md` has the whole picture. The library exists for the binary and for the tests; its interface is not

@@ -83,7 +83,7 @@ fn look_around() -> (Vec<Candidate>, Vec<Candidate>) {
             Ok(true) => living.push(candidate),
             // Others have a control.sock, too.
             Err(Errno::EACCES) if !candidate.path.ends_with(IN_RUNTIME_DIRECTORY) => {
-                forbidden.push(candidate)
+                forbidden.push(candidate);
             }
             Ok(false) | Err(_) => {}
         }

@@ -259,3 +259,106 @@ impl AsFd for Client {
         self.stream.as_fd()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    fn connected() -> (Client, UnixStream) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        theirs.set_nonblocking(true).unwrap();
+        (Client::new(ours.into(), Sender::Unknown, 0), theirs)
+    }
+
+    fn time() -> String {
+        "now".into()
+    }
+
+    fn event(length: usize) -> WatchedLine {
+        WatchedLine { level: WatchLevel::Info, line: [vec![b'x'; length - 1], vec![b'\n']].concat() }
+    }
+
+    /// All that can be read, with as many flushes as that takes.
+    fn read_all(client: &mut Client, stream: &mut UnixStream) -> String {
+        let mut text = Vec::new();
+        loop {
+            let before = text.len();
+            let _ = stream.read_to_end(&mut text);
+            client.flush(time);
+            if text.len() == before && !client.wanted().write {
+                let _ = stream.read_to_end(&mut text);
+                return String::from_utf8(text).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn a_watcher_that_does_not_read_takes_a_bounded_memory_and_is_told_what_it_missed() {
+        let (mut client, mut stream) = connected();
+        client.watch(WatchLevel::Info);
+        for _ in 0..1000 {
+            client.publish(&event(1000), time);
+            client.flush(time);
+            assert!(client.output.len() <= defaults::CONTROL_WATCH_BUFFER);
+        }
+        let heard = read_all(&mut client, &mut stream);
+        let (told, events): (Vec<&str>, Vec<&str>) = heard.lines().partition(|line| line.starts_with('{'));
+        let [told] = told[..] else { panic!("{told:?}") };
+        let told: serde_json::Value = serde_json::from_str(told).unwrap();
+        assert_eq!(told["event"], "watch.lagged");
+        assert_eq!(told["count"].as_u64().unwrap() as usize + events.len(), 1000);
+        // Then it goes on.
+        client.publish(&WatchedLine { level: WatchLevel::Debug, ..event(10) }, time);
+        client.publish(&event(10), time);
+        assert_eq!(read_all(&mut client, &mut stream), "xxxxxxxxx\n");
+    }
+
+    #[test]
+    fn requests_are_read_one_by_one_and_none_before_its_predecessors_answer_is() {
+        let (mut client, mut stream) = connected();
+        stream.write_all(b"one\ntwo\nhal").unwrap();
+        client.read();
+        assert_eq!(client.next_line(), NextLine::Line(b"one".to_vec()));
+        client.say(b"1\n");
+        assert_eq!((client.next_line(), client.worth()), (NextLine::None, Worth::Nothing));
+        assert_eq!(read_all(&mut client, &mut stream), "1\n");
+        assert_eq!(client.next_line(), NextLine::Line(b"two".to_vec()));
+        assert_eq!(client.next_line(), NextLine::None);
+        assert_eq!(client.wanted(), Interest { read: true, write: false });
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        client.read();
+        assert_eq!(client.next_line(), NextLine::Broken);
+    }
+
+    #[test]
+    fn a_client_that_is_gone_is_let_go_of_even_if_it_watched() {
+        let (mut client, stream) = connected();
+        client.watch(WatchLevel::Info);
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        client.read();
+        client.flush(time);
+        assert!(!client.is_done());
+        client.interest = client.wanted();
+        assert_eq!(client.interest, Interest::default());
+        drop(stream);
+        client.read();
+        assert!(client.is_done());
+    }
+
+    #[test]
+    fn those_who_have_asked_for_nothing_are_missed_least() {
+        let (mut client, mut stream) = connected();
+        assert_eq!(client.worth(), Worth::Nothing);
+        client.has_asked = true;
+        assert_eq!(client.worth(), Worth::Idle);
+        client.waits = 1;
+        assert_eq!(client.worth(), Worth::Lasting);
+        client.say(b"answer\n");
+        assert_eq!(client.worth(), Worth::Stuck);
+        read_all(&mut client, &mut stream);
+        assert_eq!(client.worth(), Worth::Lasting);
+    }
+}

@@ -53,7 +53,7 @@ impl Requests {
         match *notice {
             Notice::RequestRefused { because, .. } => self.refusal = Some(Refusal::Because(because)),
             Notice::SignalIgnored { reason: IgnoredBecause::NoReload, .. } => {
-                self.refusal = Some(Refusal::NoReload)
+                self.refusal = Some(Refusal::NoReload);
             }
             Notice::StopComplete { verdict, status, after, .. } => {
                 let end = json!({
@@ -77,10 +77,11 @@ impl<L: Listener> Runtime<L> {
             match VerbRequest::parse(&line) {
                 Ok(VerbRequest { id, verb }) => {
                     self.control.has_asked(client);
-                    self.answer(client, peer, id, &verb);
+                    self.answer(client, peer, id.as_ref(), &verb);
                 }
-                Err(Rejected { error, is_garbage: true, .. }) => self.control.reject(client, &error),
-                Err(Rejected { id, error, is_garbage: false }) => {
+                Err(rejected) if rejected.is_garbage => self.control.reject(client, &rejected.error),
+                Err(rejected) => {
+                    let Rejected { id, error, .. } = *rejected;
                     self.control.say(client, &error_line(id.as_ref(), None, &error, Map::new()));
                 }
             }
@@ -103,7 +104,7 @@ impl<L: Listener> Runtime<L> {
         self.control.close(&self.wait_set);
     }
 
-    fn answer(&mut self, client: u64, peer: Sender, id: Option<Value>, verb: &Verb) {
+    fn answer(&mut self, client: u64, peer: Sender, id: Option<&Value>, verb: &Verb) {
         if let Sender::Process { pid, uid } = peer {
             let verb = verb.name();
             tracing::debug!(
@@ -124,12 +125,12 @@ impl<L: Listener> Runtime<L> {
         let result = if lasts && !self.control.has_room_to_last(client) {
             Err(ControlError::new(ErrorCode::Busy, "too many clients wait or watch", "ask without waiting"))
         } else {
-            self.perform_verb(client, peer, id.as_ref(), verb)
+            self.perform_verb(client, peer, id, verb)
         };
         let line = match result {
-            Ok(Some(more)) => answer_line(id.as_ref(), verb.name(), more),
+            Ok(Some(more)) => answer_line(id, verb.name(), more),
             Ok(None) => return,
-            Err(error) => error_line(id.as_ref(), Some(verb.name()), &error, Map::new()),
+            Err(error) => error_line(id, Some(verb.name()), &error, Map::new()),
         };
         self.control.say(client, &line);
         if matches!(verb, Verb::Watch { .. }) {

@@ -100,12 +100,11 @@ impl VerbRequest {
     ///
     /// # Errors
     /// Why it is none, or not one that is understood here.
-    pub fn parse(line: &[u8]) -> Result<Self, Rejected> {
+    pub fn parse(line: &[u8]) -> Result<Self, Box<Rejected>> {
         let cure = "send one JSON object a line, such as {\"version\":1,\"verb\":\"status\"}";
-        let garbage = |problem: &str| Rejected {
-            id: None,
-            error: ControlError::new(ErrorCode::BadRequest, problem, cure),
-            is_garbage: true,
+        let garbage = |problem: &str| {
+            let error = ControlError::new(ErrorCode::BadRequest, problem, cure);
+            Box::new(Rejected { id: None, error, is_garbage: true })
         };
         let object = match serde_json::from_slice(line) {
             Ok(Value::Object(object)) => object,
@@ -115,7 +114,7 @@ impl VerbRequest {
         let id = object.get("id").filter(|id| !id.is_null()).cloned();
         match verb(&object) {
             Ok(verb) => Ok(Self { id, verb }),
-            Err(error) => Err(Rejected { id, error, is_garbage: false }),
+            Err(error) => Err(Box::new(Rejected { id, error, is_garbage: false })),
         }
     }
 
@@ -235,7 +234,7 @@ mod tests {
     use super::*;
 
     fn refused(line: &str) -> (Option<ErrorCode>, String, bool) {
-        let Rejected { error, is_garbage, .. } = VerbRequest::parse(line.as_bytes()).unwrap_err();
+        let Rejected { error, is_garbage, .. } = *VerbRequest::parse(line.as_bytes()).unwrap_err();
         (error.code, error.to_string(), is_garbage)
     }
 
@@ -315,7 +314,7 @@ mod tests {
             assert_eq!((given, garbage), (Some(code), is_garbage), "{line}: {text}");
             assert!(text.contains(words), "{line}: {text}");
         }
-        let Rejected { id, .. } = VerbRequest::parse(br#"{"version":1,"id":"x","verb":"fly"}"#).unwrap_err();
+        let Rejected { id, .. } = *VerbRequest::parse(br#"{"version":1,"id":"x","verb":"fly"}"#).unwrap_err();
         assert_eq!(id, Some(json!("x")));
     }
 }

@@ -3,8 +3,8 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use crate::supervisor::{
-    Kind, Level, Rest, ServiceState, ServiceStatus, Settings, Step, StopPhase, StopStatus, SystemPhase,
-    SystemStatus,
+    Failure, Kind, Level, Pid, Rest, ServiceState, ServiceStatus, Settings, Step, StopPhase, StopStatus,
+    SystemPhase, SystemStatus,
 };
 
 /// What a status says besides what the supervisor knows.
@@ -67,13 +67,13 @@ fn service_value(service: &ServiceStatus, settings: &Settings) -> Value {
         "essential": service.is_essential,
         "state": state_name(service),
         "wanted": !service.is_unwanted,
-        "pid": service.pid.map(|pid| pid.number()),
+        "pid": service.pid.map(Pid::number),
         "since_ms": service.since.map(milliseconds),
         "ready_ms": service.ready_for.map(milliseconds),
         "restarts": service.restarts,
         "text": service.text,
         "last_end": service.last_end.map(|end| end.to_string()),
-        "last_failure": service.last_failure.map(|failure| failure.name()),
+        "last_failure": service.last_failure.map(Failure::name),
         "failed_probes": service.failed_probes,
         "probe_saw": service.probe_saw,
         "strays": service.strays,
@@ -137,7 +137,7 @@ fn milliseconds(duration: Duration) -> u64 {
 mod tests {
     use super::*;
     use crate::supervisor::{
-        Event, Mode, Pid, Sender, ServiceId, ServiceSettings, Signal, StopOrder, Supervisor, Timestamp,
+        Event, Mode, Sender, ServiceId, ServiceSettings, Signal, StopOrder, Supervisor, Timestamp,
     };
 
     #[test]
