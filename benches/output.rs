@@ -95,7 +95,7 @@ fn verdict(is_met: bool) -> &'static str {
 
 fn curfew() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_curfew"));
-    command.args(["run", "--log-level", "warn"]);
+    command.args(["run", "--log-level", "warn", "--control", "none"]);
     command
 }
 

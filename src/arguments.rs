@@ -1,5 +1,7 @@
 //! The command line as it was typed: nothing is checked here but that every option exists.
 
+mod client;
+
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -8,8 +10,12 @@ use clap::builder::ValueHint;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::config::{UsageError, Warning, nearest};
+use crate::config::{UsageError, Warning};
 use crate::error::Error;
+use crate::nearest::nearest;
+
+use client::COMPLETE;
+pub use client::ClientArguments;
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -34,6 +40,8 @@ pub enum Task {
 pub enum Request {
     /// To do something.
     Task(Task),
+    /// To talk to a running curfew.
+    Client(Box<ClientArguments>),
     /// To see the help or the version: `print` writes it to the standard output. The exit status is 0.
     Help(clap::Error),
 }
@@ -171,6 +179,15 @@ pub struct Options {
     #[arg(long, value_name = "WHEN", help_heading = "How to stop")]
     pub cgroup: Option<String>,
 
+    /// Where `curfew status` and the like reach this run: the path of a socket, or `none`
+    ///
+    /// A path that cannot be had is an error, and nothing is started. In a file it is `control`.
+    /// Example: --control /run/myproject/control.sock.
+    /// Default: none for one command; for services control.sock in the first of $RUNTIME_DIRECTORY, else
+    /// $XDG_RUNTIME_DIR/curfew/NAME.sock, else /run/curfew/NAME.sock, if it can be made there.
+    #[arg(long, value_name = "PATH", help_heading = "What it says")]
+    pub control: Option<String>,
+
     /// The signals that ask curfew to stop
     ///
     /// Example: --stop-signals TERM,INT,QUIT.
@@ -268,7 +285,8 @@ curfew [OPTIONS] -- COMMAND [ARG]...
        curfew run [OPTIONS] -- COMMAND [ARG]...
        curfew run [OPTIONS] --config FILE
        curfew run [OPTIONS] --procfile FILE
-       curfew run [OPTIONS] --service NAME=COMMAND [--service NAME=COMMAND]...";
+       curfew run [OPTIONS] --service NAME=COMMAND [--service NAME=COMMAND]...
+       curfew status | watch | stop | start | restart | signal | reload | reopen";
 
 const RUN_USAGE: &str = "\
 curfew run [OPTIONS] -- COMMAND [ARG]...
@@ -307,7 +325,8 @@ EXIT STATUS (the first that applies)
   its own  a service failed while it was being stopped: the first such status
   128+n    a task was interrupted by signal n
   80       something had to be killed
-  71       the system refused to start processes, or a cgroup that is required
+  71       the system refused to start processes, a cgroup that is required,
+           or the socket of --control
   0        stopped as asked, or nothing was left to run
 One command that ends by itself gives its own status, always.";
 
@@ -335,8 +354,12 @@ impl Arguments {
     /// # Errors
     /// [`Error::Arguments`] for an unknown option or a missing value.
     pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, Error> {
+        let arguments: Vec<OsString> = arguments.into_iter().collect();
+        if let Some(request) = read_client(&arguments) {
+            return request;
+        }
         let mut definition = Self::command();
-        let arguments = with_task(arguments.into_iter().collect(), &definition);
+        let arguments = with_task(arguments, &definition);
         let parsed = definition.try_get_matches_from_mut(&arguments);
         match parsed.and_then(|mut given| Self::from_arg_matches_mut(&mut given)) {
             Ok(parsed) => Ok(Request::Task(parsed.task)),
@@ -348,6 +371,39 @@ impl Arguments {
             Err(error) => Err(Error::Arguments(explain(&error))),
         }
     }
+}
+
+/// What a client is to do, if it is one. `curfew help status` is `curfew status --help`.
+fn read_client(arguments: &[OsString]) -> Option<Result<Request, Error>> {
+    let first = arguments.get(1)?;
+    if first == COMPLETE {
+        let words = arguments.iter().skip(2).skip_while(|word| *word == "--");
+        let words = words.map(|word| word.to_string_lossy().into_owned()).collect();
+        let verb = COMPLETE.to_owned();
+        return Some(Ok(Request::Client(Box::new(ClientArguments {
+            verb,
+            words,
+            ..ClientArguments::default()
+        }))));
+    }
+    let (verb, given) = match client::verb(first) {
+        Some(verb) => (verb, client::read(verb, &arguments[1..])),
+        None if first == "help" => {
+            let verb = client::verb(arguments.get(2)?)?;
+            (verb, client::read(verb, &[verb.into(), "--help".into()]))
+        }
+        None => return None,
+    };
+    Some(match given {
+        Ok(read) => Ok(Request::Client(Box::new(read))),
+        Err(error) if error.kind() == ErrorKind::DisplayHelp => Ok(Request::Help(error)),
+        Err(error) => Err(Error::Arguments(format!("{verb}: {}", explain(&error)))),
+    })
+}
+
+/// The definition with all that can be typed, for those who want to see it.
+pub fn whole_definition() -> Command {
+    Arguments::command().subcommands(client::VERBS.map(client::definition))
 }
 
 /// Puts `run` before everything if the first argument is no task: `curfew -- COMMAND` is `curfew run -- COMMAND`.
@@ -369,7 +425,7 @@ fn with_task(mut arguments: Vec<OsString>, definition: &Command) -> Vec<OsString
 
 /// The definition with everything that only the help needs: the variables, and the options of `run` on the first page.
 fn definition_for_people() -> Command {
-    let definition = Arguments::command().mut_subcommand("run", |run| {
+    let definition = whole_definition().mut_subcommand("run", |run| {
         run.mut_args(|argument| match option_variable(&argument) {
             Some(variable) => {
                 let help = argument.get_long_help().map(ToString::to_string).unwrap_or_default();
@@ -403,7 +459,7 @@ fn explain(error: &clap::Error) -> String {
         && !word.starts_with('-')
     {
         let definition = Arguments::command();
-        let tasks = definition.get_subcommands().map(Command::get_name);
+        let tasks = definition.get_subcommands().map(Command::get_name).chain(client::VERBS);
         let cure = match nearest(word, tasks) {
             Some(task) => format!("did you mean `curfew {task}`?"),
             None => format!("write `--` before a command: curfew run [OPTIONS] -- {word}"),

@@ -5,6 +5,7 @@ mod cgroup_choice;
 mod choice;
 mod command_line;
 mod config_error;
+mod control_choice;
 mod deadline_choice;
 mod description;
 mod duration_syntax;
@@ -16,7 +17,6 @@ mod grace_syntax;
 mod hook_table;
 mod log_format;
 mod log_level;
-mod nearest;
 mod output_choice;
 mod overrides;
 mod probe_table;
@@ -47,6 +47,7 @@ use std::sync::Arc;
 pub use cgroup_choice::CgroupChoice;
 pub use command_line::split_command;
 pub use config_error::{ConfigError, Position};
+pub use control_choice::ControlChoice;
 pub use deadline_choice::{DeadlineChoice, DeadlineSource, parse_deadline};
 pub use duration_syntax::{LONGEST_DURATION, parse_duration, parse_positive_duration};
 pub use grace_syntax::parse_schedule;
@@ -67,7 +68,6 @@ use crate::error::Error;
 use crate::supervisor::Settings;
 use description::Description;
 use environment::{Environment, MEANT_FOR_CURFEW};
-pub(crate) use nearest::nearest;
 use overrides::Overrides;
 use settling::Settling;
 
@@ -92,6 +92,8 @@ pub struct Config {
     pub log_level: LogLevel,
     /// Whether each service is kept in a cgroup of its own.
     pub cgroup: CgroupChoice,
+    /// Where requests come in. A path is absolute.
+    pub control: ControlChoice,
     /// What was said about the deadline. `Auto`: a platform that can be asked may still know better.
     pub deadline_choice: DeadlineChoice,
     /// Where the deadline in the settings is from.

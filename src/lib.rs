@@ -6,16 +6,19 @@
 //!         └──► supervise ──► linux ───────┘          performs and observes: the loop
 //!                  │           └──► protocol          what is said to others, as bytes: pure
 //!                  └───────► reporter → log, report   says what happened
+//!         run → client ──► protocol                   talks to a curfew that runs
 //! ```
 //!
 //! `ARCHITECTURE.md` has the whole picture. The library exists for the binary and for the tests; its interface is not
 //! stable.
 
 pub mod arguments;
+mod client;
 pub mod config;
 pub mod error;
 pub mod linux;
 pub mod log;
+mod nearest;
 pub mod protocol;
 pub mod report;
 pub mod reporter;

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use serde_json::{Map, Value, json};
 
-use crate::log::{Record, failure_name, milliseconds};
+use crate::log::{Record, milliseconds};
 use crate::supervisor::{
     Act, Cause, Deadline, End, EndMeaning, Failure, Kind, Notice, Pid, Recipients, Scale, Sender, ServiceId,
     Settings, Signal, StartFailure, Target, Timestamp, Verdict,
@@ -224,6 +224,7 @@ impl ReportBuilder {
             | Notice::StopsByItself { .. }
             | Notice::WaitExtended { .. }
             | Notice::Asked { .. }
+            | Notice::RequestRefused { .. }
             | Notice::Daemonised { .. }
             | Notice::StraysHidden
             | Notice::DependencyFailed { .. }
@@ -333,7 +334,7 @@ impl ReportBuilder {
             }
             Cause::ServiceFailed { service, failure } => {
                 value.insert("service".into(), self.services[service.index()].name.clone().into());
-                value.insert("failure".into(), failure_name(failure).into());
+                value.insert("failure".into(), failure.name().into());
                 if let Failure::PreStart(end) = failure {
                     value.insert("end".into(), end_value(Some(end)));
                 }

@@ -11,9 +11,10 @@ use serde_json::{Value, json};
 use crate::linux::Listener;
 use crate::linux::clock::time_of_day;
 use crate::linux::{Figures, MayWait, write_plainly, write_report};
-use crate::log::{Collector, Level, LineFormat, Narrator, StatusLine};
+use crate::log::{Collector, Level, LineFormat, Narrator, Record, StatusLine};
+use crate::protocol::{WatchLevel, WatchedLine};
 use crate::report::{ReportBuilder, not_started};
-use crate::supervisor::{Deadline, HookKind, Notice, ServiceId, Timestamp, defaults};
+use crate::supervisor::{Cause, Deadline, HookKind, Notice, ServiceId, Timestamp, defaults};
 
 /// Turns notices into log lines and, at the end, into the report.
 pub struct Reporter {
@@ -33,6 +34,10 @@ pub struct Reporter {
     pub report: Option<PathBuf>,
     /// How long writing the report may take.
     pub report_time: Duration,
+    /// What those want to hear of who watch; `None`: nobody does.
+    pub watched_level: Option<WatchLevel>,
+    /// What they have not heard yet.
+    pub watched: Vec<WatchedLine>,
     /// The time of the last event.
     pub now: Timestamp,
 }
@@ -55,6 +60,18 @@ impl Listener for Reporter {
         self.builder.hear(notice, |cause| self.narrator.cause(cause), self.now);
         self.status_line.hear(notice, self.now);
         self.narrator.tell(notice);
+    }
+
+    fn cause(&self, cause: Cause) -> String {
+        self.narrator.cause(cause)
+    }
+
+    fn watch(&mut self, level: Option<WatchLevel>) {
+        self.watched_level = level;
+    }
+
+    fn take_watched(&mut self) -> Vec<WatchedLine> {
+        std::mem::take(&mut self.watched)
     }
 
     fn blame(&mut self, service: ServiceId, sentence: &str, whole: Value) {
@@ -90,6 +107,7 @@ impl Listener for Reporter {
         let mut lines = Vec::new();
         for record in self.collector.take() {
             self.builder.add_event(&record);
+            self.note_watched(&record);
             if record.level <= self.level {
                 lines.push(record.line(self.format));
             }
@@ -113,6 +131,21 @@ impl Listener for Reporter {
             lines.extend(self.take_lines());
         }
         lines
+    }
+}
+
+impl Reporter {
+    /// Keeps it for those who watch.
+    fn note_watched(&mut self, record: &Record) {
+        let level = match record.level {
+            Level::Error => WatchLevel::Error,
+            Level::Warn => WatchLevel::Warn,
+            Level::Info => WatchLevel::Info,
+            Level::Debug => WatchLevel::Debug,
+        };
+        if self.watched_level.is_some_and(|watched| level <= watched) {
+            self.watched.push(WatchedLine { level, line: record.line(LineFormat::Json) });
+        }
     }
 }
 

@@ -7,17 +7,19 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::arguments::{Arguments, Request, RunArguments, Task, variable};
+use crate::client;
 use crate::config::{
-    CgroupChoice, Config, HookCommands, LogFormat, LogLevel, OutputChoice, ProcessSettings, Surroundings,
+    CgroupChoice, Config, ControlChoice, HookCommands, LogFormat, LogLevel, OutputChoice, ProcessSettings,
+    Surroundings,
 };
 use crate::error::{Error, STATUS_USAGE};
 use crate::linux::clock::{Clock, time_of_day};
 use crate::linux::{
-    CgroupUse, ChildSetup, Colours, Program, Programs, ResourceLimit, ServiceOutput, ServicePrograms,
-    WantedSockets, block_all_signals, interruptible, is_written_to_journal, write_plainly,
+    CgroupUse, ChildSetup, Colours, ControlPlace, Program, Programs, ResourceLimit, ServiceOutput,
+    ServicePrograms, WantedSockets, block_all_signals, interruptible, is_written_to_journal, write_plainly,
 };
 use crate::log::{Collector, Level, LineFormat};
-use crate::protocol::{names_of_passed, watchdog_interval};
+use crate::protocol::{names_of_passed, usual_control_paths, watchdog_interval};
 use crate::reporter::report_not_started;
 use crate::supervise::{Plan, STATUS_BUG, supervise};
 use crate::supervisor::Mode;
@@ -38,6 +40,7 @@ pub fn run() -> ExitCode {
 fn perform(clock: Clock, collector: Collector) -> u8 {
     match Arguments::read(std::env::args_os()) {
         Ok(Request::Task(Task::Run(arguments))) => run_services(&arguments, clock, collector),
+        Ok(Request::Client(arguments)) => interruptible(|| client::run(&arguments, clock)),
         Ok(Request::Help(help)) => {
             // Whoever closed the standard output did not want to read it.
             let _ = help.print();
@@ -135,8 +138,8 @@ fn plan(config: Config, surroundings: &Surroundings) -> Plan {
     settings.platform_watchdog =
         watchdog_interval(text("WATCHDOG_USEC"), text("WATCHDOG_PID"), std::process::id());
     settings.seed = clock_seed();
+    let name = config.name;
     Plan {
-        name: config.name,
         settings,
         programs: Programs { services, commands: config.commands, cleanup },
         sockets: surroundings.sockets.clone(),
@@ -148,8 +151,21 @@ fn plan(config: Config, surroundings: &Surroundings) -> Plan {
             CgroupChoice::Off => CgroupUse::Off,
             CgroupChoice::Require => CgroupUse::Required,
         },
+        control: control_place(config.control, mode, &name, surroundings),
+        name,
         format,
         level,
+    }
+}
+
+/// Where the control socket is to be. Nobody expects one of a wrapper.
+fn control_place(choice: ControlChoice, mode: Mode, name: &str, surroundings: &Surroundings) -> ControlPlace {
+    match (choice, mode) {
+        (ControlChoice::Path(path), _) => ControlPlace::Required(path),
+        (ControlChoice::None, _) | (ControlChoice::Auto, Mode::OneCommand) => ControlPlace::None,
+        (ControlChoice::Auto, Mode::ManyServices) => {
+            ControlPlace::FirstOf(usual_control_paths(name, |name| surroundings.variable(name)))
+        }
     }
 }
 

@@ -8,8 +8,8 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use crate::linux::clock::{Clock, time_of_day};
 use crate::linux::{
-    CgroupUnavailable, CgroupUse, Channels, Journal, LogOutput, PassedSockets, Program, Programs, Runtime,
-    StartUp, write_plainly,
+    CgroupUse, Channels, ControlPlace, ControlSocket, Journal, LogOutput, NoSocket, PassedSockets, Program,
+    Programs, Runtime, SocketProblem, StartUp, write_plainly,
 };
 use crate::log::{Collector, Level, LineFormat, Narrator, ProgramWords, StatusLine};
 use crate::report::ReportBuilder;
@@ -34,6 +34,8 @@ pub struct Plan {
     pub report: Option<PathBuf>,
     /// Whether each service is kept in a cgroup of its own.
     pub cgroup: CgroupUse,
+    /// Where requests come in.
+    pub control: ControlPlace,
     /// How the log is written.
     pub format: LineFormat,
     /// What is left out of the log: everything below.
@@ -59,6 +61,7 @@ pub fn supervise(plan: Plan, clock: Clock, collector: Collector) -> u8 {
         deadline_source,
         report,
         cgroup,
+        control,
         format,
         level,
     } = plan;
@@ -71,10 +74,20 @@ pub fn supervise(plan: Plan, clock: Clock, collector: Collector) -> u8 {
     let (log, format) = open_log(format);
     let status_line = StatusLine::new(&settings);
     announce(&settings, deadline_source);
+    let control = match ControlSocket::find(&control) {
+        Ok(socket) => socket,
+        Err(reason) if matches!(control, ControlPlace::Required(_)) => {
+            return refuse(&name, report, format!("--control: {reason}"));
+        }
+        Err(reason) => {
+            do_without_control(&reason);
+            None
+        }
+    };
     let for_figures = mode == Mode::ManyServices || report.is_some();
     let start_up = match StartUp::prepare(mode, PassedSockets::take(&sockets), cgroup, for_figures) {
         Ok(start_up) => start_up,
-        Err(reason) => return refuse(&name, report, reason),
+        Err(reason) => return refuse(&name, report, format!("--cgroup require: {reason}")),
     };
     settings.seat = start_up.seat();
     let reporter = Reporter {
@@ -86,10 +99,12 @@ pub fn supervise(plan: Plan, clock: Clock, collector: Collector) -> u8 {
         level,
         report,
         report_time,
+        watched_level: None,
+        watched: Vec::new(),
         now: clock.now(),
     };
     let supervisor = Supervisor::new(settings);
-    let channels = Channels { notify_socket: notify_socket.as_deref(), log };
+    let channels = Channels { notify_socket: notify_socket.as_deref(), log, control, name: &name };
     let mut runtime = match Runtime::new(supervisor, programs, start_up, channels, clock, run, reporter) {
         Ok(runtime) => runtime,
         Err(errno) => {
@@ -119,9 +134,30 @@ pub fn supervise(plan: Plan, clock: Clock, collector: Collector) -> u8 {
     }
 }
 
-/// Nothing is started without a cgroup, if there must be one.
-fn refuse(name: &str, report: Option<PathBuf>, reason: CgroupUnavailable) -> u8 {
-    let error = format!("--cgroup require: {reason}");
+/// Nobody reaches this run, which is no reason not to run.
+fn do_without_control(reason: &NoSocket) {
+    let path = reason.path.display();
+    match reason.problem {
+        SocketProblem::Taken => tracing::warn!(
+            event = "control.taken",
+            path = %path,
+            "there is no control socket: {reason}; give this one a --name of its own"
+        ),
+        SocketProblem::NoSocket => tracing::warn!(
+            event = "control.none",
+            path = %path,
+            "there is no control socket: {reason}; remove it, or say --control PATH"
+        ),
+        SocketProblem::Refused(_) => tracing::debug!(
+            event = "control.none",
+            path = %path,
+            "there is no control socket: {reason}"
+        ),
+    }
+}
+
+/// Nothing is started without what there must be.
+fn refuse(name: &str, report: Option<PathBuf>, error: String) -> u8 {
     write_plainly(format!("curfew: {error}\n").as_bytes());
     report_not_started(report, name, &[error], STATUS_REFUSED);
     STATUS_REFUSED

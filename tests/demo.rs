@@ -58,6 +58,7 @@ impl Demo {
             .args(["run", "--config"])
             .arg(&path)
             .env("CURFEW_TEST_TOKEN", folder.path())
+            .env("XDG_RUNTIME_DIR", folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -49,16 +49,18 @@ const NOT_IN_THE_CORE: [&str; 18] = [
 ];
 
 /// Who may use whom: the first part of a path below `src`, and the modules of ours that it may name.
-const MAY_USE: [(&str, &[&str]); 10] = [
+const MAY_USE: [(&str, &[&str]); 12] = [
+    ("client", &["arguments", "config", "linux", "nearest", "protocol", "supervisor"]),
+    ("nearest", &[]),
     ("supervisor", &[]),
-    ("config", &["arguments", "error", "protocol", "supervisor"]),
+    ("config", &["arguments", "error", "nearest", "protocol", "supervisor"]),
     ("error", &["config"]),
-    ("arguments", &["config", "error"]),
-    ("linux", &["protocol", "supervisor"]),
-    ("protocol", &["supervisor"]),
+    ("arguments", &["config", "error", "nearest"]),
+    ("linux", &["nearest", "protocol", "supervisor"]),
+    ("protocol", &["nearest", "supervisor"]),
     ("log", &["supervisor"]),
     ("report", &["supervisor", "log"]),
-    ("reporter", &["supervisor", "log", "report", "linux"]),
+    ("reporter", &["supervisor", "log", "protocol", "report", "linux"]),
     ("supervise", &["supervisor", "log", "report", "reporter", "linux"]),
 ];
 

@@ -1,5 +1,5 @@
 use super::SyntaxError;
-use super::nearest::proposal;
+use crate::nearest::proposal;
 
 /// Reads one of a few words.
 pub(crate) fn parse_choice<T: Copy>(text: &str, choices: &[(&'static str, T)]) -> Result<T, SyntaxError> {

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::SyntaxError;
 use super::duration_syntax::{format_duration, parse_duration};
-use super::nearest::proposal;
 use super::service_name::parse_name;
 use super::signal_syntax::parse_signal;
+use crate::nearest::proposal;
 use crate::supervisor::{GraceSchedule, Signal, Stage, StageAction, Target, Wait};
 
 /// The signal that curfew received, in a schedule.

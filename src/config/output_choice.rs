@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use super::SyntaxError;
-use super::nearest::nearest;
+use crate::nearest::nearest;
 
 /// Where a service's standard output and standard error lead.
 #[derive(Clone, Debug, PartialEq, Eq)]

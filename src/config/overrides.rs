@@ -7,6 +7,7 @@ use super::account_syntax::parse_user_and_group;
 use super::cgroup_choice::CgroupChoice;
 use super::choice::parse_choice;
 use super::command_line::split_command;
+use super::control_choice::{ControlChoice, parse_control};
 use super::deadline_choice::{DeadlineChoice, parse_deadline};
 use super::duration_syntax::{parse_duration, parse_positive_duration};
 use super::grace_syntax::{TARGETS, parse_schedule};
@@ -53,6 +54,7 @@ pub(crate) struct Overrides {
     pub(crate) log: Option<LogFormat>,
     pub(crate) log_level: Option<LogLevel>,
     pub(crate) cgroup: Option<CgroupChoice>,
+    pub(crate) control: Option<ControlChoice>,
     pub(crate) exit_status: Option<Given<ExitStatusPolicy>>,
     pub(crate) success: Option<SuccessStatuses>,
 }
@@ -100,6 +102,7 @@ impl Overrides {
             log: reader.choice("log", |options| options.log.as_ref(), &LogFormat::CHOICES),
             log_level: reader.choice("log-level", |options| options.log_level.as_ref(), &LogLevel::CHOICES),
             cgroup: reader.choice("cgroup", |options| options.cgroup.as_ref(), &CgroupChoice::CHOICES),
+            control: reader.value("control", |options| options.control.as_ref(), parse_control),
             exit_status: reader.parsed("exit-status", |options| options.exit_status.as_ref(), exit_status),
             success: reader.value("success", |options| options.success.as_ref(), parse_success),
         };

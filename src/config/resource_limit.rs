@@ -2,8 +2,8 @@ use nix::sys::resource::{RLIM_INFINITY, Resource};
 
 use super::SyntaxError;
 use super::duration_syntax::parse_duration;
-use super::nearest::proposal;
 use super::toml_document::Value;
+use crate::nearest::proposal;
 
 /// A limit of one resource.
 ///

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use super::Config;
 use super::config_error::ConfigError;
+use super::control_choice::ControlChoice;
 use super::deadline_choice::{DeadlineChoice, DeadlineSource};
 use super::description::Description;
 use super::duration_syntax::format_duration;
 use super::env_file::EnvFiles;
 use super::environment::Environment;
 use super::hook_table::HookTable;
-use super::nearest::nearest;
 use super::output_choice::OutputChoice;
 use super::overrides::{Given, Overrides};
 use super::probe_table::ProbeTable;
@@ -27,6 +27,7 @@ use super::toml_document::{Place, Syntax};
 use super::usage_error::UsageError;
 use crate::arguments::variable;
 use crate::error::Error;
+use crate::nearest::nearest;
 use crate::protocol::{FIRST_PASSED, ProbeTarget, is_called};
 use crate::supervisor::{
     Cycle, Deadline, ExitStatusPolicy, GraceSchedule, Health, HookTimes, Kind, Mode, Readiness, ReadyBy,
@@ -121,6 +122,10 @@ impl<'a> Settling<'a> {
             log: self.overrides.log.or(system.log).unwrap_or_default(),
             log_level: self.overrides.log_level.or(system.log_level).unwrap_or_default(),
             cgroup: self.overrides.cgroup.or(system.cgroup).unwrap_or_default(),
+            control: match self.overrides.control.or(system.control).unwrap_or_default() {
+                ControlChoice::Path(path) => ControlChoice::Path(self.surroundings.directory.join(path)),
+                choice => choice,
+            },
             deadline_choice,
             deadline_source,
         })

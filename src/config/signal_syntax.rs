@@ -1,5 +1,5 @@
 use super::SyntaxError;
-use super::nearest::nearest;
+use crate::nearest::nearest;
 use crate::supervisor::{Signal, SignalSet, SuccessStatuses};
 
 /// How a signal may be written, for messages.

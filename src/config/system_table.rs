@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::cgroup_choice::CgroupChoice;
 use super::config_error::{ConfigError, Position};
+use super::control_choice::{ControlChoice, parse_control};
 use super::deadline_choice::DeadlineChoice;
 use super::duration_syntax::{parse_duration, parse_positive_duration};
 use super::file_values::{self, DURATION};
@@ -31,6 +32,7 @@ pub(crate) struct SystemTable {
     pub(crate) log: Option<LogFormat>,
     pub(crate) log_level: Option<LogLevel>,
     pub(crate) cgroup: Option<CgroupChoice>,
+    pub(crate) control: Option<ControlChoice>,
     pub(crate) stop_signals: Option<SignalSet>,
     pub(crate) map: Vec<Mapping>,
     pub(crate) signal_target: Option<Target>,
@@ -65,6 +67,9 @@ const KEYS: &Keys<SystemTable> = &[
     ("log", |system, value| system.log = file_values::choice(value, &LogFormat::CHOICES)),
     ("log-level", |system, value| system.log_level = file_values::choice(value, &LogLevel::CHOICES)),
     ("cgroup", |system, value| system.cgroup = file_values::choice(value, &CgroupChoice::CHOICES)),
+    ("control", |system, value| {
+        system.control = value.parsed("a path, or \"none\"", parse_control);
+    }),
     ("stop-signals", |system, value| {
         system.stop_signals = file_values::signals(value, parse_stop_signals, parse_stop_signal);
     }),

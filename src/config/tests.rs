@@ -49,6 +49,7 @@ impl World {
         let words = std::iter::once("curfew").chain(arguments.iter().copied()).map(OsString::from);
         let run = match Arguments::read(words).unwrap() {
             Request::Task(Task::Run(run)) => run,
+            Request::Client(client) => panic!("{client:?}"),
             Request::Help(help) => panic!("{help}"),
         };
         let Self { directory, environment, is_pid_1 } = self;

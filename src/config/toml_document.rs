@@ -6,8 +6,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::config_error::{ConfigError, Position};
-use super::nearest::{nearest, proposal};
 use super::syntax_error::SyntaxError;
+use crate::nearest::{nearest, proposal};
 
 /// A TOML file, and what was found wrong with it: reading goes on after an error, so that all are told at once.
 pub(crate) struct Document {

@@ -1,4 +1,5 @@
 mod cgroups;
+mod controlling;
 mod hearing;
 mod probing;
 mod signalling;
@@ -8,6 +9,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, AsRawFd};
 
+use controlling::Requests;
 use probing::open_ready_pipe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +20,7 @@ use super::census::{Census, DEADLINE_VARIABLE, Family, Found, RUN_VARIABLE, SERV
 use super::cgroup::Figures;
 use super::clock::Clock;
 use super::containment::Containment;
+use super::control::{Control, ControlSocket};
 use super::deadline_guard::DeadlineGuard;
 use super::delivery::{to_group_of, to_process, to_tree_of, to_unlisted};
 use super::exec_pipe::{ExecPipe, ExecResult};
@@ -41,8 +44,9 @@ use super::start_up::StartUp;
 use super::terminal::{has_shell, stop_self};
 use super::unit_deadline::{Answer, UnitDeadline};
 use super::wait_set::{Ready, WaitSet};
+use crate::protocol::{WatchLevel, WatchedLine};
 use crate::supervisor::{
-    Command, End, Event, HookId, HookKind, Mode, Notice, Pid, Purpose, ServiceId, Signal, Step, Stray,
+    Cause, Command, End, Event, HookId, HookKind, Mode, Notice, Pid, Purpose, ServiceId, Signal, Step, Stray,
     Supervisor, Timestamp, defaults,
 };
 
@@ -60,6 +64,12 @@ pub trait Listener {
     fn wants_figures(&self) -> bool;
     /// What a service used, to its end.
     fn figures(&mut self, service: ServiceId, figures: Figures);
+    /// A cause in words.
+    fn cause(&self, cause: Cause) -> String;
+    /// Somebody wants to hear of events that are at least so grave, or nobody of any.
+    fn watch(&mut self, level: Option<WatchLevel>);
+    /// Takes those events.
+    fn take_watched(&mut self) -> Vec<WatchedLine>;
     /// How things are, in words, if that has changed.
     fn take_status(&mut self) -> Option<String>;
     /// A hook of a service says something.
@@ -74,6 +84,10 @@ pub struct Channels<'a> {
     pub notify_socket: Option<&'a OsStr>,
     /// Where the log goes.
     pub log: LogOutput,
+    /// Where requests come in, if anywhere.
+    pub control: Option<ControlSocket>,
+    /// The name of the system, for those who ask there.
+    pub name: &'a str,
 }
 
 /// The loop: waits, turns what happened into events, and performs what the supervisor commands.
@@ -117,6 +131,8 @@ pub struct Runtime<L> {
     /// What they said last.
     last_words: HashMap<HookId, String>,
     ready_pipes: HashMap<ServiceId, ReadyPipe>,
+    control: Control,
+    requests: Requests,
     /// Processes that spoke for a service while its first one lived.
     heirs: HashMap<ServiceId, Process>,
     /// The last census came to nothing, for want of /proc.
@@ -156,7 +172,7 @@ impl<L: Listener> Runtime<L> {
         supervisor: Supervisor,
         Programs { services: programs, commands, cleanup }: Programs,
         mut start_up: StartUp,
-        Channels { notify_socket, log }: Channels<'_>,
+        Channels { notify_socket, log, control, name }: Channels<'_>,
         clock: Clock,
         run: String,
         listener: L,
@@ -174,6 +190,8 @@ impl<L: Listener> Runtime<L> {
         let output_of_cleanup =
             cleanup.iter().map(|cleanup| (settings.name(settings.cleanup_id()), &cleanup.output));
         let output = Output::new(outputs.chain(output_of_cleanup));
+        let wait_set = WaitSet::new()?;
+        let control = Control::new(control, &wait_set)?;
         Ok(Self {
             supervisor,
             programs,
@@ -182,7 +200,7 @@ impl<L: Listener> Runtime<L> {
             cgroups: std::mem::take(&mut start_up.cgroups),
             start_up,
             clock,
-            wait_set: WaitSet::new()?,
+            wait_set,
             log,
             log_is_watched: false,
             output,
@@ -205,6 +223,8 @@ impl<L: Listener> Runtime<L> {
             probe_count: 0,
             last_words: HashMap::new(),
             ready_pipes: HashMap::new(),
+            control,
+            requests: Requests::new(name),
             heirs: HashMap::new(),
             strays_are_hidden: false,
             refused: HashSet::new(),
@@ -334,12 +354,16 @@ impl<L: Listener> Runtime<L> {
                 Ready::Cgroup(service) => self.look_at_cgroup(service),
                 Ready::Output(stream) => self.output.wake(stream),
                 Ready::UnitDeadline => self.learn_deadline(),
+                Ready::Control => self.control.accept(&self.wait_set),
+                Ready::ControlClient(number) => self.control.read(number),
                 // Looked at in any case.
                 Ready::Signals | Ready::LogOutput | Ready::OutputRoom => {}
             }
         }
+        self.answer_requests();
         self.handle(Event::TimePassed);
         self.count();
+        self.answer_those_who_wait();
     }
 
     fn take_signals(&mut self) {
@@ -596,7 +620,10 @@ impl<L: Listener> Runtime<L> {
             Command::ReopenOutput => self.output.reopen(&self.wait_set),
             Command::LearnDeadline => self.ask_deadline(),
             Command::TakeCensus => self.census_wanted = true,
-            Command::Tell(notice) => self.listener.hear(&notice),
+            Command::Tell(notice) => {
+                self.requests.hear(&notice);
+                self.listener.hear(&notice);
+            }
             Command::Finish { status } => {
                 self.guard.decide(status);
                 self.give_terminal_back();
@@ -615,6 +642,7 @@ impl<L: Listener> Runtime<L> {
                 self.tell_status();
                 self.see_helpers_off();
                 self.remove_cgroups();
+                self.say_goodbye();
                 self.status = Some(status);
             }
         }

@@ -113,3 +113,11 @@ pub(crate) fn stop_self() {
     // SAFETY: a signal to ourselves; STOP cannot be caught, so nothing else runs before it takes effect.
     unsafe { libc::kill(libc::getpid(), libc::SIGSTOP) };
 }
+
+/// How many columns the terminal has that standard output leads to; `None`: it is none, or does not say.
+pub fn terminal_width() -> Option<usize> {
+    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: the structure is valid for writing, and of the kind that this request fills in.
+    let result = unsafe { libc::ioctl(libc::STDOUT_FILENO, libc::TIOCGWINSZ, &raw mut size) };
+    (result == 0 && size.ws_col > 0).then(|| usize::from(size.ws_col))
+}

@@ -35,6 +35,10 @@ pub(crate) enum Ready {
     Cgroup(ServiceId),
     /// A hook says something. Its number.
     HookOutput(u64),
+    /// Somebody comes to the control socket.
+    Control,
+    /// A client of the control socket can go on. Its number.
+    ControlClient(u64),
     /// What curfew carries has room where it goes.
     OutputRoom,
     /// A pipe that curfew carries from.
@@ -45,6 +49,7 @@ const SIGNALS: u64 = 0;
 const LOG_OUTPUT: u64 = 1;
 const OUTPUT_ROOM: u64 = 2;
 const UNIT_DEADLINE: u64 = 3;
+const CONTROL: u64 = 5;
 const FIRST_EXEC_PIPE: u64 = 16;
 const FIRST_HOOK_OUTPUT: u64 = 1 << 32;
 const FIRST_MESSAGE: u64 = 2 << 32;
@@ -52,6 +57,7 @@ const FIRST_PROBE: u64 = 3 << 32;
 const FIRST_READY_PIPE: u64 = 4 << 32;
 const FIRST_PROBE_OUTPUT: u64 = 5 << 32;
 const FIRST_CGROUP: u64 = 6 << 32;
+const FIRST_CONTROL_CLIENT: u64 = 8 << 32;
 const FIRST_OUTPUT: u64 = 1 << 48;
 
 impl Ready {
@@ -68,6 +74,8 @@ impl Ready {
             Self::Cgroup(service) => FIRST_CGROUP + service.index() as u64,
             Self::HookOutput(hook) => FIRST_HOOK_OUTPUT + hook,
             Self::OutputRoom => OUTPUT_ROOM,
+            Self::Control => CONTROL,
+            Self::ControlClient(number) => FIRST_CONTROL_CLIENT + number,
             Self::Output(stream) => FIRST_OUTPUT + stream.number(),
         }
     }
@@ -78,7 +86,9 @@ impl Ready {
             LOG_OUTPUT => Self::LogOutput,
             OUTPUT_ROOM => Self::OutputRoom,
             UNIT_DEADLINE => Self::UnitDeadline,
+            CONTROL => Self::Control,
             stream @ FIRST_OUTPUT.. => Self::Output(StreamId::new(stream - FIRST_OUTPUT)),
+            number @ FIRST_CONTROL_CLIENT.. => Self::ControlClient(number - FIRST_CONTROL_CLIENT),
             service @ FIRST_CGROUP.. => Self::Cgroup(ServiceId::new((service - FIRST_CGROUP) as usize)),
             number @ FIRST_PROBE_OUTPUT.. => Self::ProbeOutput(number - FIRST_PROBE_OUTPUT),
             service @ FIRST_READY_PIPE.. => {
@@ -133,6 +143,23 @@ impl WaitSet {
     ) -> nix::Result<()> {
         let flags = if to_write { EpollFlags::EPOLLOUT } else { EpollFlags::EPOLLIN };
         self.epoll.add(descriptor, EpollEvent::new(flags, ready.token()))
+    }
+
+    /// Waits for something else than before from a descriptor that is in the set. Of its end it tells in any case.
+    ///
+    /// # Errors
+    /// ENOMEM, ENOSPC: nothing left for it.
+    pub(crate) fn change(
+        &self,
+        descriptor: impl AsFd,
+        ready: Ready,
+        to_read: bool,
+        to_write: bool,
+    ) -> nix::Result<()> {
+        let mut flags = EpollFlags::empty();
+        flags.set(EpollFlags::EPOLLIN, to_read);
+        flags.set(EpollFlags::EPOLLOUT, to_write);
+        self.epoll.modify(descriptor, &mut EpollEvent::new(flags, ready.token()))
     }
 
     /// Waits for nothing more from this descriptor.

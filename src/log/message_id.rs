@@ -4,7 +4,7 @@
 /// id for ever, also when its sentence changes; a new one gets a new one (`systemd-id128 new`), and an entry in each catalog.
 ///
 /// Source: systemd.journal-fields(7), `MESSAGE_ID=`: a random 128-bit id, in 32 lower-case hexadecimal digits.
-pub const MESSAGE_IDS: [(&str, &str); 67] = [
+pub const MESSAGE_IDS: [(&str, &str); 71] = [
     ("budget.shrunk", "a27bb188ff48421c9a9a86d4cc49f853"),
     ("cgroup.divided", "5bd59c9da64445fdb9b37d91260ae170"),
     ("cgroup.frozen", "4261fd88a9b74eeeab8205dd7cc52c4a"),
@@ -14,6 +14,9 @@ pub const MESSAGE_IDS: [(&str, &str); 67] = [
     ("cgroup.removed", "a8a9141a25e9498c95600ad7ebabf6d5"),
     ("cgroup.thawed", "ac2ae6ba6fab4a09b7e03b1099ea2d75"),
     ("cgroup.unwatched", "2fbe296c54874f4aab16906b0604a4ec"),
+    ("control.none", "0c4dc69059f046a3b52121ac91db0a28"),
+    ("control.request", "3bfcd174bfb2476a80171d52cb19738b"),
+    ("control.taken", "cacdd6e6711c47e4b8af5796bb1d680c"),
     ("curfew.started", "80f7db1069ee45cc84e957b16962e45b"),
     ("deadline.learnt", "736e76c94cc1456888c68345f24f5e47"),
     ("deadline.unknown", "975bc20886c24648bdcab58dca2da3d3"),
@@ -36,6 +39,7 @@ pub const MESSAGE_IDS: [(&str, &str); 67] = [
     ("probe.failed", "4e0ffa901f394444828c6a53482a6fff"),
     ("probe.recovered", "94e21fb8d31a4f7893e1c93edd6bd318"),
     ("report.failed", "6ff0c642b24a402d8ce393e2c1abd70b"),
+    ("request.refused", "c36ca2ef88d64cfca9a47f28bcbbf9a1"),
     ("restart.limit", "a9f53b3221f04260b29c5532e2e88983"),
     ("restart.planned", "087dc199a011479f9a54a866f3f29d84"),
     ("service.asked", "a6e904b83a304fd3bf8cf73da71fa155"),

@@ -12,7 +12,6 @@ mod status_line;
 pub use collector::Collector;
 pub use message_id::{MESSAGE_IDS, message_id};
 pub use narrator::Narrator;
-pub(crate) use narrator::failure_name;
 pub use program_words::ProgramWords;
 pub(crate) use record::milliseconds;
 pub use record::{Level, LineFormat, Record};

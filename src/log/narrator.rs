@@ -12,7 +12,6 @@ use crate::supervisor::{
 };
 
 use life::describe_failure;
-pub(crate) use life::failure_name;
 
 /// Puts notices into words: one tracing event each.
 ///
@@ -90,6 +89,7 @@ impl Narrator {
             | Notice::StopsByItself { .. }
             | Notice::WaitExtended { .. }
             | Notice::LeaderMoved { .. }
+            | Notice::RequestRefused { .. }
             | Notice::Asked { .. } => self.tell_of_life(notice),
             Notice::EndHeld { service, hold } => tracing::debug!(
                 event = "service.end-held",

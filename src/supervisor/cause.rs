@@ -59,6 +59,22 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// One word for it, in log, report and status.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ended(_) => "ended",
+            Self::PreStart(_) => "pre-start",
+            Self::Start(_) => "start",
+            Self::Daemonised => "daemonised",
+            Self::NotReady => "not-ready",
+            Self::Unhealthy => "unhealthy",
+            Self::Watchdog => "watchdog",
+            Self::TimedOut => "timed-out",
+            Self::RestartLimit => "restart-limit",
+            Self::NotGone => "not-gone",
+        }
+    }
+
     /// The exit status that tells of the failure; `None` where there is no such status.
     pub const fn status(self) -> Option<u8> {
         match self {

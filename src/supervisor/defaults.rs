@@ -139,6 +139,27 @@ pub const QUICK_LOOK: Duration = Duration::from_millis(20);
 /// How many helpers look at the same time; of other services only a quick look is taken.
 pub const HELPERS_MAX: usize = 8;
 
+/// How many clients of the control socket there are at the same time.
+pub const CONTROL_CLIENTS: usize = 64;
+
+/// How many of them may wait for something to happen, or watch: the rest is for those who ask and go.
+pub const CONTROL_LASTING: usize = 32;
+
+/// The longest request on the control socket, in bytes.
+pub const CONTROL_REQUEST: usize = 64 * 1024;
+
+/// How many bytes of events are kept for a client that watches and does not read; more are left out.
+pub const CONTROL_WATCH_BUFFER: usize = 256 * 1024;
+
+/// How many requests are answered before signals, deaths and deadlines have their turn again.
+pub const CONTROL_REQUESTS_AT_ONCE: u32 = 8;
+
+/// How long a client waits for an answer that needs no waiting.
+pub const CLIENT_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long whoever completes a word, or looks for a curfew, waits for one that does not answer.
+pub const COMPLETION_PATIENCE: Duration = Duration::from_millis(500);
+
 /// The margin kept free before a deadline: 5 %, at least one second, at most a quarter of the deadline.
 pub fn margin(deadline: Duration) -> Duration {
     (deadline / 20).max(Duration::from_secs(1)).min(deadline / 4)

@@ -169,6 +169,13 @@ pub enum Request {
     Restart(ServiceId),
     /// Send this service a signal.
     Signal(ServiceId, Signal),
+    /// Read the configuration anew.
+    Reload {
+        /// Who asks.
+        sender: Sender,
+    },
+    /// Open the files of services' output anew.
+    Reopen,
 }
 
 /// Who sent a signal.

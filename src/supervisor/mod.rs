@@ -19,6 +19,7 @@ mod settings;
 mod signal;
 mod signal_set;
 mod start_failure;
+mod status;
 mod stop;
 mod stop_order;
 #[expect(clippy::module_inception, reason = "the type that the module is named after")]
@@ -34,7 +35,7 @@ pub use end::{End, SuccessStatuses};
 pub use event::{Event, Request, Sender, ServiceMessage, Stray};
 pub use grace_schedule::{Act, GraceSchedule, ScheduleError, Stage, StageAction, Target, Wait};
 pub use hook::{HookId, HookKind, Purpose, Step};
-pub use notice::{EndMeaning, IgnoredBecause, Level, Limit, Notice, Wish};
+pub use notice::{EndMeaning, IgnoredBecause, Level, Limit, Notice, RefusedBecause, Wish};
 pub use pid::Pid;
 pub use service_id::ServiceId;
 pub use settings::{
@@ -44,6 +45,7 @@ pub use settings::{
 pub use signal::Signal;
 pub use signal_set::SignalSet;
 pub use start_failure::{StartFailure, StartStep};
+pub use status::{Fate, Rest, ServiceState, ServiceStatus, StopPhase, StopStatus, SystemPhase, SystemStatus};
 pub use stop_order::{Cycle, StopOrder};
 pub use supervisor::Supervisor;
 pub use timestamp::Timestamp;

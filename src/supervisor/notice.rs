@@ -2,8 +2,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    Cause, Deadline, End, Failure, HookKind, Pid, Purpose, Recipients, Scale, Sender, ServiceId, Signal,
-    StartFailure, Step, Verdict,
+    Cause, Deadline, End, Failure, HookKind, Pid, Purpose, Recipients, Request, Scale, Sender, ServiceId,
+    Signal, StartFailure, Step, Verdict,
 };
 
 /// What was decided or seen: each becomes one log event with fields, and a line in the report.
@@ -120,6 +120,13 @@ pub enum Notice {
         service: ServiceId,
         /// To what end.
         wish: Wish,
+    },
+    /// A request is not granted.
+    RequestRefused {
+        /// What was asked for.
+        request: Request,
+        /// Why not.
+        because: RefusedBecause,
     },
     /// The service is up: a start that went well.
     ServiceReady {
@@ -420,6 +427,17 @@ pub enum IgnoredBecause {
     NotForwarded,
     /// It asks for a reload, and there is none.
     NoReload,
+}
+
+/// Why a request is not granted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusedBecause {
+    /// The system is being stopped.
+    Stopping,
+    /// The service has no process that could be sent a signal.
+    NotRunning,
+    /// There is no configuration file to read anew.
+    NothingToReload,
 }
 
 /// How urgent a stop is. It only rises.

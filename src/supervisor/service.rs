@@ -2,7 +2,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::budget::{Path, Share};
-use super::{End, Outcome, Pid, ServiceSettings, Signal, StartFailure, Step, Timestamp};
+use super::{End, Failure, Outcome, Pid, ServiceSettings, Signal, StartFailure, Step, Timestamp};
 
 /// Where a service is in its life. Why it came to its end is in its [`Outcome`]; what is to become of it then is in
 /// its [`Next`].
@@ -103,6 +103,14 @@ pub(crate) struct Service {
     pub(crate) restarts: VecDeque<Timestamp>,
     /// How many restarts came one after another, without a stable run in between.
     pub(crate) restarts_in_a_row: u32,
+    /// How often it was started again by itself, ever.
+    pub(crate) restart_count: u64,
+    /// How its last process ended, and when; kept over its lives.
+    pub(crate) last_end: Option<(End, Timestamp)>,
+    /// How it failed last; kept over its lives.
+    pub(crate) last_failure: Option<Failure>,
+    /// It failed in this life.
+    pub(crate) is_failed: bool,
     /// The strays that the last census found. Empty while the leader lives: nobody looked.
     pub(crate) strays: BTreeSet<Pid>,
     /// Whether its strays were given the schedule for themselves.
@@ -160,6 +168,10 @@ impl Service {
             watchdog: None,
             restarts: VecDeque::new(),
             restarts_in_a_row: 0,
+            restart_count: 0,
+            last_end: None,
+            last_failure: None,
+            is_failed: false,
             strays: BTreeSet::new(),
             strays_stopping: false,
             step_failure: None,
@@ -196,6 +208,7 @@ impl Service {
         self.status.clear();
         self.early_end = None;
         self.has_failed = false;
+        self.is_failed = false;
         self.is_done = false;
         self.is_cleaned = false;
         self.is_extended = false;

@@ -7,6 +7,7 @@ mod requests;
 mod restarts;
 mod service_stop;
 mod starting;
+mod status;
 mod strays;
 mod system_stop;
 mod wishes;

@@ -44,6 +44,8 @@ mod budget;
 mod carried;
 mod cgroup;
 mod child_setup;
+mod control;
+mod control_strangers;
 mod exit_status;
 mod hooks;
 mod inherited;

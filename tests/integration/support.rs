@@ -242,10 +242,15 @@ impl Curfew {
         command.args(&words[1..]);
         // What this test was started with is none of curfew's business.
         for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("CURFEW_") || name == "NOTIFY_SOCKET" {
+            if name.to_string_lossy().starts_with("CURFEW_")
+                || name == "NOTIFY_SOCKET"
+                || name == "RUNTIME_DIRECTORY"
+            {
                 command.env_remove(name);
             }
         }
+        // Its control socket is its own, too.
+        command.env("XDG_RUNTIME_DIR", self.directory.path());
         command.env(TOKEN, &self.token);
         command.envs(&self.environment);
         if let Some(directory) = &self.working_directory {
@@ -464,6 +469,17 @@ impl Drop for Running {
         }
         processes::kill_carriers(&self.token);
     }
+}
+
+/// A client that talks to whoever has a control socket below this directory.
+pub(crate) fn client<const COUNT: usize>(directory: &Path, arguments: [&str; COUNT]) -> Command {
+    let mut command = Command::new(curfew_binary());
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    for name in ["CURFEW_CONTROL", "RUNTIME_DIRECTORY", "NO_COLOR"] {
+        command.env_remove(name);
+    }
+    command.env("XDG_RUNTIME_DIR", directory);
+    command
 }
 
 /// Says why a test cannot be run here. Past the capture of the test's output: it must be seen.

@@ -151,6 +151,7 @@ pub(crate) fn perform(plan: &Plan) -> Evidence {
             command.env_remove(name);
         }
     }
+    command.env("CURFEW_CONTROL", "none");
     // A job in the background may have been given INT ignored, and then nobody hears it before curfew has its handlers.
     let heed = || {
         for signal in [libc::SIGINT, libc::SIGQUIT] {

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use curfew::supervisor::{
     Command, Event, Notice, PlatformMessage, Purpose, Recipients, RestartWhen, ServiceId, Settings, Signal,
-    Step, Supervisor, Target, Timestamp, Verdict,
+    Step, Supervisor, SystemStatus, Target, Timestamp, Verdict,
 };
 
 /// The supervisor, or the supervisor with a bug put in on purpose: so that the checkers can be seen to bite.
@@ -112,6 +112,10 @@ pub(crate) enum Fault {
     ExtendsTooMuch,
     /// Wishes are not heard.
     IsDeafToWishes,
+    /// Who asks for something in a stop is not answered.
+    IsSilentInAStop,
+    /// Whoever asks is told that nothing has a process.
+    HidesProcesses,
     /// A service is told to end that nobody has asked to.
     StopsForNothing,
 }
@@ -129,6 +133,15 @@ impl Core {
         }
     }
 
+    /// How everything is now.
+    pub(crate) fn status(&self, now: Timestamp) -> SystemStatus {
+        let mut status = self.supervisor.status(now);
+        if self.fault == Some(Fault::HidesProcesses) {
+            status.services.iter_mut().for_each(|service| service.pid = None);
+        }
+        status
+    }
+
     pub(crate) fn handle(&mut self, mut event: Event, now: Timestamp) {
         if let (Some(Fault::OverlooksStrays), Event::Census { strays, .. }) = (self.fault, &mut event) {
             strays.clear();
@@ -136,6 +149,7 @@ impl Core {
         let cleanup = self.supervisor.settings().cleanup_id();
         match (self.fault, &event) {
             (Some(Fault::IsDeafToWishes), Event::Requested(_)) => return,
+            (Some(Fault::IsSilentInAStop), Event::Requested(_)) if self.supervisor.is_stopping() => return,
             (
                 Some(Fault::CleansUpEarly),
                 Event::Forked { service, .. }

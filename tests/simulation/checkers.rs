@@ -34,7 +34,7 @@ type Complaint = Result<(), String>;
 type Checker = (&'static str, fn(&History) -> Complaint);
 
 /// Every checker, by name.
-const CHECKERS: [Checker; 32] = [
+const CHECKERS: [Checker; 34] = [
     ("starts follow their dependencies, once, and never after a stop began", starts::starts),
     ("the stop begins at its first cause, and only then", causes::first_cause),
     ("exit comes inside the budget", time::inside_the_budget),
@@ -70,6 +70,8 @@ const CHECKERS: [Checker; 32] = [
     ("pings come in time", platform::pings),
     ("the platform is asked for time before it runs out", platform::time_is_asked_for),
     ("services are stopped as they are asked to be", wishes::stopped_as_asked),
+    ("a request in a stop is refused, and that is told", wishes::refused_in_a_stop),
+    ("whoever asks how things are is told the truth", telling::status_is_true),
 ];
 
 /// What each checker has to complain about.

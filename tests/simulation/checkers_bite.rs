@@ -344,3 +344,13 @@ fn a_stop_that_nobody_has_asked_for_is_caught() {
     let api = service("api").that(Behaviour::stubborn());
     caught(Fault::StopsForNothing, Spec::many([api]).term(ms(1000)), "as they are asked to be");
 }
+
+#[test]
+fn a_request_in_a_stop_that_is_not_answered_is_caught() {
+    caught(Fault::IsSilentInAStop, two_stubborn_services().start(ms(2000), 0), "refused");
+}
+
+#[test]
+fn a_status_that_is_not_true_is_caught() {
+    caught(Fault::HidesProcesses, two_obedient_services(), "told the truth");
+}

@@ -29,6 +29,8 @@ pub(crate) struct History {
     pub(crate) over: Timestamp,
     /// What the core still wanted to be woken for.
     pub(crate) armed: Option<Timestamp>,
+    /// The first thing that a status said and that was not so.
+    pub(crate) untrue_status: Option<String>,
     /// It was cut off: it would have gone on.
     pub(crate) is_cut: bool,
 }

@@ -224,7 +224,7 @@ impl History {
                     life.restart_wishes.push(index);
                 }
             }
-            Request::StopSystem { .. } | Request::Signal(..) => {}
+            Request::StopSystem { .. } | Request::Signal(..) | Request::Reload { .. } | Request::Reopen => {}
         }
     }
 

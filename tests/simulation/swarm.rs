@@ -229,7 +229,7 @@ fn remove_service(spec: &mut Spec, index: usize) {
         Input::Signal(..)
         | Input::Suspend(_)
         | Input::Learn(_)
-        | Input::Request(Request::StopSystem { .. }) => true,
+        | Input::Request(Request::StopSystem { .. } | Request::Reload { .. } | Request::Reopen) => true,
     });
 }
 
@@ -425,11 +425,12 @@ fn random_inputs(random: &mut Random, kinds: Kinds, spec: &mut Spec) {
         for _ in 0..random.within(1..=6) {
             let at = random.up_to(ms(8_000));
             let service = ServiceId::new(random.below(services));
-            let request = match random.below(10) {
+            let request = match random.below(11) {
                 0..3 => Request::Stop(service),
                 3..6 => Request::Start(service),
                 6..8 => Request::Restart(service),
                 8 => Request::Signal(service, random.pick(&[Signal::USR1, Signal::TERM, Signal::INT])),
+                9 => random.pick(&[Request::Reload { sender: SOMEBODY }, Request::Reopen]),
                 _ if random.one_in(4) => Request::StopSystem { sender: SOMEBODY },
                 _ => Request::Restart(service),
             };

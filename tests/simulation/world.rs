@@ -4,8 +4,8 @@ use std::panic::{self, AssertUnwindSafe};
 use std::time::Duration;
 
 use curfew::supervisor::{
-    Command, End, Event, HookKind, Notice, Pid, Recipients, Request, Seat, Sender, ServiceId, Signal,
-    StartFailure, Step, Target, Timestamp,
+    Command, End, Event, HookKind, Notice, Pid, Recipients, Request, Seat, Sender, ServiceId, ServiceState,
+    Signal, StartFailure, Step, StopStatus, SystemPhase, SystemStatus, Target, Timestamp,
 };
 
 use super::broken_core::Core;
@@ -87,6 +87,7 @@ impl World {
                 processes: Vec::new(),
                 over: Timestamp::ZERO,
                 armed: None,
+                untrue_status: None,
                 is_cut: false,
             },
             event_count: 0,
@@ -325,6 +326,51 @@ impl World {
         }
         self.handle(Event::TimePassed);
         self.count();
+        self.compare_status();
+    }
+
+    /// Whoever asks now is told the truth.
+    fn compare_status(&mut self) {
+        if self.finished || self.history.untrue_status.is_some() {
+            return;
+        }
+        let complaint = self.untruth(&self.core.status(self.now));
+        self.history.untrue_status = complaint.map(|complaint| format!("at {}: {complaint}", self.now));
+    }
+
+    fn untruth(&self, status: &SystemStatus) -> Option<String> {
+        if matches!(status.phase, SystemPhase::Stopping(_)) != self.is_stopping {
+            return Some(format!("the system is {:?}", status.phase));
+        }
+        if let SystemPhase::Stopping(StopStatus { budget, left, .. }) = status.phase
+            && left > budget
+        {
+            return Some(format!("{left:?} of {budget:?} are left"));
+        }
+        for service in &status.services {
+            let name = self.history.settings.name(service.id);
+            let leader = self.kernel.leader(service.id).map(Kernel::pid);
+            if service.pid != leader {
+                return Some(format!("{name} has process {:?}, but it is {leader:?}", service.pid));
+            }
+            if service.is_down() && (leader.is_some() || service.strays > 0) {
+                return Some(format!("{name} is down, but has processes"));
+            }
+            let wakes_by = match service.state {
+                ServiceState::Stopping { left, .. } => left,
+                ServiceState::BackOff { left } => Some(left),
+                _ => None,
+            };
+            let armed = self.core.next_deadline();
+            if wakes_by.is_some_and(|left| armed.is_none_or(|armed| armed > self.now + left)) {
+                return Some(format!("{name} waits for {wakes_by:?}, but nothing is armed for it"));
+            }
+            let is_down = |id: &ServiceId| status.services[id.index()].is_down();
+            if let (true, Some(other)) = (self.is_stopping, service.awaits.iter().find(|id| is_down(id))) {
+                return Some(format!("{name} waits for {other:?}, which is down"));
+            }
+        }
+        None
     }
 
     /// What services say of themselves; who has ended speaks for nobody any more.

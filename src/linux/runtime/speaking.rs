@@ -16,6 +16,7 @@ impl<L: Listener> Runtime<L> {
         self.log.flush();
         self.work_is_left |= self.output.carry(&self.wait_set, self.log.is_mid_line());
         self.write_log();
+        self.serve_clients();
     }
 
     /// No service is left that could say more. A slow reader is waited for as long as there is time.

@@ -2,7 +2,7 @@
 
 use super::{Narrator, describe_sender, words};
 use crate::log::record::milliseconds;
-use crate::supervisor::{Failure, Limit, Notice, Purpose, Sender, ServiceId, Wish};
+use crate::supervisor::{Failure, Limit, Notice, Purpose, RefusedBecause, Request, Sender, ServiceId, Wish};
 
 impl Narrator {
     /// Says what was decided about a service that lives.
@@ -54,7 +54,7 @@ impl Narrator {
                 tracing::error!(
                     event = "service.failing",
                     service = self.name(service),
-                    failure = failure_name(failure),
+                    failure = failure.name(),
                     last_seen = last_seen.as_deref(),
                     "{what}{}",
                     seen.unwrap_or_default()
@@ -114,6 +114,7 @@ impl Narrator {
                 "its first process ended; process {pid} leads it now"
             ),
             Notice::Asked { service, wish } => self.tell_wish(service, wish),
+            Notice::RequestRefused { request, because } => self.tell_refusal(request, because),
             // Everything else is told elsewhere.
             _ => debug_assert!(false, "{notice:?} is not of a life"),
         }
@@ -130,6 +131,29 @@ impl Narrator {
             service = self.name(service),
             wish = name,
             "was asked {what}"
+        );
+    }
+
+    fn tell_refusal(&self, request: Request, because: RefusedBecause) {
+        let (request, service) = match request {
+            Request::StopSystem { .. } => ("stop", None),
+            Request::Stop(service) => ("stop", Some(service)),
+            Request::Start(service) => ("start", Some(service)),
+            Request::Restart(service) => ("restart", Some(service)),
+            Request::Signal(service, _) => ("signal", Some(service)),
+            Request::Reload { .. } => ("reload", None),
+            Request::Reopen => ("reopen", None),
+        };
+        let why = match because {
+            RefusedBecause::Stopping => "the system is being stopped",
+            RefusedBecause::NotRunning => "it has no process",
+            RefusedBecause::NothingToReload => "there is no configuration file",
+        };
+        tracing::info!(
+            event = "request.refused",
+            service = service.map(|service| self.name(service)),
+            request,
+            "a request to {request} is refused: {why}"
         );
     }
 
@@ -170,21 +194,5 @@ pub(super) fn describe_failure(failure: Failure) -> String {
         Failure::TimedOut => "took too long".to_owned(),
         Failure::RestartLimit => "ended again and again".to_owned(),
         Failure::NotGone => "cannot be started again: what is left of it cannot be killed".to_owned(),
-    }
-}
-
-/// One word for a failure.
-pub(crate) const fn failure_name(failure: Failure) -> &'static str {
-    match failure {
-        Failure::Ended(_) => "ended",
-        Failure::PreStart(_) => "pre-start",
-        Failure::Start(_) => "start",
-        Failure::Daemonised => "daemonised",
-        Failure::NotReady => "not-ready",
-        Failure::Unhealthy => "unhealthy",
-        Failure::Watchdog => "watchdog",
-        Failure::TimedOut => "timed-out",
-        Failure::RestartLimit => "restart-limit",
-        Failure::NotGone => "not-gone",
     }
 }

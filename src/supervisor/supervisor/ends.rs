@@ -44,6 +44,7 @@ impl Supervisor {
         self.timers.clear(Timer::Look(id));
         let service = &mut self.services[id.index()];
         let leader = service.leader.take();
+        service.last_end = Some((end, now));
         match meaning {
             EndMeaning::Killed => {
                 service.outcome.killed = true;
@@ -106,7 +107,10 @@ impl Supervisor {
     pub(super) fn ended_unasked(&mut self, id: ServiceId, end: End, now: Timestamp) {
         match self.plan_restart(id, false, now) {
             Plan::Restart => return,
-            Plan::Exhausted => return self.has_consequences(id, Failure::RestartLimit, now),
+            Plan::Exhausted => {
+                self.note_failure(id, Failure::RestartLimit);
+                return self.has_consequences(id, Failure::RestartLimit, now);
+            }
             Plan::Stay => {}
         }
         if self.services[id.index()].is_unwanted {
@@ -146,9 +150,16 @@ impl Supervisor {
 
     /// A service failed, unasked.
     pub(super) fn failed(&mut self, id: ServiceId, failure: Failure, now: Timestamp) {
+        self.note_failure(id, failure);
         if self.plan_restart(id, true, now) != Plan::Restart {
             self.has_consequences(id, failure, now);
         }
+    }
+
+    /// For whoever asks how it is.
+    pub(super) fn note_failure(&mut self, id: ServiceId, failure: Failure) {
+        let service = &mut self.services[id.index()];
+        (service.last_failure, service.is_failed) = (Some(failure), true);
     }
 
     /// A service failed for good.

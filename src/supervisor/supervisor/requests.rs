@@ -21,7 +21,6 @@ impl Supervisor {
             Some(Some(other)) => *other,
             None => received,
         };
-        let ignore = |reason| Notice::SignalIgnored { signal: received, sender, reason };
         match self.request(received, sender) {
             Asked::Stop => self.on_stop_signal(received, sent, sender, now),
             Asked::Abort => {
@@ -41,16 +40,19 @@ impl Supervisor {
                 self.suspending = false;
                 self.commands.push_back(Command::Resume { service: ServiceId::new(0) });
             }
-            Asked::Reload => {
-                // Whoever waits for the reload hears that it is over.
-                if self.is_ready && self.stop.is_none() {
-                    self.tell_platform(PlatformMessage::Reloading);
-                    self.tell_platform(PlatformMessage::Reloaded);
-                }
-                self.tell(ignore(IgnoredBecause::NoReload));
-            }
+            Asked::Reload => self.on_reload(received, sender),
             Asked::Nothing => {}
         }
+    }
+
+    /// Somebody asks for a reload, by this signal or as if by it.
+    pub(super) fn on_reload(&mut self, signal: Signal, sender: Sender) {
+        // Whoever waits for the reload hears that it is over.
+        if self.is_ready && self.stop.is_none() {
+            self.tell_platform(PlatformMessage::Reloading);
+            self.tell_platform(PlatformMessage::Reloaded);
+        }
+        self.tell(Notice::SignalIgnored { signal, sender, reason: IgnoredBecause::NoReload });
     }
 
     /// What a signal to curfew asks for.

@@ -46,6 +46,7 @@ impl Supervisor {
             return Plan::Exhausted;
         }
         service.restarts.push_back(now);
+        service.restart_count += 1;
         let doublings = service.restarts_in_a_row.min(30);
         service.restarts_in_a_row = service.restarts_in_a_row.saturating_add(1);
         let full = delay.saturating_mul(1 << doublings).min(delay_max);
@@ -67,6 +68,7 @@ impl Supervisor {
     pub(super) fn abandon_restart(&mut self, id: ServiceId, now: Timestamp) {
         self.services[id.index()].next = Next::Down;
         let (failure, last_seen) = (Failure::NotGone, None);
+        self.note_failure(id, failure);
         let limit = Limit::Time(defaults::KILL_WAIT_WITHOUT_DEADLINE);
         self.tell(Notice::ServiceFailing { service: id, failure, last_seen, limit });
         self.has_consequences(id, failure, now);

@@ -4,13 +4,17 @@ use std::time::Duration;
 
 use super::super::service::{Next, State};
 use super::super::timers::Timer;
-use super::super::{Cause, Command, Notice, Recipients, Request, ServiceId, Signal, Step, Timestamp, Wish};
+use super::super::{
+    Cause, Command, Notice, Recipients, RefusedBecause, Request, ServiceId, Signal, Step, Timestamp, Wish,
+};
 use super::Supervisor;
 
 impl Supervisor {
     pub(super) fn on_request(&mut self, request: Request, now: Timestamp) {
-        if self.stop.is_some() {
-            return;
+        // Whoever asks for the stop once more has what he asks for.
+        let is_done = matches!(request, Request::StopSystem { .. } | Request::Reopen);
+        if self.stop.is_some() && !is_done {
+            return self.tell(Notice::RequestRefused { request, because: RefusedBecause::Stopping });
         }
         match request {
             Request::StopSystem { sender } => self.request_stop(Cause::Request { sender }, now),
@@ -18,6 +22,11 @@ impl Supervisor {
             Request::Start(id) => self.on_start_wish(id, now),
             Request::Restart(id) => self.on_restart_wish(id, now),
             Request::Signal(id, signal) => self.on_signal_wish(id, signal),
+            Request::Reload { sender } if self.settings.reloadable => self.on_reload(Signal::HUP, sender),
+            Request::Reload { .. } => {
+                self.tell(Notice::RequestRefused { request, because: RefusedBecause::NothingToReload });
+            }
+            Request::Reopen => self.commands.push_back(Command::ReopenOutput),
         }
     }
 
@@ -146,6 +155,9 @@ impl Supervisor {
             let recipients = Recipients::Leader(self.settings_of(id).signal_target);
             self.commands.push_back(Command::Signal { service: id, recipients, signal });
             self.tell(Notice::SignalForwarded { service: id, received: signal, sent: signal });
+        } else {
+            let request = Request::Signal(id, signal);
+            self.tell(Notice::RequestRefused { request, because: RefusedBecause::NotRunning });
         }
     }
 

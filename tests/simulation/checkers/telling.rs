@@ -204,3 +204,8 @@ fn end_is_told(history: &History, life: &Life) -> Complaint {
     }
     Ok(())
 }
+
+/// What a status says is so, in the kernel's world.
+pub(super) fn status_is_true(history: &History) -> Complaint {
+    history.untrue_status.clone().map_or(Ok(()), Err)
+}

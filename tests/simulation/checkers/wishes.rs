@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use curfew::supervisor::{Notice, Recipients, ServiceId, Signal, Timestamp};
+use curfew::supervisor::{
+    Command, Event, Notice, Recipients, RefusedBecause, Request, ServiceId, Signal, Timestamp,
+};
 
 use super::Complaint;
 use super::facts::RESERVE_MAX;
-use crate::history::History;
+use crate::history::{History, What};
 use crate::life::Life;
 
 /// Before a stop of the system nobody is told to end without a reason; what nobody wants any more ends after what comes
@@ -77,5 +79,23 @@ fn is_on_its_way_down(history: &History, life: &Life) -> Complaint {
         "{} is not wanted any more, but is not stopped",
         history.name(life.service)
     );
+    Ok(())
+}
+
+/// Each request that comes in a stop has its answer right behind it; before that nobody is told that there is one.
+pub(super) fn refused_in_a_stop(history: &History) -> Complaint {
+    let stop = history.stop().map_or(usize::MAX, |(index, ..)| index);
+    for (index, at, event) in history.events() {
+        let Event::Requested(asked) = event else { continue };
+        let answer = history.entries.get(index + 1).and_then(|entry| match &entry.what {
+            What::Command(Command::Tell(Notice::RequestRefused { request, because }), _) => {
+                Some((*request, *because))
+            }
+            What::Command(..) | What::Event(_) => None,
+        });
+        let is_answered = answer == Some((*asked, RefusedBecause::Stopping));
+        let must_be = index > stop && !matches!(asked, Request::StopSystem { .. } | Request::Reopen);
+        ensure!(is_answered == must_be, "{asked:?} at {at} is answered with {answer:?}");
+    }
     Ok(())
 }
