@@ -12,6 +12,7 @@ mod env_file;
 mod env_syntax;
 mod environment;
 mod file_values;
+mod files;
 mod grace_syntax;
 mod hook_table;
 mod log_format;
@@ -49,6 +50,7 @@ pub use command_line::split_command;
 pub use config_error::{ConfigError, Position};
 pub use deadline_choice::{DeadlineChoice, DeadlineSource, parse_deadline};
 pub use duration_syntax::{LONGEST_DURATION, parse_duration, parse_positive_duration};
+pub use files::{Files, Snapshot};
 pub use grace_syntax::parse_schedule;
 pub use log_format::LogFormat;
 pub use log_level::LogLevel;
@@ -123,7 +125,7 @@ impl Config {
         let default_file = Path::new(ENV_FILE_OF_PROCFILE);
         if overrides.procfile.is_some()
             && overrides.env_file.is_empty()
-            && surroundings.directory.join(default_file).exists()
+            && surroundings.files.check(&surroundings.directory.join(default_file)).is_ok()
         {
             overrides.env_file.push(default_file.to_owned());
         }

@@ -1,5 +1,6 @@
 mod cgroups;
 mod probing;
+mod reloading;
 mod signalling;
 mod speaking;
 
@@ -40,8 +41,8 @@ use super::terminal::{has_shell, stop_self};
 use super::unit_deadline::{Answer, UnitDeadline};
 use super::wait_set::{Ready, WaitSet};
 use crate::supervisor::{
-    Command, End, Event, HookId, HookKind, Mode, Notice, Pid, Purpose, ServiceId, Signal, Step, Stray,
-    Supervisor, Timestamp, defaults,
+    Command, End, Event, HookId, HookKind, Mode, Notice, Pid, Purpose, ServiceId, Settings, Signal, Step,
+    Stray, Supervisor, Timestamp, defaults,
 };
 
 /// Hears what is decided, and turns it into lines and a report.
@@ -62,6 +63,15 @@ pub trait Listener {
     fn take_status(&mut self) -> Option<String>;
     /// A hook of a service says something.
     fn hook_output(&mut self, service: ServiceId, kind: &HookKind, line: &str);
+    /// The settings were read anew: some services may be new. `programs` are those of all that there are.
+    fn reconfigured(
+        &mut self,
+        settings: &Settings,
+        programs: &[ServicePrograms],
+        deadline_source: &'static str,
+    );
+    /// From now on this is executed for the service.
+    fn adopted(&mut self, service: ServiceId, settings: &Settings, program: &Program);
     /// The run is over: write the report, without taking long. Returns the last lines of the log.
     fn finish(&mut self, status: u8) -> Vec<Vec<u8>>;
 }
@@ -126,6 +136,7 @@ pub struct Runtime<L> {
     has_killed: bool,
     /// There was more to reap or to count than one wake-up may take: signals and deadlines come in between.
     work_is_left: bool,
+    reload: reloading::Reload,
     status: Option<u8>,
 }
 
@@ -157,8 +168,7 @@ impl<L: Listener> Runtime<L> {
         let platform = Platform::find(notify_socket);
         let settings = supervisor.settings();
         let services = settings.services.len();
-        let services_and_cleanup = (0..services).map(ServiceId::new).chain([settings.cleanup_id()]);
-        let names = services_and_cleanup.map(|id| (settings.name(id).to_owned(), id)).collect();
+        let names = names_of(settings);
         let fallback = (settings.mode == Mode::OneCommand).then(|| ServiceId::new(0));
         let family =
             Family { inherited: start_up.inherited.clone(), names, run, fallback, ..Family::default() };
@@ -166,7 +176,8 @@ impl<L: Listener> Runtime<L> {
         let outputs = names_of_services.zip(programs.iter().map(|programs| &programs.main.output));
         let output_of_cleanup =
             cleanup.iter().map(|cleanup| (settings.name(settings.cleanup_id()), &cleanup.output));
-        let output = Output::new(outputs.chain(output_of_cleanup));
+        let mut output = Output::default();
+        output.expect(outputs.chain(output_of_cleanup));
         Ok(Self {
             supervisor,
             programs,
@@ -204,6 +215,7 @@ impl<L: Listener> Runtime<L> {
             census_wanted: false,
             has_killed: false,
             work_is_left: false,
+            reload: reloading::Reload::default(),
             status: None,
         })
     }
@@ -307,6 +319,7 @@ impl<L: Listener> Runtime<L> {
                 Ready::Cgroup(service) => self.look_at_cgroup(service),
                 Ready::Output(stream) => self.output.wake(stream),
                 Ready::UnitDeadline => self.learn_deadline(),
+                Ready::Configuration => self.take_configuration(),
                 // Looked at in any case.
                 Ready::Signals | Ready::LogOutput | Ready::OutputRoom => {}
             }
@@ -534,6 +547,10 @@ impl<L: Listener> Runtime<L> {
                     to_tree_of(hook.pid, Signal::KILL);
                 }
             }
+            Command::ReadConfiguration => self.read_configuration(),
+            Command::AbandonReading => self.abandon_reading(),
+            Command::Reconfigure { places } => self.reconfigure(places),
+            Command::Adopt { service } => self.adopt(service),
             Command::ReopenOutput => self.output.reopen(&self.wait_set),
             Command::LearnDeadline => self.ask_deadline(),
             Command::TakeCensus => self.census_wanted = true,
@@ -839,6 +856,12 @@ impl<L: Listener> Runtime<L> {
             self.log_is_watched = self.wait_set.add_write(descriptor, Ready::LogOutput).is_ok();
         }
     }
+}
+
+/// The services by name, and the last command of all: whose a process is that names its service.
+fn names_of(settings: &Settings) -> HashMap<String, ServiceId> {
+    let services = (0..settings.services.len()).map(ServiceId::new).chain([settings.cleanup_id()]);
+    services.map(|id| (settings.name(id).to_owned(), id)).collect()
 }
 
 /// How many deaths are taken in before signals and deadlines have their turn again.

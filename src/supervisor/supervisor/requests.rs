@@ -3,8 +3,8 @@
 use super::super::service::State;
 use super::super::stop::Repeat;
 use super::super::{
-    Cause, Command, IgnoredBecause, Level, Mode, Notice, PlatformMessage, Recipients, Seat, Sender,
-    ServiceId, Signal, Step, Target, Timestamp,
+    Cause, Command, IgnoredBecause, Level, Mode, Notice, Recipients, Seat, Sender, ServiceId, Signal, Step,
+    Target, Timestamp,
 };
 use super::Supervisor;
 
@@ -42,12 +42,11 @@ impl Supervisor {
                 self.commands.push_back(Command::Resume { service: ServiceId::new(0) });
             }
             Asked::Reload => {
-                // Whoever waits for the reload hears that it is over.
-                if self.is_ready && self.stop.is_none() {
-                    self.tell_platform(PlatformMessage::Reloading);
-                    self.tell_platform(PlatformMessage::Reloaded);
+                if self.stop.is_some() {
+                    self.tell(ignore(IgnoredBecause::AlreadyStopping));
+                } else {
+                    self.request_reload(sender, now);
                 }
-                self.tell(ignore(IgnoredBecause::NoReload));
             }
             Asked::Nothing => {}
         }

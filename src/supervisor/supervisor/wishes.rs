@@ -9,7 +9,14 @@ use super::Supervisor;
 
 impl Supervisor {
     pub(super) fn on_request(&mut self, request: Request, now: Timestamp) {
-        if self.stop.is_some() {
+        let is_gone = |id: ServiceId| self.services[id.index()].is_retired;
+        let is_in_vain = match request {
+            Request::StopSystem { .. } => false,
+            Request::Stop(id) | Request::Start(id) | Request::Restart(id) | Request::Signal(id, _) => {
+                is_gone(id)
+            }
+        };
+        if self.stop.is_some() || is_in_vain {
             return;
         }
         match request {
@@ -34,9 +41,12 @@ impl Supervisor {
 
     /// Stops what is not wanted any more, once nothing is in its way.
     pub(super) fn stop_unwanted(&mut self, id: ServiceId, now: Timestamp) {
+        let is_retired = self.services[id.index()].is_retired;
         let is_out_of_the_way = |dependent: &ServiceId| {
             let service = &self.services[dependent.index()];
-            matches!(service.state, State::Down | State::Waiting) || service.is_given_up()
+            // What runs on, or has begun anew, does not need what is no longer there.
+            let needs_it_no_more = is_retired && !service.is_retired && service.pending.is_none();
+            matches!(service.state, State::Down | State::Waiting) || service.is_given_up() || needs_it_no_more
         };
         let is_free = self.settings.order.dependents(id).iter().all(is_out_of_the_way);
         let service = &mut self.services[id.index()];
@@ -75,6 +85,9 @@ impl Supervisor {
     fn want(&mut self, id: ServiceId, now: Timestamp) {
         for of in self.closure(id, |supervisor, id| supervisor.settings.order.dependencies(id)) {
             let service = &mut self.services[of.index()];
+            if service.is_retired {
+                continue;
+            }
             service.is_unwanted = false;
             if of != id && service.is_done {
                 continue;
@@ -167,7 +180,7 @@ impl Supervisor {
     }
 
     /// How many dependencies each waiting service still has to wait for.
-    fn recount_awaited(&mut self) {
+    pub(super) fn recount_awaited(&mut self) {
         for index in 0..self.settings.services.len() {
             let dependencies = self.settings.order.dependencies(ServiceId::new(index));
             let awaited =
@@ -176,7 +189,7 @@ impl Supervisor {
         }
     }
 
-    fn start_what_waits_for_nobody(&mut self) {
+    pub(super) fn start_what_waits_for_nobody(&mut self) {
         for index in 0..self.settings.services.len() {
             if self.services[index].state == State::Waiting && self.services[index].awaited == 0 {
                 self.start(ServiceId::new(index));
