@@ -36,10 +36,10 @@ impl Narrator {
                 }
                 tracing::info!(
                     event = "reload.applied",
-                    added = added.as_str(),
-                    removed = removed.as_str(),
-                    restarted = restarted.as_str(),
-                    adjusted = adjusted.as_str(),
+                    added = some(&added),
+                    removed = some(&removed),
+                    restarted = some(&restarted),
+                    adjusted = some(&adjusted),
                     kept,
                     "configuration reloaded; {}",
                     text.join("; ")
@@ -82,4 +82,9 @@ impl Narrator {
         let of = changes.iter().filter(|(_, change)| *change == wanted);
         of.map(|(service, _)| self.name(*service)).collect::<Vec<_>>().join(", ")
     }
+}
+
+/// Only what there is is a field.
+fn some(names: &str) -> Option<&str> {
+    (!names.is_empty()).then_some(names)
 }

@@ -432,7 +432,7 @@ impl Supervisor {
     fn adjust(&mut self, id: ServiceId, now: Timestamp) {
         match self.services[id.index()].state {
             State::Waiting | State::Preparing | State::Starting | State::BackOff | State::Down => {
-                self.adopt(id)
+                self.adopt(id);
             }
             State::Unready => {
                 self.adopt(id);
