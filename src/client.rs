@@ -85,7 +85,7 @@ fn verb(arguments: &ClientArguments) -> Result<Verb, Failure> {
                 .map_err(|error| Failure::Usage(format!("signal: {}; {}", error.problem, error.cure)))?;
             Verb::Signal { names: arguments.names.clone(), signal }
         }
-        "reload" => Verb::Reload,
+        "reload" => Verb::Reload { wait },
         "reopen" => Verb::Reopen,
         _ => Verb::Status,
     })
@@ -171,6 +171,17 @@ fn say_results(arguments: &ClientArguments, answer: &Answer) {
     let mut lines = String::new();
     for result in results.into_iter().flatten() {
         lines.push_str(&format!("{}: {}\n", text(result, "service"), text(result, "outcome")));
+    }
+    if let Some(later) = answer.body.get("later").and_then(Value::as_array).filter(|later| !later.is_empty())
+    {
+        let keys: Vec<String> = later.iter().filter_map(Value::as_str).map(table::plain).collect();
+        lines.push_str(&format!(
+            "changed, but only counts when curfew is started again: {}\n",
+            keys.join(", ")
+        ));
+    }
+    if let (Some(kept), true) = (answer.body.get("kept"), lines.is_empty()) {
+        lines.push_str(&format!("nothing has changed; {kept} services go on\n"));
     }
     if let (Some(Value::String(verdict)), Some(status)) =
         (answer.body.get("verdict"), answer.body.get("exit_status"))

@@ -13,6 +13,7 @@ mod env_file;
 mod env_syntax;
 mod environment;
 mod file_values;
+mod files;
 mod grace_syntax;
 mod hook_table;
 mod log_format;
@@ -50,6 +51,7 @@ pub use config_error::{ConfigError, Position};
 pub use control_choice::ControlChoice;
 pub use deadline_choice::{DeadlineChoice, DeadlineSource, parse_deadline};
 pub use duration_syntax::{LONGEST_DURATION, parse_duration, parse_positive_duration};
+pub use files::{Files, Snapshot};
 pub use grace_syntax::parse_schedule;
 pub use log_format::LogFormat;
 pub use log_level::LogLevel;
@@ -125,7 +127,7 @@ impl Config {
         let default_file = Path::new(ENV_FILE_OF_PROCFILE);
         if overrides.procfile.is_some()
             && overrides.env_file.is_empty()
-            && surroundings.directory.join(default_file).exists()
+            && surroundings.files.check(&surroundings.directory.join(default_file)).is_ok()
         {
             overrides.env_file.push(default_file.to_owned());
         }

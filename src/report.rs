@@ -7,12 +7,15 @@ use serde_json::{Map, Value, json};
 
 use crate::log::{Record, milliseconds};
 use crate::supervisor::{
-    Act, Cause, Deadline, End, EndMeaning, Failure, Kind, Notice, Pid, Recipients, Scale, Sender, ServiceId,
-    Settings, Signal, StartFailure, Target, Timestamp, Verdict,
+    Act, Cause, Change, Deadline, End, EndMeaning, Failure, Kind, Notice, Pid, Recipients, Scale, Sender,
+    ServiceId, Settings, Signal, StartFailure, Target, Timestamp, Verdict,
 };
 
 /// The version of the report's schema. It rises when a key changes its meaning or goes away.
 pub const SCHEMA: &str = "curfew-report/1";
+
+/// Where the deadline is from, if the platform told it.
+const SOURCE_PLATFORM: &str = "systemd";
 
 /// How many events before the stop are kept: the latest. Those of the stop are all kept, up to a bound.
 const EVENTS_BEFORE_STOP: usize = 256;
@@ -57,6 +60,8 @@ struct Entry {
     used: Value,
     /// Why it did not stop: what was found each time a wait ran out.
     blame: Vec<Value>,
+    /// It is not in the configuration any more.
+    is_removed: bool,
 }
 
 struct Stage {
@@ -85,13 +90,12 @@ impl ReportBuilder {
         started: SystemTime,
     ) -> Self {
         let services = (0..=settings.services.len() + 1).map(ServiceId::new).map(|id| {
-            let kind = match settings.services.get(id.index()).map(|service| service.kind) {
-                Some(Kind::Service) => "service",
-                Some(Kind::Task) => "task",
+            let of = match settings.services.get(id.index()).map(|service| service.kind) {
+                Some(of) => kind(of),
                 None if id == settings.stray_id() => "strays",
                 None => "cleanup",
             };
-            Entry::new(settings.name(id), kind)
+            Entry::new(settings.name(id), of)
         });
         let deadline = deadline_value(settings.deadline, deadline_source);
         Self {
@@ -106,6 +110,23 @@ impl ReportBuilder {
             hidden_survivors: false,
             end: None,
         }
+    }
+
+    /// The settings were read anew: some services may be new.
+    pub fn reconfigured(&mut self, settings: &Settings, deadline_source: &str) {
+        let known = self.services.len() - 2;
+        let new =
+            settings.services[known..].iter().map(|service| Entry::new(&service.name, kind(service.kind)));
+        self.services.splice(known..known, new);
+        // What the platform has told still counts.
+        if !settings.asks_platform || self.deadline["source"] != SOURCE_PLATFORM {
+            self.deadline = deadline_value(settings.deadline, deadline_source);
+        }
+    }
+
+    /// New settings of a service hold.
+    pub fn adopted(&mut self, service: ServiceId, settings: &Settings) {
+        self.services[service.index()].kind = kind(settings.services[service.index()].kind);
     }
 
     /// The name of the system.
@@ -137,8 +158,13 @@ impl ReportBuilder {
                 entry.down = Some(now);
             }
             Notice::ServiceDown { service, .. } => self.services[service.index()].down = Some(now),
+            Notice::ReloadApplied { ref changes, .. } => {
+                for (service, change) in changes {
+                    self.services[service.index()].is_removed = *change == Change::Removed;
+                }
+            }
             Notice::DeadlineLearnt { deadline, .. } => {
-                self.deadline = deadline_value(deadline, "systemd");
+                self.deadline = deadline_value(deadline, SOURCE_PLATFORM);
                 // What was shortened is shortened anew.
                 for entry in self.services.iter_mut().filter(|entry| entry.down.is_none()) {
                     entry.scale = None;
@@ -225,6 +251,9 @@ impl ReportBuilder {
             | Notice::WaitExtended { .. }
             | Notice::Asked { .. }
             | Notice::RequestRefused { .. }
+            | Notice::ReloadRequested { .. }
+            | Notice::ReloadRefused { .. }
+            | Notice::ReloadComplete { .. }
             | Notice::Daemonised { .. }
             | Notice::StraysHidden
             | Notice::DependencyFailed { .. }
@@ -268,7 +297,9 @@ impl ReportBuilder {
             _ => None,
         };
         let (services, pseudo) = self.services.split_at(self.services.len() - 2);
-        let mut services: Vec<Value> = services.iter().map(Entry::value).collect();
+        let since = self.stop.as_ref().map(|(since, _)| *since);
+        let mut services: Vec<Value> =
+            services.iter().filter(|entry| !entry.is_history(since)).map(Entry::value).collect();
         let something = |entry: &&Entry| !entry.strays.is_empty() || !entry.hooks.is_empty();
         services.extend(pseudo.iter().filter(something).map(Entry::value));
         let mut survivors: Vec<Value> = self
@@ -345,6 +376,13 @@ impl ReportBuilder {
     }
 }
 
+fn kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Service => "service",
+        Kind::Task => "task",
+    }
+}
+
 fn sender_value(sender: Sender) -> Option<Value> {
     match sender {
         Sender::Process { pid, uid } => Some(json!({"pid": pid, "uid": uid})),
@@ -399,7 +437,18 @@ impl Entry {
             restarts: 0,
             used: Value::Null,
             blame: Vec::new(),
+            is_removed: false,
         }
+    }
+
+    /// Whether it was removed, and gone before the stop: the stop is not about it.
+    fn is_history(&self, stop: Option<Timestamp>) -> bool {
+        let was_gone = match (self.started, self.down) {
+            (None, _) => true,
+            (Some(_), Some(down)) => stop.is_none_or(|stop| down < stop),
+            (Some(_), None) => false,
+        };
+        self.is_removed && was_gone && self.survivors.is_empty()
     }
 
     fn value(&self) -> Value {

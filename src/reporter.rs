@@ -10,11 +10,11 @@ use serde_json::{Value, json};
 
 use crate::linux::Listener;
 use crate::linux::clock::time_of_day;
-use crate::linux::{Figures, MayWait, write_plainly, write_report};
-use crate::log::{Collector, Level, LineFormat, Narrator, Record, StatusLine};
+use crate::linux::{Figures, MayWait, Program, ServicePrograms, write_plainly, write_report};
+use crate::log::{Collector, Level, LineFormat, Narrator, ProgramWords, Record, StatusLine};
 use crate::protocol::{WatchLevel, WatchedLine};
 use crate::report::{ReportBuilder, not_started};
-use crate::supervisor::{Cause, Deadline, HookKind, Notice, ServiceId, Timestamp, defaults};
+use crate::supervisor::{Cause, Deadline, HookKind, Notice, ServiceId, Settings, Timestamp, defaults};
 
 /// Turns notices into log lines and, at the end, into the report.
 pub struct Reporter {
@@ -103,6 +103,25 @@ impl Listener for Reporter {
         self.narrator.hook_output(service, kind, line);
     }
 
+    fn reconfigured(
+        &mut self,
+        settings: &Settings,
+        programs: &[ServicePrograms],
+        deadline_source: &'static str,
+    ) {
+        self.report_time = report_time(settings.deadline);
+        self.builder.reconfigured(settings, deadline_source);
+        self.status_line.reconfigured(settings);
+        let programs = programs.iter().map(|programs| in_words(&programs.main)).collect();
+        self.narrator.reconfigured(settings, programs);
+    }
+
+    fn adopted(&mut self, service: ServiceId, settings: &Settings, program: &Program) {
+        self.builder.adopted(service, settings);
+        self.status_line.adopted(service, settings);
+        self.narrator.adopted(service, in_words(program));
+    }
+
     fn take_lines(&mut self) -> Vec<Vec<u8>> {
         let mut lines = Vec::new();
         for record in self.collector.take() {
@@ -147,6 +166,12 @@ impl Reporter {
             self.watched.push(WatchedLine { level, line: record.line(LineFormat::Json) });
         }
     }
+}
+
+/// What is said of a program.
+pub(crate) fn in_words(program: &Program) -> ProgramWords {
+    let command = program.command[0].to_string_lossy().into_owned();
+    ProgramWords { command, settings: program.settings_in_words() }
 }
 
 /// A report is also made of a run that never was, if it was said where it goes.

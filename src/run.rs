@@ -1,25 +1,22 @@
 //! From the command line to the exit status.
 
 use std::ffi::{OsStr, OsString};
-use std::io::IsTerminal;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::arguments::{Arguments, Request, RunArguments, Task, variable};
 use crate::client;
-use crate::config::{
-    CgroupChoice, Config, ControlChoice, HookCommands, LogFormat, LogLevel, OutputChoice, ProcessSettings,
-    Surroundings,
-};
+use crate::config::{CgroupChoice, Config, ControlChoice, Files, LogFormat, LogLevel, Surroundings};
 use crate::error::{Error, STATUS_USAGE};
 use crate::linux::clock::{Clock, time_of_day};
 use crate::linux::{
-    CgroupUse, ChildSetup, Colours, ControlPlace, Program, Programs, ResourceLimit, ServiceOutput,
-    ServicePrograms, WantedSockets, block_all_signals, interruptible, is_written_to_journal, write_plainly,
+    CgroupUse, ControlPlace, block_all_signals, interruptible, is_written_to_journal, write_plainly,
 };
 use crate::log::{Collector, Level, LineFormat};
+use crate::programs::programs_of;
 use crate::protocol::{names_of_passed, usual_control_paths, watchdog_interval};
+use crate::reader::Reader;
 use crate::reporter::report_not_started;
 use crate::supervise::{Plan, STATUS_BUG, supervise};
 use crate::supervisor::Mode;
@@ -62,6 +59,7 @@ fn run_services(arguments: &RunArguments, clock: Clock, collector: Collector) ->
         environment: std::env::vars_os().collect(),
         // Without a current directory relative paths cannot be resolved, and the root is as good as any.
         directory: std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/")),
+        files: Files::default(),
     };
     let config = if may_hang(arguments, &surroundings) {
         interruptible(|| Config::from_arguments(arguments, &surroundings))
@@ -81,7 +79,7 @@ fn run_services(arguments: &RunArguments, clock: Clock, collector: Collector) ->
                 write_plainly(text.as_bytes());
                 return STATUS_USAGE;
             }
-            supervise(plan(config, &surroundings), clock, collector)
+            supervise(plan(config, arguments, surroundings), clock, collector)
         }
         Err(error) => {
             say_error(&error);
@@ -116,11 +114,9 @@ fn is_own_stream(path: &Path) -> bool {
         || folders.iter().any(|folder| path.starts_with(folder))
 }
 
-fn plan(config: Config, surroundings: &Surroundings) -> Plan {
-    let mode = config.settings.mode;
-    let services =
-        config.processes.into_iter().map(|process| programs(process, mode, surroundings)).collect();
-    let cleanup = config.cleanup.map(|process| program(process, mode, surroundings));
+fn plan(mut config: Config, arguments: &RunArguments, surroundings: Surroundings) -> Plan {
+    let programs = programs_of(&mut config, &surroundings);
+    let reader = Reader::of(&config, arguments, &surroundings);
     let format = match config.log {
         LogFormat::Auto if is_written_to_journal() => LineFormat::Journal,
         LogFormat::Journal => LineFormat::Journal,
@@ -139,11 +135,12 @@ fn plan(config: Config, surroundings: &Surroundings) -> Plan {
         watchdog_interval(text("WATCHDOG_USEC"), text("WATCHDOG_PID"), std::process::id());
     settings.seed = clock_seed();
     let name = config.name;
+    let control = control_place(config.control, settings.mode, &name, &surroundings);
     Plan {
         settings,
-        programs: Programs { services, commands: config.commands, cleanup },
-        sockets: surroundings.sockets.clone(),
+        programs,
         notify_socket: surroundings.variable("NOTIFY_SOCKET").map(OsStr::to_owned),
+        sockets: surroundings.sockets,
         deadline_source: config.deadline_source.as_str(),
         report: config.report,
         cgroup: match config.cgroup {
@@ -151,10 +148,11 @@ fn plan(config: Config, surroundings: &Surroundings) -> Plan {
             CgroupChoice::Off => CgroupUse::Off,
             CgroupChoice::Require => CgroupUse::Required,
         },
-        control: control_place(config.control, mode, &name, surroundings),
+        control,
         name,
         format,
         level,
+        reader,
     }
 }
 
@@ -169,93 +167,10 @@ fn control_place(choice: ControlChoice, mode: Mode, name: &str, surroundings: &S
     }
 }
 
-fn programs(mut process: ProcessSettings, mode: Mode, surroundings: &Surroundings) -> ServicePrograms {
-    let hooks = std::mem::take(&mut process.hooks);
-    let HookCommands { pre_start, pre_stop, post_stop } = hooks;
-    let (notify, ready_descriptor) = (process.notify, process.ready_descriptor);
-    let is_told_deadline = process.is_told_deadline;
-    let (ready_probe, health_probe) = (process.ready_probe.take(), process.health_probe.take());
-    ServicePrograms {
-        main: program(process, mode, surroundings),
-        notify,
-        is_told_deadline,
-        ready_probe,
-        ready_descriptor,
-        health_probe,
-        pre_start,
-        pre_stop,
-        post_stop,
-    }
-}
-
-fn program(process: ProcessSettings, mode: Mode, surroundings: &Surroundings) -> Program {
-    let started_in = match mode {
-        // It is forked before curfew itself leaves the directory.
-        Mode::OneCommand => None,
-        Mode::ManyServices => process.directory.is_none().then(|| surroundings.directory.clone()),
-    };
-    let limits = process.limits.iter().map(|limit| ResourceLimit {
-        name: limit.name,
-        resource: limit.resource,
-        soft: limit.soft,
-        hard: limit.hard,
-    });
-    let setup = ChildSetup {
-        user: process.user,
-        group: process.group,
-        supplementary_groups: process.supplementary_groups,
-        login_variables: process.login_variables,
-        umask: process.umask,
-        nice: process.nice,
-        oom_score_adjust: process.oom_score_adjust,
-        limits: limits.collect(),
-        no_new_privileges: process.no_new_privileges,
-    };
-    let sockets = match mode {
-        Mode::OneCommand => WantedSockets::All,
-        Mode::ManyServices => WantedSockets::Named(process.sockets),
-    };
-    Program {
-        sockets,
-        command: process.command,
-        shared_environment: process.shared_environment,
-        own_environment: process.own_environment,
-        directory: process.directory,
-        started_in,
-        parent_death: process.parent_death,
-        setup,
-        output: output(process.output, mode, surroundings),
-    }
-}
-
 /// Restarts of what failed together on many machines are to come at different times.
 fn clock_seed() -> u64 {
     let since_epoch = time_of_day().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     since_epoch.as_nanos() as u64 ^ u64::from(std::process::id()).rotate_left(32)
-}
-
-/// Where a service's output leads. At a terminal people want to see who says what.
-fn output(choice: Option<OutputChoice>, mode: Mode, surroundings: &Surroundings) -> ServiceOutput {
-    match choice {
-        None if mode == Mode::ManyServices && std::io::stderr().is_terminal() => {
-            ServiceOutput::Prefix(colours(surroundings))
-        }
-        // Each under its own identifier, and no byte passes through us.
-        None if mode == Mode::ManyServices && is_written_to_journal() => ServiceOutput::Journal,
-        None | Some(OutputChoice::Inherit) => ServiceOutput::Inherit,
-        Some(OutputChoice::Prefix) => ServiceOutput::Prefix(colours(surroundings)),
-        Some(OutputChoice::Json) => ServiceOutput::Json,
-        Some(OutputChoice::Null) => ServiceOutput::Null,
-        Some(OutputChoice::File(path)) => ServiceOutput::File(path),
-        Some(OutputChoice::Journal) => ServiceOutput::Journal,
-    }
-}
-
-/// <https://no-color.org>; and a terminal that knows no escape sequences.
-fn colours(surroundings: &Surroundings) -> Colours {
-    let is_refused = surroundings.variable("NO_COLOR").is_some_and(|value| !value.is_empty())
-        || surroundings.variable("TERM").is_some_and(|terminal| terminal == "dumb");
-    if is_refused { Colours::Refused } else { Colours::Allowed }
 }
 
 fn say_error(error: &Error) {

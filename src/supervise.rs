@@ -8,12 +8,12 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use crate::linux::clock::{Clock, time_of_day};
 use crate::linux::{
-    CgroupUse, Channels, ControlPlace, ControlSocket, Journal, LogOutput, NoSocket, PassedSockets, Program,
-    Programs, Runtime, SocketProblem, StartUp, write_plainly,
+    CgroupUse, Channels, ConfigurationReader, ControlPlace, ControlSocket, Journal, LogOutput, NoSocket,
+    PassedSockets, Programs, Runtime, SocketProblem, StartUp, write_plainly,
 };
-use crate::log::{Collector, Level, LineFormat, Narrator, ProgramWords, StatusLine};
+use crate::log::{Collector, Level, LineFormat, Narrator, StatusLine};
 use crate::report::ReportBuilder;
-use crate::reporter::{Reporter, report_not_started, report_time};
+use crate::reporter::{Reporter, in_words, report_not_started, report_time};
 use crate::supervisor::{Mode, Settings, Supervisor, defaults};
 
 /// Everything a run needs.
@@ -40,6 +40,8 @@ pub struct Plan {
     pub format: LineFormat,
     /// What is left out of the log: everything below.
     pub level: Level,
+    /// Reads the configuration anew, if there is a file.
+    pub reader: Option<Box<dyn ConfigurationReader>>,
 }
 
 /// A bug in curfew: the children were killed first.
@@ -64,6 +66,7 @@ pub fn supervise(plan: Plan, clock: Clock, collector: Collector) -> u8 {
         control,
         format,
         level,
+        reader,
     } = plan;
     let mode = settings.mode;
     let run = run_name();
@@ -112,6 +115,9 @@ pub fn supervise(plan: Plan, clock: Clock, collector: Collector) -> u8 {
             return STATUS_REFUSED;
         }
     };
+    if let Some(reader) = reader {
+        runtime.read_anew_with(reader);
+    }
     panic::set_hook(Box::new(|information| {
         *PANIC.lock().unwrap_or_else(PoisonError::into_inner) = Some(information.to_string());
     }));
@@ -192,11 +198,6 @@ fn announce(settings: &Settings, deadline_source: &str) {
     } else {
         tracing::debug!(event = "curfew.started", services, "curfew {version}: {deadline}");
     }
-}
-
-fn in_words(program: &Program) -> ProgramWords {
-    let command = program.command[0].to_string_lossy().into_owned();
-    ProgramWords { command, settings: program.settings_in_words() }
 }
 
 fn words(duration: Duration) -> String {

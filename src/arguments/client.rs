@@ -87,7 +87,10 @@ pub(super) fn definition(verb: &'static str) -> Command {
             .arg(Arg::new("names").value_name("NAME").num_args(2..).required(true).help(
                 "The services, then the signal: a name such as HUP, USR1, RTMIN+3, or a number",
             )),
-        "reload" => command.about("Read the configuration file anew, as a HUP asks for"),
+        "reload" => command
+            .about("Read the configuration file anew, and say what became of each service, or what is wrong")
+            .after_help("EXAMPLES\n  curfew reload\n  ExecReload=curfew reload --wait")
+            .arg(wait("up or down, whatever has changed")),
         "reopen" => command.about("Open the files of services' output anew, after a rotation"),
         _ => {
             return command

@@ -25,7 +25,8 @@ fn first_port(overrides: &Overrides, surroundings: &Surroundings) -> u16 {
     let of_environment =
         surroundings.variable("PORT").and_then(|port| port.to_str()).and_then(|port| port.parse().ok());
     let of_files = overrides.env_file.iter().rev().find_map(|file| {
-        let text = std::fs::read_to_string(surroundings.directory.join(file)).ok()?;
+        let text = surroundings.files.read(&surroundings.directory.join(file)).ok()?;
+        let text = String::from_utf8(text).ok()?;
         let (variables, _) = parse_variables(&text, &|_| None);
         variables.iter().rev().find(|(name, _)| name == "PORT").and_then(|(_, port)| port.parse().ok())
     });
@@ -96,7 +97,7 @@ impl Description {
                 Ok(Self::new(Mode::ManyServices, name, SystemTable { services, ..SystemTable::default() }))
             }
             (Some(Given { value: file, .. }), [], []) => {
-                let reading = read_system_file(&surroundings.directory.join(file), file);
+                let reading = read_system_file(&surroundings.files, &surroundings.directory.join(file), file);
                 let Reading { system, errors, syntax } =
                     reading.map_err(|error| Error::Config(vec![*error]))?;
                 let stem = || sanitize(&file.file_stem().unwrap_or_default().to_string_lossy());
@@ -132,7 +133,8 @@ impl Description {
             )]));
         }
         let port = first_port(overrides, surroundings);
-        let read = read_procfile(&surroundings.directory.join(&procfile.value), &procfile.value, port);
+        let path = surroundings.directory.join(&procfile.value);
+        let read = read_procfile(&surroundings.files, &path, &procfile.value, port);
         let (services, errors) = read.map_err(|error| Error::Config(vec![*error]))?;
         // The file is called the same everywhere; its folder tells systems apart.
         let folder = surroundings.directory.join(&procfile.value);

@@ -33,13 +33,13 @@ impl<'a> EnvFiles<'a> {
             return Rc::clone(variables);
         }
         let shown = shown.display().to_string();
-        let variables = Rc::new(match (std::fs::metadata(&path), named_at) {
+        let variables = Rc::new(match (self.surroundings.files.check(&path), named_at) {
             (Err(error), Some(place)) => {
                 let (problem, cure) = explain_io(&path, &error);
                 self.errors.push(place.error(format!("{shown}: {problem}"), cure));
                 Variables::new()
             }
-            _ => match read_text(&path, &shown) {
+            _ => match read_text(&self.surroundings.files, &path, &shown) {
                 Ok(text) => self.parse(&shown, &text),
                 Err(error) => {
                     self.errors.push(*error);

@@ -2,6 +2,7 @@ use std::path::Path;
 
 use super::command_line::split_command;
 use super::config_error::{ConfigError, Position};
+use super::files::Files;
 use super::service_name::{parse_name, sanitize};
 use super::service_table::ServiceTable;
 use super::system_table::read_text;
@@ -25,12 +26,13 @@ const SHELL_WORDS: [&str; 16] = [
 /// # Errors
 /// The file cannot be read.
 pub(crate) fn read_procfile(
+    files: &Files,
     path: &Path,
     shown: &Path,
     first_port: u16,
 ) -> Result<(Vec<ServiceTable>, Vec<ConfigError>), Box<ConfigError>> {
     let shown = shown.display().to_string();
-    let text = read_text(path, &shown)?;
+    let text = read_text(files, path, &shown)?;
     let (mut services, mut errors) = (Vec::<ServiceTable>::new(), Vec::new());
     for (number, line) in text.lines().enumerate() {
         let line = line.trim();

@@ -11,7 +11,7 @@ use super::resource_limit::limits;
 use super::restart_table::restart;
 use super::signal_syntax::{parse_forward, parse_forwarded};
 use super::toml_document::{Keys, Place};
-use crate::supervisor::{GraceSchedule, Kind, Restart, SignalSet, SuccessStatuses, Target};
+use crate::supervisor::{GraceSchedule, Kind, Restart, Signal, SignalSet, SuccessStatuses, Target};
 
 /// A service as it was described: what was not said is `None` or empty.
 #[derive(Clone, Debug, Default)]
@@ -39,6 +39,7 @@ pub(crate) struct ServiceTable {
     pub(crate) success: Option<SuccessStatuses>,
     pub(crate) signal_target: Option<Target>,
     pub(crate) forward: Option<SignalSet>,
+    pub(crate) reload_signal: Option<Signal>,
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) env_file: Vec<(Place, PathBuf)>,
     pub(crate) directory: Option<PathBuf>,
@@ -86,6 +87,9 @@ pub(crate) const KEYS: &Keys<ServiceTable> = &[
     ("signal-target", |service, value| service.signal_target = file_values::target(value)),
     ("forward", |service, value| {
         service.forward = file_values::signals(value, parse_forward, parse_forwarded);
+    }),
+    ("reload-signal", |service, value| {
+        service.reload_signal = value.parsed("a signal such as \"HUP\"", parse_forwarded);
     }),
     ("environment", |service, value| service.environment = file_values::variables(value)),
     ("env-file", |service, value| service.env_file = file_values::paths(value)),

@@ -401,6 +401,7 @@ impl<'a> Settling<'a> {
                 essential: service.essential.unwrap_or(true),
                 success: success.cloned().unwrap_or_default(),
                 forward: self.overrides.forward.or(service.forward).unwrap_or(default_forward),
+                reload_signal: service.reload_signal,
                 ..ServiceSettings::new(&service.name)
             }
         };

@@ -1,6 +1,8 @@
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
+use super::files::Files;
+
 /// What a configuration depends on besides the arguments and the file.
 #[derive(Clone, Debug, Default)]
 pub struct Surroundings {
@@ -12,6 +14,8 @@ pub struct Surroundings {
     pub sockets: Vec<String>,
     /// The directory that curfew was started in; absolute.
     pub directory: PathBuf,
+    /// Where files are read from.
+    pub files: Files,
 }
 
 impl Surroundings {

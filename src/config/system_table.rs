@@ -8,6 +8,7 @@ use super::control_choice::{ControlChoice, parse_control};
 use super::deadline_choice::DeadlineChoice;
 use super::duration_syntax::{parse_duration, parse_positive_duration};
 use super::file_values::{self, DURATION};
+use super::files::Files;
 use super::hook_table::{HookTable, hook};
 use super::log_format::LogFormat;
 use super::log_level::LogLevel;
@@ -117,8 +118,12 @@ pub(crate) struct Reading {
 ///
 /// # Errors
 /// The file cannot be read, or is no text. All else is in the [`Reading`].
-pub(crate) fn read_system_file(path: &Path, shown: &Path) -> Result<Reading, Box<ConfigError>> {
-    let text = read_text(path, &shown.display().to_string())?;
+pub(crate) fn read_system_file(
+    files: &Files,
+    path: &Path,
+    shown: &Path,
+) -> Result<Reading, Box<ConfigError>> {
+    let text = read_text(files, path, &shown.display().to_string())?;
     Ok(read_system(shown.display().to_string(), text))
 }
 
@@ -175,8 +180,8 @@ fn command_of_stages(value: &Value) -> RunTable {
 ///
 /// # Errors
 /// The file cannot be read, or is not UTF-8.
-pub(crate) fn read_text(path: &Path, shown: &str) -> Result<String, Box<ConfigError>> {
-    let bytes = std::fs::read(path).map_err(|error| {
+pub(crate) fn read_text(files: &Files, path: &Path, shown: &str) -> Result<String, Box<ConfigError>> {
+    let bytes = files.read(path).map_err(|error| {
         let (problem, cure) = explain_io(path, &error);
         Box::new(ConfigError::of_file(shown, problem, cure))
     })?;

@@ -62,6 +62,7 @@ impl World {
                 Some((_, names)) => names.to_str().unwrap().split(':').map(str::to_owned).collect(),
                 None => Vec::new(),
             },
+            files: Files::default(),
         };
         Config::from_arguments(&run, &surroundings)
     }

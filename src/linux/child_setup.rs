@@ -11,7 +11,7 @@ use super::spawn::{ChildContext, Program};
 use crate::supervisor::{Signal, StartFailure, StartStep};
 
 /// What a process is given besides its command, environment and directory. What is not said stays as curfew has it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ChildSetup {
     /// The user it runs as: a name of `/etc/passwd`, or a number.
     pub user: Option<String>,

@@ -86,22 +86,12 @@ const BATCHES_AT_ONCE: u32 = 4;
 /// Descriptors that are not used up for output: a start needs some, and so do a look into /proc and the report.
 const DESCRIPTORS_KEPT: u64 = 32;
 
-impl Output {
-    /// Nothing is carried yet. `services` are all there will be: their names, and where their output leads.
-    pub(crate) fn new<'a>(services: impl Iterator<Item = (&'a str, &'a ServiceOutput)> + Clone) -> Self {
-        let mut files = HashSet::new();
-        let mut shared_files = HashSet::new();
-        for (_, output) in services.clone() {
-            if let ServiceOutput::File(path) = output
-                && !files.insert(path)
-            {
-                shared_files.insert(path.clone());
-            }
-        }
-        let prefixed = services.filter(|(_, output)| matches!(output, ServiceOutput::Prefix(_)));
+impl Default for Output {
+    /// Nothing is carried yet, and nobody expected.
+    fn default() -> Self {
         Self {
-            palette: Palette::new(prefixed.map(|(name, _)| name)),
-            shared_files,
+            palette: Palette::new([]),
+            shared_files: HashSet::new(),
             sinks: Vec::new(),
             carriers: HashMap::new(),
             queue: VecDeque::new(),
@@ -112,6 +102,27 @@ impl Output {
             most_descriptors: getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft),
             is_lack_told: false,
         }
+    }
+}
+
+impl Output {
+    /// These are all the services there will be: their names, and where their output leads. What is carried already goes on
+    /// as it began.
+    pub(crate) fn expect<'a>(
+        &mut self,
+        services: impl Iterator<Item = (&'a str, &'a ServiceOutput)> + Clone,
+    ) {
+        let mut files = HashSet::new();
+        self.shared_files.clear();
+        for (_, output) in services.clone() {
+            if let ServiceOutput::File(path) = output
+                && !files.insert(path)
+            {
+                self.shared_files.insert(path.clone());
+            }
+        }
+        let prefixed = services.filter(|(_, output)| matches!(output, ServiceOutput::Prefix(_)));
+        self.palette = Palette::new(prefixed.map(|(name, _)| name));
     }
 
     /// Prepares what a service writes to. `user` is who it will be, if not who curfew is.

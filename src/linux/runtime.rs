@@ -2,6 +2,8 @@ mod cgroups;
 mod controlling;
 mod hearing;
 mod probing;
+mod reload_requests;
+mod reloading;
 mod signalling;
 mod speaking;
 
@@ -46,8 +48,8 @@ use super::unit_deadline::{Answer, UnitDeadline};
 use super::wait_set::{Ready, WaitSet};
 use crate::protocol::{WatchLevel, WatchedLine};
 use crate::supervisor::{
-    Cause, Command, End, Event, HookId, HookKind, Mode, Notice, Pid, Purpose, ServiceId, Signal, Step, Stray,
-    Supervisor, Timestamp, defaults,
+    Cause, Command, End, Event, HookId, HookKind, Mode, Notice, Pid, Purpose, ServiceId, Settings, Signal,
+    Step, Stray, Supervisor, Timestamp, defaults,
 };
 
 /// Hears what is decided, and turns it into lines and a report.
@@ -74,6 +76,15 @@ pub trait Listener {
     fn take_status(&mut self) -> Option<String>;
     /// A hook of a service says something.
     fn hook_output(&mut self, service: ServiceId, kind: &HookKind, line: &str);
+    /// The settings were read anew: some services may be new. `programs` are those of all that there are.
+    fn reconfigured(
+        &mut self,
+        settings: &Settings,
+        programs: &[ServicePrograms],
+        deadline_source: &'static str,
+    );
+    /// From now on this is executed for the service.
+    fn adopted(&mut self, service: ServiceId, settings: &Settings, program: &Program);
     /// The run is over: write the report, without taking long. Returns the last lines of the log.
     fn finish(&mut self, status: u8) -> Vec<Vec<u8>>;
 }
@@ -149,6 +160,7 @@ pub struct Runtime<L> {
     guard: DeadlineGuard,
     /// The end that the guard watches for, and how many groups it knows.
     guarded: Option<(Timestamp, usize)>,
+    reload: reloading::Reload,
     status: Option<u8>,
 }
 
@@ -180,8 +192,7 @@ impl<L: Listener> Runtime<L> {
         let platform = Platform::find(notify_socket);
         let settings = supervisor.settings();
         let services = settings.services.len();
-        let services_and_cleanup = (0..services).map(ServiceId::new).chain([settings.cleanup_id()]);
-        let names = services_and_cleanup.map(|id| (settings.name(id).to_owned(), id)).collect();
+        let names = names_of(settings);
         let fallback = (settings.mode == Mode::OneCommand).then(|| ServiceId::new(0));
         let family =
             Family { inherited: start_up.inherited.clone(), names, run, fallback, ..Family::default() };
@@ -189,7 +200,8 @@ impl<L: Listener> Runtime<L> {
         let outputs = names_of_services.zip(programs.iter().map(|programs| &programs.main.output));
         let output_of_cleanup =
             cleanup.iter().map(|cleanup| (settings.name(settings.cleanup_id()), &cleanup.output));
-        let output = Output::new(outputs.chain(output_of_cleanup));
+        let mut output = Output::default();
+        output.expect(outputs.chain(output_of_cleanup));
         let wait_set = WaitSet::new()?;
         let control = Control::new(control, &wait_set)?;
         Ok(Self {
@@ -234,6 +246,7 @@ impl<L: Listener> Runtime<L> {
             work_is_left: false,
             guard: DeadlineGuard::default(),
             guarded: None,
+            reload: reloading::Reload::default(),
             status: None,
         })
     }
@@ -356,6 +369,7 @@ impl<L: Listener> Runtime<L> {
                 Ready::UnitDeadline => self.learn_deadline(),
                 Ready::Control => self.control.accept(&self.wait_set),
                 Ready::ControlClient(number) => self.control.read(number),
+                Ready::Configuration => self.take_configuration(),
                 // Looked at in any case.
                 Ready::Signals | Ready::LogOutput | Ready::OutputRoom => {}
             }
@@ -617,11 +631,15 @@ impl<L: Listener> Runtime<L> {
                     to_tree_of(hook.pid, Signal::KILL);
                 }
             }
+            Command::ReadConfiguration => self.read_configuration(),
+            Command::AbandonReading => self.abandon_reading(),
+            Command::Reconfigure { places } => self.reconfigure(places),
+            Command::Adopt { service } => self.adopt(service),
             Command::ReopenOutput => self.output.reopen(&self.wait_set),
             Command::LearnDeadline => self.ask_deadline(),
             Command::TakeCensus => self.census_wanted = true,
             Command::Tell(notice) => {
-                self.requests.hear(&notice);
+                self.requests.hear(&notice, self.supervisor.settings());
                 self.listener.hear(&notice);
             }
             Command::Finish { status } => {
@@ -900,6 +918,12 @@ impl<L: Listener> Runtime<L> {
             self.log_is_watched = self.wait_set.add_write(descriptor, Ready::LogOutput).is_ok();
         }
     }
+}
+
+/// The services by name, and the last command of all: whose a process is that names its service.
+fn names_of(settings: &Settings) -> HashMap<String, ServiceId> {
+    let services = (0..settings.services.len()).map(ServiceId::new).chain([settings.cleanup_id()]);
+    services.map(|id| (settings.name(id).to_owned(), id)).collect()
 }
 
 /// How many deaths are taken in before signals and deadlines have their turn again.

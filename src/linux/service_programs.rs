@@ -1,6 +1,7 @@
 use std::ffi::OsString;
 use std::os::fd::RawFd;
 
+use super::census::DEADLINE_VARIABLE;
 use super::spawn::Program;
 use crate::protocol::ProbeTarget;
 use crate::supervisor::{HookKind, Purpose, Step};
@@ -46,6 +47,18 @@ impl From<Program> for ServicePrograms {
 }
 
 impl ServicePrograms {
+    /// Whether a process of this and one of `other` would be the same: the same command with the same around it. What it is
+    /// told of the time it has to stop is not counted, since that follows from settings that hold without a new process;
+    /// neither are the commands and probes beside it.
+    pub(crate) fn runs_like(&self, other: &Self) -> bool {
+        let Self { main, notify, is_told_deadline, ready_probe: _, ready_descriptor, .. } = self;
+        let is_told = *is_told_deadline || other.is_told_deadline;
+        let ignored = (!is_told).then_some(DEADLINE_VARIABLE);
+        main.runs_like(&other.main, ignored)
+            && *notify == other.notify
+            && *ready_descriptor == other.ready_descriptor
+    }
+
     /// What runs as the service's leader. A step without a command is its own one: the supervisor asks for none such.
     pub(crate) fn of_step(&self, step: Step) -> Program {
         match step {

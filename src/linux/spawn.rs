@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::ffi::{CString, OsStr, OsString};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -43,6 +44,35 @@ pub struct Program {
 }
 
 impl Program {
+    /// Whether a process of this one and of the other would be the same, one variable aside.
+    pub(crate) fn runs_like(&self, other: &Self, ignored: Option<&str>) -> bool {
+        let Self {
+            command,
+            shared_environment: _,
+            own_environment: _,
+            directory,
+            started_in,
+            parent_death,
+            setup,
+            sockets,
+            output,
+        } = self;
+        *command == other.command
+            && *directory == other.directory
+            && *started_in == other.started_in
+            && *parent_death == other.parent_death
+            && *setup == other.setup
+            && *sockets == other.sockets
+            && *output == other.output
+            && self.whole_environment(ignored) == other.whole_environment(ignored)
+    }
+
+    fn whole_environment(&self, ignored: Option<&str>) -> BTreeMap<&OsStr, &OsStr> {
+        let all = self.shared_environment.iter().chain(&self.own_environment);
+        let all = all.filter(|(name, _)| ignored.is_none_or(|ignored| name != ignored));
+        all.map(|(name, value)| (name.as_os_str(), value.as_os_str())).collect()
+    }
+
     /// The settings that a step of its start may fail with, as they stand in the configuration.
     pub fn settings_in_words(&self) -> Vec<(StartStep, String)> {
         self.setup.in_words(self.directory.as_deref())

@@ -29,6 +29,8 @@ pub(crate) enum Ready {
     ProbeOutput(u64),
     /// The service manager answers when it kills us.
     UnitDeadline,
+    /// The configuration is read anew.
+    Configuration,
     /// The exec pipe of a service.
     ExecPipe(ServiceId),
     /// Somebody came into the empty cgroup of a service, or the last one went.
@@ -50,6 +52,7 @@ const LOG_OUTPUT: u64 = 1;
 const OUTPUT_ROOM: u64 = 2;
 const UNIT_DEADLINE: u64 = 3;
 const CONTROL: u64 = 5;
+const CONFIGURATION: u64 = 4;
 const FIRST_EXEC_PIPE: u64 = 16;
 const FIRST_HOOK_OUTPUT: u64 = 1 << 32;
 const FIRST_MESSAGE: u64 = 2 << 32;
@@ -66,6 +69,7 @@ impl Ready {
             Self::Signals => SIGNALS,
             Self::LogOutput => LOG_OUTPUT,
             Self::UnitDeadline => UNIT_DEADLINE,
+            Self::Configuration => CONFIGURATION,
             Self::ExecPipe(service) => FIRST_EXEC_PIPE + service.index() as u64,
             Self::Probe(service) => FIRST_PROBE + service.index() as u64,
             Self::PipeOfReadiness(service) => FIRST_READY_PIPE + service.index() as u64,
@@ -87,6 +91,7 @@ impl Ready {
             OUTPUT_ROOM => Self::OutputRoom,
             UNIT_DEADLINE => Self::UnitDeadline,
             CONTROL => Self::Control,
+            CONFIGURATION => Self::Configuration,
             stream @ FIRST_OUTPUT.. => Self::Output(StreamId::new(stream - FIRST_OUTPUT)),
             number @ FIRST_CONTROL_CLIENT.. => Self::ControlClient(number - FIRST_CONTROL_CLIENT),
             service @ FIRST_CGROUP.. => Self::Cgroup(ServiceId::new((service - FIRST_CGROUP) as usize)),

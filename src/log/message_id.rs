@@ -4,7 +4,7 @@
 /// id for ever, also when its sentence changes; a new one gets a new one (`systemd-id128 new`), and an entry in each catalog.
 ///
 /// Source: systemd.journal-fields(7), `MESSAGE_ID=`: a random 128-bit id, in 32 lower-case hexadecimal digits.
-pub const MESSAGE_IDS: [(&str, &str); 71] = [
+pub const MESSAGE_IDS: [(&str, &str); 76] = [
     ("budget.shrunk", "a27bb188ff48421c9a9a86d4cc49f853"),
     ("cgroup.divided", "5bd59c9da64445fdb9b37d91260ae170"),
     ("cgroup.frozen", "4261fd88a9b74eeeab8205dd7cc52c4a"),
@@ -38,6 +38,11 @@ pub const MESSAGE_IDS: [(&str, &str); 71] = [
     ("output.uncarried", "e0c81e4b54124614ac9d13157bda7e6c"),
     ("probe.failed", "4e0ffa901f394444828c6a53482a6fff"),
     ("probe.recovered", "94e21fb8d31a4f7893e1c93edd6bd318"),
+    ("reload.applied", "98606d24acc24360bd0ea7918847fe1b"),
+    ("reload.complete", "4c767486b60044c4a32403d80feb4afd"),
+    ("reload.later", "4220cc615d084531897a547b9c0f180c"),
+    ("reload.refused", "8dbd7ab39f984c12a8b237b2e4fc71ae"),
+    ("reload.requested", "158e642cff2746de8a19425ac32bc960"),
     ("report.failed", "6ff0c642b24a402d8ce393e2c1abd70b"),
     ("request.refused", "c36ca2ef88d64cfca9a47f28bcbbf9a1"),
     ("restart.limit", "a9f53b3221f04260b29c5532e2e88983"),

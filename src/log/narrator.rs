@@ -1,4 +1,5 @@
 mod life;
+mod reload;
 
 use std::io;
 use std::time::Duration;
@@ -24,6 +25,10 @@ pub struct Narrator {
     quiet: bool,
 }
 
+fn names_of(settings: &Settings) -> Vec<String> {
+    (0..=settings.services.len() + 1).map(|index| settings.name(ServiceId::new(index)).to_owned()).collect()
+}
+
 /// Says it at `info`, or at `debug` if it is to be quiet.
 macro_rules! say {
     ($quiet:expr, $($event:tt)*) => {
@@ -34,9 +39,18 @@ macro_rules! say {
 impl Narrator {
     /// A narrator for these services; `programs` are what each executes, for error messages.
     pub fn new(settings: &Settings, programs: Vec<ProgramWords>) -> Self {
-        let names =
-            (0..=settings.services.len() + 1).map(|index| settings.name(ServiceId::new(index)).to_owned());
-        Self { names: names.collect(), programs, mode: settings.mode, quiet: false }
+        Self { names: names_of(settings), programs, mode: settings.mode, quiet: false }
+    }
+
+    /// The settings were read anew: some services may be new.
+    pub fn reconfigured(&mut self, settings: &Settings, programs: Vec<ProgramWords>) {
+        self.names = names_of(settings);
+        self.programs = programs;
+    }
+
+    /// From now on this is executed for the service.
+    pub fn adopted(&mut self, service: ServiceId, program: ProgramWords) {
+        self.programs[service.index()] = program;
     }
 
     /// Says what was decided.
@@ -91,6 +105,10 @@ impl Narrator {
             | Notice::LeaderMoved { .. }
             | Notice::RequestRefused { .. }
             | Notice::Asked { .. } => self.tell_of_life(notice),
+            Notice::ReloadRequested { .. }
+            | Notice::ReloadRefused { .. }
+            | Notice::ReloadApplied { .. }
+            | Notice::ReloadComplete { .. } => self.tell_of_reload(notice),
             Notice::EndHeld { service, hold } => tracing::debug!(
                 event = "service.end-held",
                 service = self.name(service),
@@ -116,17 +134,11 @@ impl Narrator {
                     IgnoredBecause::AlreadyStopping => "a stop is under way; a second SIGINT hastens it",
                     IgnoredBecause::Dropped => "--map drops it",
                     IgnoredBecause::NotForwarded => "no running service has it in its `forward` list",
-                    IgnoredBecause::NoReload => {
-                        "the configuration cannot be reloaded in this version; restart instead"
-                    }
                 };
                 let sender = describe_sender(sender);
                 match reason {
                     IgnoredBecause::Dropped | IgnoredBecause::NotForwarded => {
                         tracing::debug!(event = "signal.ignored", signal = %signal, "SIG{signal}{sender} ignored: {why}");
-                    }
-                    IgnoredBecause::NoReload => {
-                        tracing::warn!(event = "signal.ignored", signal = %signal, "SIG{signal}{sender} ignored: {why}");
                     }
                     IgnoredBecause::Duplicate | IgnoredBecause::AlreadyStopping => {
                         tracing::info!(event = "signal.ignored", signal = %signal, "SIG{signal}{sender} ignored: {why}");

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::supervisor::{Kind, Notice, ServiceId, Settings, Timestamp};
+use crate::supervisor::{Change, Kind, Notice, ServiceId, ServiceSettings, Settings, Timestamp};
 
 /// How things are, in one line for `systemctl status`.
 #[derive(Debug)]
@@ -39,16 +39,22 @@ enum Phase {
 /// How many names stand in the line; the others are counted.
 const NAMES_MAX: usize = 3;
 
-impl StatusLine {
-    /// The line of a system that begins to start.
-    pub fn new(settings: &Settings) -> Self {
-        let pseudo = [settings.stray_id(), settings.cleanup_id()];
-        let real = settings.services.iter().map(|service| Entry {
+impl Entry {
+    fn new(service: &ServiceSettings) -> Self {
+        Self {
             name: service.name.clone(),
             is_essential: service.essential,
             kind: service.kind,
             state: State::Waiting,
-        });
+        }
+    }
+}
+
+impl StatusLine {
+    /// The line of a system that begins to start.
+    pub fn new(settings: &Settings) -> Self {
+        let pseudo = [settings.stray_id(), settings.cleanup_id()];
+        let real = settings.services.iter().map(Entry::new);
         let pseudo = pseudo.map(|id| Entry {
             name: settings.name(id).to_owned(),
             is_essential: false,
@@ -56,6 +62,23 @@ impl StatusLine {
             state: State::Done,
         });
         Self { services: real.chain(pseudo).collect(), phase: Phase::Starting, is_new: true }
+    }
+
+    /// The settings were read anew: some services may be new.
+    pub fn reconfigured(&mut self, settings: &Settings) {
+        let known = self.services.len() - 2;
+        let new = settings.services[known..].iter().map(Entry::new);
+        self.services.splice(known..known, new);
+        for (entry, service) in self.services.iter_mut().zip(&settings.services) {
+            entry.is_essential = service.essential;
+        }
+        self.is_new = true;
+    }
+
+    /// New settings of a service hold.
+    pub fn adopted(&mut self, service: ServiceId, settings: &Settings) {
+        let (entry, settings) = (&mut self.services[service.index()], &settings.services[service.index()]);
+        (entry.is_essential, entry.kind) = (settings.essential, settings.kind);
     }
 
     /// Takes in what was decided.
@@ -85,6 +108,15 @@ impl StatusLine {
             Notice::WaitExtended { service, granted, .. } => {
                 if let State::Stopping { stage, .. } = self.get(service) {
                     self.set(service, stopping(stage, Some(granted)));
+                }
+            }
+            Notice::ReloadApplied { ref changes, .. } => {
+                // What is not there any more is not waited for.
+                for (service, _) in changes.iter().filter(|(_, change)| *change == Change::Removed) {
+                    if self.get(*service) == State::Waiting {
+                        self.set(*service, State::Done);
+                    }
+                    self.services[service.index()].is_essential = false;
                 }
             }
             Notice::SystemReady { .. } => self.enter(Phase::Running),
@@ -188,9 +220,7 @@ fn names(names: impl Iterator<Item = String>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::supervisor::{
-        Cause, Mode, Pid, Recipients, Sender, ServiceSettings, Signal, StopOrder, Target, Verdict,
-    };
+    use crate::supervisor::{Cause, Mode, Pid, Recipients, Sender, Signal, StopOrder, Target, Verdict};
 
     fn at(milliseconds: u64) -> Timestamp {
         Timestamp::new(Duration::from_millis(milliseconds))

@@ -74,6 +74,22 @@ pub enum Command {
     },
     /// Tell the platform above, if it listens.
     TellPlatform(PlatformMessage),
+    /// Read the configuration anew, without waiting for it. Answered by
+    /// [`Event::ConfigurationRead`](super::Event::ConfigurationRead), unless it is abandoned.
+    ReadConfiguration,
+    /// The answer is not wanted any more.
+    AbandonReading,
+    /// The settings are those of the configuration read last. Every service has a place in it, by which its programs are
+    /// found; `None`: it was removed. Those behind the last one known are new.
+    Reconfigure {
+        /// For each service, its place in the configuration read last.
+        places: Vec<Option<usize>>,
+    },
+    /// From now on the service is executed as the configuration read last says.
+    Adopt {
+        /// The service.
+        service: ServiceId,
+    },
     /// Open the files that services' output goes to anew: they were moved away.
     ReopenOutput,
     /// Find out from the platform when it kills us, without waiting for it. Answered by

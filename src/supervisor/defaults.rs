@@ -63,6 +63,10 @@ pub const EXTEND_MAX: Duration = Duration::from_secs(600);
 /// What the platform is asked for at a time, if its own timeout is not known.
 pub const EXTEND_BY: Duration = Duration::from_secs(10);
 
+/// How long reading the configuration anew may take: it may come from a disk that hangs. The time in which nobody else is
+/// held up, so it can be generous.
+pub const RELOAD_READING: Duration = Duration::from_secs(10);
+
 /// The most that each level of the stop order keeps for KILL and reaping.
 pub const KILL_RESERVE_MAX: Duration = Duration::from_millis(500);
 

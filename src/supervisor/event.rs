@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::{End, HookId, Pid, Purpose, ServiceId, Signal, StartFailure};
+use super::{End, HookId, NewConfiguration, Pid, Purpose, ServiceId, Signal, StartFailure};
 
 /// Everything that can happen to us.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,6 +111,9 @@ pub enum Event {
     },
     /// Somebody asks for something.
     Requested(Request),
+    /// The answer to [`Command::ReadConfiguration`](super::Command::ReadConfiguration): what is to hold from now on, or
+    /// everything that is wrong with it, in words.
+    ConfigurationRead(Result<Box<NewConfiguration>, Vec<String>>),
     /// The system would not let us signal a process.
     SignalRefused {
         /// The service it belongs to.

@@ -13,6 +13,7 @@ mod grace_schedule;
 mod hook;
 mod notice;
 mod pid;
+mod reload;
 mod service;
 mod service_id;
 mod settings;
@@ -37,6 +38,7 @@ pub use grace_schedule::{Act, GraceSchedule, ScheduleError, Stage, StageAction, 
 pub use hook::{HookId, HookKind, Purpose, Step};
 pub use notice::{EndMeaning, IgnoredBecause, Level, Limit, Notice, RefusedBecause, Wish};
 pub use pid::Pid;
+pub use reload::{Change, NewConfiguration};
 pub use service_id::ServiceId;
 pub use settings::{
     Deadline, ExitStatusPolicy, Health, HookTimes, Kind, Mode, Readiness, ReadyBy, Restart, RestartWhen,

@@ -2,8 +2,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    Cause, Deadline, End, Failure, HookKind, Pid, Purpose, Recipients, Request, Scale, Sender, ServiceId,
-    Signal, StartFailure, Step, Verdict,
+    Cause, Change, Deadline, End, Failure, HookKind, Pid, Purpose, Recipients, Request, Scale, Sender,
+    ServiceId, Signal, StartFailure, Step, Verdict,
 };
 
 /// What was decided or seen: each becomes one log event with fields, and a line in the report.
@@ -113,6 +113,32 @@ pub enum Notice {
         service: ServiceId,
         /// Its new leader.
         pid: Pid,
+    },
+    /// The configuration is read anew.
+    ReloadRequested {
+        /// Who asked.
+        sender: Sender,
+    },
+    /// The configuration could not be read, or is wrong: nothing changes.
+    ReloadRefused {
+        /// Everything that is wrong, each with its place and cure.
+        reasons: Vec<String>,
+    },
+    /// The configuration was read, and holds from now on.
+    ReloadApplied {
+        /// What becomes of each service that does not just go on as it was.
+        changes: Vec<(ServiceId, Change)>,
+        /// How many go on as they were.
+        kept: usize,
+        /// Keys that changed, and hold from curfew's next start only.
+        later: Vec<&'static str>,
+    },
+    /// Whatever a reload started or stopped is up or down.
+    ReloadComplete {
+        /// Since it was asked for.
+        after: Duration,
+        /// Those that did not come up.
+        failed: Vec<ServiceId>,
     },
     /// Somebody asked for a change to a service.
     Asked {
@@ -425,8 +451,6 @@ pub enum IgnoredBecause {
     Dropped,
     /// Nobody wants it.
     NotForwarded,
-    /// It asks for a reload, and there is none.
-    NoReload,
 }
 
 /// Why a request is not granted.
@@ -436,6 +460,8 @@ pub enum RefusedBecause {
     Stopping,
     /// The service has no process that could be sent a signal.
     NotRunning,
+    /// The service is not in the configuration any more.
+    Removed,
     /// There is no configuration file to read anew.
     NothingToReload,
 }

@@ -86,6 +86,10 @@ pub(crate) struct Service {
     pub(crate) next: Next,
     /// Somebody stopped it, and nobody started it since.
     pub(crate) is_unwanted: bool,
+    /// It was removed from the configuration.
+    pub(crate) is_retired: bool,
+    /// What it is to be when nothing of it is left.
+    pub(crate) pending: Option<Box<ServiceSettings>>,
     pub(crate) leader: Option<Leader>,
     /// When its current process was forked; kept after its end. `None`: there was none in this life.
     pub(crate) forked: Option<Timestamp>,
@@ -159,6 +163,8 @@ impl Service {
             step: Step::Main,
             next: Next::Down,
             is_unwanted: false,
+            is_retired: false,
+            pending: None,
             leader: None,
             forked: None,
             ready: None,

@@ -4,7 +4,7 @@ use std::time::Duration;
 use super::{GraceSchedule, ServiceId, Signal, SignalSet, StopOrder, SuccessStatuses, Target, defaults};
 
 /// What the supervisor is to do: validated, every duration typed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// One command, or many services.
     pub mode: Mode,
@@ -104,7 +104,7 @@ pub enum ExitStatusPolicy {
 }
 
 /// One service.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceSettings {
     /// Its name.
     pub name: String,
@@ -136,6 +136,9 @@ pub struct ServiceSettings {
     pub hooks: HookTimes,
     /// The signals that are passed on to it.
     pub forward: SignalSet,
+    /// What it is sent when curfew's own configuration was read anew and it goes on as it is, so that it reads its own,
+    /// too. Default: nothing.
+    pub reload_signal: Option<Signal>,
 }
 
 impl ServiceSettings {
@@ -156,6 +159,7 @@ impl ServiceSettings {
             task_timeout: None,
             hooks: HookTimes::default(),
             forward: SignalSet::EMPTY,
+            reload_signal: None,
         }
     }
 }

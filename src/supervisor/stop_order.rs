@@ -1,7 +1,7 @@
 use super::ServiceId;
 
 /// Who is started after whom, and so stopped before whom.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StopOrder {
     dependencies: Vec<Vec<ServiceId>>,
     dependents: Vec<Vec<ServiceId>>,

@@ -3,6 +3,7 @@ mod ends;
 mod hooks;
 mod platform;
 mod readiness;
+mod reload;
 mod requests;
 mod restarts;
 mod service_stop;
@@ -16,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use self::hooks::Hook;
+use self::reload::Reload;
 use super::service::{Phase, Service, State};
 use super::stop::Stop;
 use super::timers::{Timer, Timers};
@@ -71,6 +73,7 @@ pub struct Supervisor {
     platform_timeout: Option<Duration>,
     /// For the delays of restarts.
     random: u64,
+    reload: Option<Reload>,
     stop: Option<Stop>,
     /// The platform has told its deadline.
     deadline_is_learnt: bool,
@@ -128,6 +131,7 @@ impl Supervisor {
             is_ready: false,
             platform_timeout: None,
             random,
+            reload: None,
             stop: None,
             deadline_is_learnt: false,
             timers: Timers::default(),
@@ -152,6 +156,7 @@ impl Supervisor {
             Event::Notified { service, message } => self.on_notified(service, message, now),
             Event::LeaderMoved { service, pid } => self.on_leader_moved(service, pid, now),
             Event::Requested(request) => self.on_request(request, now),
+            Event::ConfigurationRead(result) => self.on_configuration_read(result, now),
             Event::LeaderStopped { service, signal, has_shell } => {
                 self.on_leader_stopped(service, signal, has_shell);
             }
@@ -168,6 +173,7 @@ impl Supervisor {
         }
         if !self.finished {
             self.take_turns(now);
+            self.check_reloaded(now);
         }
     }
 
@@ -240,6 +246,7 @@ impl Supervisor {
                 Timer::Probe(id) => self.on_probe_due(id, now),
                 Timer::ProbeTimeout(id) => self.on_probe_timeout(id, now),
                 Timer::Watchdog(id) => self.on_watchdog(id, now),
+                Timer::Reading => self.on_reading_over(now),
                 Timer::Ping => self.on_ping_due(now),
                 Timer::Extend => self.ask_for_time(now),
                 Timer::BudgetEnd => self.on_budget_end(now),

@@ -17,6 +17,8 @@ pub(crate) enum Timer {
     ProbeTimeout(ServiceId),
     /// A service should have said that it is well.
     Watchdog(ServiceId),
+    /// The configuration should have been read.
+    Reading,
     /// The platform wants to hear that we are well.
     Ping,
     /// More time must be asked for.

@@ -690,3 +690,22 @@ fn a_stray_that_proc_hides_is_found_in_the_cgroup_and_killed_with_it() {
     assert_eq!(finished.events("signal.refused").len(), 1, "TERM was{finished}");
     assert_eq!(cgroup.names_below(), [""; 0]);
 }
+
+#[test]
+fn a_reload_makes_and_empties_cgroups_as_services_come_and_go() {
+    let Some(cgroup) = cgroup() else { return };
+    let says = |name: &str| format!("[service.{name}]\ncommand = <script say:{name}-is-up until:TERM>\n");
+    let curfew = Curfew::run(["--cgroup", "require"]).config(&format!("{}{}", says("api"), says("gone")));
+    let curfew = cgroup.around(curfew).start();
+    for name in ["api-is-up", "gone-is-up"] {
+        curfew.wait_for(name);
+    }
+    curfew.rewrite(&format!("{}{}", says("api"), says("new")));
+    curfew.signal(libc::SIGHUP);
+    curfew.wait_for("new-is-up");
+    curfew.wait_for_event("reload.complete");
+    assert_eq!(processes_in(&cgroup.below("service-new")).len(), 1, "{:?}", cgroup.names_below());
+    curfew.signal(SIGTERM);
+    curfew.finish().assert_status(0);
+    assert_eq!(cgroup.names_below(), [""; 0], "curfew leaves no cgroup behind");
+}

@@ -59,6 +59,7 @@ mod pid_one;
 mod probes;
 mod procfile;
 mod reaping;
+mod reload;
 mod report;
 mod scarcity;
 mod settings;

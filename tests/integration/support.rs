@@ -329,6 +329,12 @@ impl Running {
         &self.token
     }
 
+    /// Changes the text of the configuration file, in which this curfew was given its services.
+    pub(crate) fn rewrite(&self, text: &str) {
+        let path = self.directory.path().join("system.toml");
+        std::fs::write(&path, with_fixtures(text)).expect("the configuration is written");
+    }
+
     pub(crate) fn directory(&self) -> &Path {
         self.directory.path()
     }

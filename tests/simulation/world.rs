@@ -546,6 +546,10 @@ impl World {
             | Command::Measure { .. }
             | Command::Look { .. }
             | Command::Blame { .. }
+            | Command::ReadConfiguration
+            | Command::AbandonReading
+            | Command::Reconfigure { .. }
+            | Command::Adopt { .. }
             | Command::ReopenOutput
             | Command::LearnDeadline
             | Command::TellPlatform(_) => {}

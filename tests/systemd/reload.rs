@@ -49,7 +49,6 @@ fn systemd_hears_the_beginning_and_the_end_of_a_reload() {
 }
 
 #[test]
-#[ignore = "needs a reload of the configuration"]
 fn a_reload_adds_a_service_and_leaves_the_others_alone() {
     let Some(lab) = changed(HANG_UP) else { return };
     lab.systemctl(["reload", "system.service"]).succeeds();
@@ -58,11 +57,10 @@ fn a_reload_adds_a_service_and_leaves_the_others_alone() {
     follower.wait_for_several(2, "(READY=1)");
     assert_eq!(lab.show("system.service", "SubState"), "running");
     let messages = lab.messages("system.service");
-    assert_eq!(messages.iter().filter(|message| message.contains("api: up")).count(), 1, "{messages:#?}");
+    assert_eq!(messages.iter().filter(|message| *message == "api: up").count(), 1, "{messages:#?}");
 }
 
 #[test]
-#[ignore = "needs a reload of the configuration"]
 fn a_broken_configuration_is_refused_and_the_reload_is_over_all_the_same() {
     let Some(lab) = changed(HANG_UP) else { return };
     lab.file("system.toml", &format!("{BEFORE}typo = 1\n"));
@@ -75,7 +73,6 @@ fn a_broken_configuration_is_refused_and_the_reload_is_over_all_the_same() {
 
 /// From systemd 253 on, which sends the HUP itself and waits for the end of the reload.
 #[test]
-#[ignore = "needs a reload of the configuration"]
 fn with_notify_reload_systemctl_returns_when_the_reload_is_over() {
     let Some(lab) = Lab::boot() else { return };
     let version = lab.run(["systemctl", "--version"]).succeeds().stdout;

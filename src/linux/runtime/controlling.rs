@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use serde_json::{Map, Value, json};
 
+use super::reload_requests::ReloadRequest;
 use super::{Listener, Runtime};
 use crate::nearest::proposal;
 use crate::protocol::{
@@ -11,8 +12,8 @@ use crate::protocol::{
     state_name, status_value,
 };
 use crate::supervisor::{
-    Event, Fate, IgnoredBecause, Notice, RefusedBecause, Request, Sender, ServiceId, Signal, SystemPhase,
-    Wish, defaults,
+    Event, Fate, Notice, RefusedBecause, Request, Sender, ServiceId, Settings, Signal, SystemPhase, Wish,
+    defaults,
 };
 
 /// What is known about requests that were handed to the supervisor.
@@ -20,15 +21,11 @@ pub(super) struct Requests {
     /// The name of the system.
     name: String,
     /// Why the last one was refused.
-    refusal: Option<Refusal>,
+    refusal: Option<RefusedBecause>,
     waiting: Vec<Waiting>,
+    pub(super) reloads: Vec<ReloadRequest>,
     /// How the system's stop went, once it is over.
     end: Option<Map<String, Value>>,
-}
-
-enum Refusal {
-    Because(RefusedBecause),
-    NoReload,
 }
 
 /// A request whose answer comes when something has happened.
@@ -45,16 +42,14 @@ struct Waiting {
 
 impl Requests {
     pub(super) fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), refusal: None, waiting: Vec::new(), end: None }
+        Self { name: name.to_owned(), refusal: None, waiting: Vec::new(), reloads: Vec::new(), end: None }
     }
 
     /// The supervisor tells something: it may be an answer.
-    pub(super) fn hear(&mut self, notice: &Notice) {
+    pub(super) fn hear(&mut self, notice: &Notice, settings: &Settings) {
+        self.hear_of_reload(notice, settings);
         match *notice {
-            Notice::RequestRefused { because, .. } => self.refusal = Some(Refusal::Because(because)),
-            Notice::SignalIgnored { reason: IgnoredBecause::NoReload, .. } => {
-                self.refusal = Some(Refusal::NoReload);
-            }
+            Notice::RequestRefused { because, .. } => self.refusal = Some(because),
             Notice::StopComplete { verdict, status, after, .. } => {
                 let end = json!({
                     "verdict": verdict.to_string(),
@@ -118,6 +113,7 @@ impl<L: Listener> Runtime<L> {
         let lasts = matches!(
             verb,
             Verb::Watch { .. }
+                | Verb::Reload { .. }
                 | Verb::Stop { wait: true, .. }
                 | Verb::Start { wait: true, .. }
                 | Verb::Restart { wait: true, .. }
@@ -160,10 +156,7 @@ impl<L: Listener> Runtime<L> {
             Verb::Start { whom, wait } => self.perform_wish(client, id, Wish::Start, whom, *wait),
             Verb::Restart { whom, wait } => self.perform_wish(client, id, Wish::Restart, whom, *wait),
             Verb::Signal { names, signal } => self.perform_signal(names, *signal),
-            Verb::Reload => {
-                self.ask(Request::Reload { sender });
-                self.granted().map(|()| Some(Map::new()))
-            }
+            Verb::Reload { wait } => self.perform_reload(client, sender, id, *wait).map(|()| None),
             Verb::Reopen => {
                 self.ask(Request::Reopen);
                 self.granted().map(|()| Some(Map::new()))
@@ -180,7 +173,7 @@ impl<L: Listener> Runtime<L> {
         wait: bool,
     ) -> Result<Option<Map<String, Value>>, ControlError> {
         let services = match whom {
-            Whom::All => (0..self.supervisor.settings().services.len()).map(ServiceId::new).collect(),
+            Whom::All => self.supervisor.services().collect(),
             Whom::Named(names) => self.services_called(names)?,
         };
         for service in &services {
@@ -211,8 +204,8 @@ impl<L: Listener> Runtime<L> {
             let name = self.supervisor.settings().name(service).to_owned();
             match self.requests.refusal.take() {
                 None => results.push(json!({ "service": name, "outcome": "sent" })),
-                Some(Refusal::Because(RefusedBecause::NotRunning)) => idle.push(name),
-                Some(other) => return Err(self.refusal_in_words(&other)),
+                Some(RefusedBecause::NotRunning) => idle.push(name),
+                Some(other) => return Err(refusal_in_words(other)),
             }
         }
         if idle.is_empty() {
@@ -223,38 +216,16 @@ impl<L: Listener> Runtime<L> {
     }
 
     /// Hands a request to the supervisor, and performs what comes of it.
-    fn ask(&mut self, request: Request) {
+    pub(super) fn ask(&mut self, request: Request) {
         self.requests.refusal = None;
         self.handle(Event::Requested(request));
     }
 
-    fn granted(&mut self) -> Result<(), ControlError> {
+    pub(super) fn granted(&mut self) -> Result<(), ControlError> {
         match self.requests.refusal.take() {
             None => Ok(()),
-            Some(refusal) => Err(self.refusal_in_words(&refusal)),
+            Some(refusal) => Err(refusal_in_words(refusal)),
         }
-    }
-
-    fn refusal_in_words(&self, refusal: &Refusal) -> ControlError {
-        let (code, problem, cure) = match refusal {
-            Refusal::Because(RefusedBecause::Stopping) => {
-                (ErrorCode::Stopping, "the system is being stopped", "ask for `status` to see how far it is")
-            }
-            Refusal::Because(RefusedBecause::NotRunning) => {
-                (ErrorCode::NotRunning, "the service has no process", "start it first")
-            }
-            Refusal::Because(RefusedBecause::NothingToReload) => (
-                ErrorCode::NotReloaded,
-                "there is no configuration file to read anew",
-                "start curfew with --config to be able to reload",
-            ),
-            Refusal::NoReload => (
-                ErrorCode::NotReloaded,
-                "the configuration cannot be reloaded in this version",
-                "restart curfew instead",
-            ),
-        };
-        ControlError::new(code, problem, cure)
     }
 
     /// Each name once; names are looked up now, since services come and go.
@@ -262,17 +233,18 @@ impl<L: Listener> Runtime<L> {
         let settings = self.supervisor.settings();
         let mut found: Vec<ServiceId> = Vec::new();
         for name in names {
-            let Some(place) = settings.services.iter().position(|service| service.name == *name) else {
-                let known = settings.services.iter().map(|service| service.name.as_str());
-                let list = known.clone().collect::<Vec<_>>().join(", ");
-                let cure = match proposal(name, known) {
+            let mut services = self.supervisor.services();
+            let Some(service) = services.find(|service| settings.name(*service) == name) else {
+                let known: Vec<&str> =
+                    self.supervisor.services().map(|service| settings.name(service)).collect();
+                let list = known.join(", ");
+                let cure = match proposal(name, known.iter().copied()) {
                     nearest if nearest.starts_with("did") => format!("{nearest} There are: {list}"),
                     _ => format!("there are: {list}"),
                 };
                 let problem = format!("there is no service `{name}`");
                 return Err(ControlError::new(ErrorCode::UnknownService, problem, cure));
             };
-            let service = ServiceId::new(place);
             if !found.contains(&service) {
                 found.push(service);
             }
@@ -305,6 +277,7 @@ impl<L: Listener> Runtime<L> {
 
     /// Answers those for whom it has come about, or never will.
     pub(super) fn answer_those_who_wait(&mut self) {
+        self.answer_those_who_reload();
         if self.requests.waiting.is_empty() {
             return;
         }
@@ -392,4 +365,24 @@ fn why_down(status: &crate::supervisor::ServiceStatus) -> String {
         Some(failure) => format!("it failed: {}{end}", failure.name()),
         None => format!("it is down{end}"),
     }
+}
+
+fn refusal_in_words(refusal: RefusedBecause) -> ControlError {
+    let (code, problem, cure) = match refusal {
+        RefusedBecause::Stopping => {
+            (ErrorCode::Stopping, "the system is being stopped", "ask for `status` to see how far it is")
+        }
+        RefusedBecause::NotRunning => (ErrorCode::NotRunning, "the service has no process", "start it first"),
+        RefusedBecause::Removed => (
+            ErrorCode::UnknownService,
+            "the service was removed from the configuration",
+            "add it, and reload",
+        ),
+        RefusedBecause::NothingToReload => (
+            ErrorCode::NotReloaded,
+            "there is no configuration file to read anew",
+            "start curfew with --config to be able to reload",
+        ),
+    };
+    ControlError::new(code, problem, cure)
 }

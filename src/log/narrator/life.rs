@@ -145,6 +145,7 @@ impl Narrator {
             Request::Reopen => ("reopen", None),
         };
         let why = match because {
+            RefusedBecause::Removed => "the service was removed from the configuration",
             RefusedBecause::Stopping => "the system is being stopped",
             RefusedBecause::NotRunning => "it has no process",
             RefusedBecause::NothingToReload => "there is no configuration file",

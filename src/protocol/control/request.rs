@@ -51,8 +51,11 @@ pub enum Verb {
         /// Which signal.
         signal: Signal,
     },
-    /// Read the configuration anew.
-    Reload,
+    /// Read the configuration anew. The answer comes when it was read.
+    Reload {
+        /// The answer comes when everything that changed is up or down.
+        wait: bool,
+    },
     /// Open the files of services' output anew.
     Reopen,
 }
@@ -89,7 +92,7 @@ impl Verb {
             Self::Start { .. } => "start",
             Self::Restart { .. } => "restart",
             Self::Signal { .. } => "signal",
-            Self::Reload => "reload",
+            Self::Reload { .. } => "reload",
             Self::Reopen => "reopen",
         }
     }
@@ -127,7 +130,10 @@ impl VerbRequest {
         }
         object.insert("verb".into(), self.verb.name().into());
         match &self.verb {
-            Verb::Status | Verb::Reload | Verb::Reopen => {}
+            Verb::Status | Verb::Reopen => {}
+            Verb::Reload { wait } => {
+                object.insert("wait".into(), (*wait).into());
+            }
             Verb::Watch { level } => {
                 object.insert("level".into(), level.name().into());
             }
@@ -174,7 +180,7 @@ fn verb(object: &Map<String, Value>) -> Result<Verb, ControlError> {
         "start" => Ok(Verb::Start { whom: whom(object)?, wait: flag(object, "wait")? }),
         "restart" => Ok(Verb::Restart { whom: whom(object)?, wait: flag(object, "wait")? }),
         "signal" => Ok(Verb::Signal { names: names(object)?, signal: signal(object)? }),
-        "reload" => Ok(Verb::Reload),
+        "reload" => Ok(Verb::Reload { wait: flag(object, "wait")? }),
         "reopen" => Ok(Verb::Reopen),
         other => {
             let cure = proposal(other, VERBS.into_iter());
@@ -249,7 +255,7 @@ mod tests {
             Verb::Start { whom: Whom::Named(names()), wait: true },
             Verb::Restart { whom: Whom::All, wait: false },
             Verb::Signal { names: names(), signal: Signal::RTMIN_3 },
-            Verb::Reload,
+            Verb::Reload { wait: true },
             Verb::Reopen,
         ];
         for verb in verbs {

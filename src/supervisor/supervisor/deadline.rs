@@ -18,6 +18,10 @@ impl Supervisor {
 
     /// The platform told when it kills us; `None`: never.
     pub(super) fn on_deadline_learnt(&mut self, length: Option<Duration>, now: Timestamp) {
+        // It was asked, and then told not to matter.
+        if !self.settings.asks_platform {
+            return;
+        }
         // Then the end has come by what was known before, and KILL is not taken back.
         let too_late = self.stop.as_ref().is_some_and(|stop| stop.time_is_up || stop.swept);
         if too_late {

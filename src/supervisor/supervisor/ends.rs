@@ -3,8 +3,8 @@
 use super::super::service::{Leader, Next, Phase, State};
 use super::super::timers::Timer;
 use super::super::{
-    Act, Cause, End, EndMeaning, Failure, HookKind, Kind, Mode, Notice, PlatformMessage, ServiceId, Signal,
-    StartFailure, Step, Timestamp, defaults,
+    Act, Cause, End, EndMeaning, Failure, HookKind, Kind, Mode, Notice, Outcome, PlatformMessage, ServiceId,
+    Signal, StartFailure, Step, Timestamp, defaults,
 };
 use super::Supervisor;
 use super::restarts::Plan;
@@ -197,6 +197,8 @@ impl Supervisor {
         if post_stop.is_some() && !was_cleaned && !in_haste && !cleanup_began {
             return self.begin_post_stop(id, now);
         }
+        self.adopt_when_gone(id, now);
+        let service = &mut self.services[id.index()];
         match service.next {
             Next::Restart(delay) if self.stop.is_none() && !service.is_unwanted => {
                 if std::mem::replace(&mut service.state, State::Ended) == State::Stopping(Phase::Lingering) {
@@ -257,6 +259,11 @@ impl Supervisor {
             self.tell(Notice::ServiceDown { service: id, after: stopped_after });
         }
         if self.stop.is_none() {
+            if self.services[id.index()].is_retired {
+                // How it went is no part of a stop that may come in months.
+                let outcome = &mut self.services[id.index()].outcome;
+                *outcome = Outcome { has_run: outcome.has_run, ..Outcome::default() };
+            }
             if !is_unwanted || self.services[id.index()].is_done {
                 self.reach(id, now);
             }
@@ -272,7 +279,8 @@ impl Supervisor {
     /// Nothing of it is in their way any more.
     pub(super) fn stop_unwanted_dependencies(&mut self, id: ServiceId, now: Timestamp) {
         // What comes after it waits for it again.
-        if self.kind(id) == Kind::Service {
+        let is_retired = self.services[id.index()].is_retired;
+        if self.kind(id) == Kind::Service && !is_retired {
             self.services[id.index()].reached = false;
         }
         for position in 0..self.settings.order.dependencies(id).len() {

@@ -188,7 +188,7 @@ impl Supervisor {
         self.forget_probe(id);
     }
 
-    fn forget_probe(&mut self, id: ServiceId) {
+    pub(super) fn forget_probe(&mut self, id: ServiceId) {
         self.timers.clear(Timer::Probe(id));
         self.timers.clear(Timer::ProbeTimeout(id));
         if std::mem::take(&mut self.services[id.index()].is_probed) {

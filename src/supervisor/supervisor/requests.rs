@@ -3,8 +3,8 @@
 use super::super::service::State;
 use super::super::stop::Repeat;
 use super::super::{
-    Cause, Command, IgnoredBecause, Level, Mode, Notice, PlatformMessage, Recipients, Seat, Sender,
-    ServiceId, Signal, Step, Target, Timestamp,
+    Cause, Command, IgnoredBecause, Level, Mode, Notice, Recipients, Seat, Sender, ServiceId, Signal, Step,
+    Target, Timestamp,
 };
 use super::Supervisor;
 
@@ -40,19 +40,14 @@ impl Supervisor {
                 self.suspending = false;
                 self.commands.push_back(Command::Resume { service: ServiceId::new(0) });
             }
-            Asked::Reload => self.on_reload(received, sender),
+            Asked::Reload if self.stop.is_some() => self.tell(Notice::SignalIgnored {
+                signal: received,
+                sender,
+                reason: IgnoredBecause::AlreadyStopping,
+            }),
+            Asked::Reload => self.request_reload(sender, now),
             Asked::Nothing => {}
         }
-    }
-
-    /// Somebody asks for a reload, by this signal or as if by it.
-    pub(super) fn on_reload(&mut self, signal: Signal, sender: Sender) {
-        // Whoever waits for the reload hears that it is over.
-        if self.is_ready && self.stop.is_none() {
-            self.tell_platform(PlatformMessage::Reloading);
-            self.tell_platform(PlatformMessage::Reloaded);
-        }
-        self.tell(Notice::SignalIgnored { signal, sender, reason: IgnoredBecause::NoReload });
     }
 
     /// What a signal to curfew asks for.

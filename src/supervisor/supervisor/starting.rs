@@ -197,7 +197,7 @@ impl Supervisor {
     }
 
     /// Whether the platform can be told that all is ready.
-    fn check_ready(&mut self, now: Timestamp) {
+    pub(super) fn check_ready(&mut self, now: Timestamp) {
         let is_missing = |(index, service): (usize, &super::super::service::Service)| {
             self.settings.services[index].essential && !service.reached
         };
@@ -213,7 +213,7 @@ impl Supervisor {
 
     pub(super) fn check_nothing_left(&mut self, now: Timestamp) {
         let may_go_on = |service: &super::super::service::Service| {
-            service.is_unwanted
+            (service.is_unwanted && !service.is_retired)
                 || (service.state == State::Stopping(Phase::Lingering) && !service.is_given_up())
         };
         if self.stop.is_none()

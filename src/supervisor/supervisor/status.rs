@@ -33,10 +33,18 @@ impl Supervisor {
         let all = (0..self.services.len()).map(ServiceId::new);
         let shown = all.filter(|id| {
             let service = &self.services[id.index()];
-            self.is_real(*id) || service.leader.is_some() || !service.strays.is_empty()
+            (self.is_real(*id) && !service.is_retired)
+                || service.leader.is_some()
+                || !service.strays.is_empty()
         });
         let services = shown.map(|id| self.service_status(id, now)).collect();
         SystemStatus { phase, uptime: now.since_start(), services }
+    }
+
+    /// The services of the configuration that holds.
+    pub fn services(&self) -> impl Iterator<Item = ServiceId> {
+        let all = (0..self.settings.services.len()).map(ServiceId::new);
+        all.filter(|id| !self.services[id.index()].is_retired)
     }
 
     /// Whether the stop of the system has begun.

@@ -24,6 +24,7 @@ impl Supervisor {
         if self.stop.is_some() {
             return;
         }
+        self.abandon_reload();
         self.abandon_starts();
         let longest = self.measure_paths(now);
         self.note_platform_timeout();

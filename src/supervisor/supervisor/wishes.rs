@@ -16,13 +16,22 @@ impl Supervisor {
         if self.stop.is_some() && !is_done {
             return self.tell(Notice::RequestRefused { request, because: RefusedBecause::Stopping });
         }
+        let of = match request {
+            Request::Stop(id) | Request::Start(id) | Request::Restart(id) | Request::Signal(id, _) => {
+                Some(id)
+            }
+            Request::StopSystem { .. } | Request::Reload { .. } | Request::Reopen => None,
+        };
+        if of.is_some_and(|id| self.services[id.index()].is_retired) {
+            return self.tell(Notice::RequestRefused { request, because: RefusedBecause::Removed });
+        }
         match request {
             Request::StopSystem { sender } => self.request_stop(Cause::Request { sender }, now),
             Request::Stop(id) => self.on_stop_wish(id, now),
             Request::Start(id) => self.on_start_wish(id, now),
             Request::Restart(id) => self.on_restart_wish(id, now),
             Request::Signal(id, signal) => self.on_signal_wish(id, signal),
-            Request::Reload { sender } if self.settings.reloadable => self.on_reload(Signal::HUP, sender),
+            Request::Reload { sender } if self.settings.reloadable => self.request_reload(sender, now),
             Request::Reload { .. } => {
                 self.tell(Notice::RequestRefused { request, because: RefusedBecause::NothingToReload });
             }
@@ -43,9 +52,12 @@ impl Supervisor {
 
     /// Stops what is not wanted any more, once nothing is in its way.
     pub(super) fn stop_unwanted(&mut self, id: ServiceId, now: Timestamp) {
+        let is_retired = self.services[id.index()].is_retired;
         let is_out_of_the_way = |dependent: &ServiceId| {
             let service = &self.services[dependent.index()];
-            matches!(service.state, State::Down | State::Waiting) || service.is_given_up()
+            // What runs on, or has begun anew, does not need what is no longer there.
+            let needs_it_no_more = is_retired && !service.is_retired && service.pending.is_none();
+            matches!(service.state, State::Down | State::Waiting) || service.is_given_up() || needs_it_no_more
         };
         let is_free = self.settings.order.dependents(id).iter().all(is_out_of_the_way);
         let service = &mut self.services[id.index()];
@@ -84,6 +96,9 @@ impl Supervisor {
     fn want(&mut self, id: ServiceId, now: Timestamp) {
         for of in self.closure(id, |supervisor, id| supervisor.settings.order.dependencies(id)) {
             let service = &mut self.services[of.index()];
+            if service.is_retired {
+                continue;
+            }
             service.is_unwanted = false;
             if of != id && service.is_done {
                 continue;
@@ -179,7 +194,7 @@ impl Supervisor {
     }
 
     /// How many dependencies each waiting service still has to wait for.
-    fn recount_awaited(&mut self) {
+    pub(super) fn recount_awaited(&mut self) {
         for index in 0..self.settings.services.len() {
             let dependencies = self.settings.order.dependencies(ServiceId::new(index));
             let awaited =
@@ -188,7 +203,7 @@ impl Supervisor {
         }
     }
 
-    fn start_what_waits_for_nobody(&mut self) {
+    pub(super) fn start_what_waits_for_nobody(&mut self) {
         for index in 0..self.settings.services.len() {
             if self.services[index].state == State::Waiting && self.services[index].awaited == 0 {
                 self.start(ServiceId::new(index));

@@ -127,7 +127,7 @@ fn a_hup_from_a_process_asks_for_a_reload_if_there_is_a_file() {
     spec.reloadable = true;
     let world = spec.run();
     assert!(!world.finished);
-    assert_eq!(ignored(&world), [IgnoredBecause::NoReload]);
+    assert!(world.told(|notice| matches!(notice, Notice::ReloadRequested { .. })));
 }
 
 #[test]

@@ -1,0 +1,90 @@
+//! What is said of a configuration that is read anew.
+
+use super::{Narrator, describe_sender, words};
+use crate::log::record::milliseconds;
+use crate::supervisor::{Change, Notice, ServiceId};
+
+impl Narrator {
+    /// Says what was decided about a reload.
+    pub(super) fn tell_of_reload(&self, notice: &Notice) {
+        match *notice {
+            Notice::ReloadRequested { sender } => {
+                tracing::info!(event = "reload.requested", "reload requested{}", describe_sender(sender));
+            }
+            Notice::ReloadRefused { ref reasons } => {
+                for reason in reasons {
+                    tracing::error!(event = "reload.refused", "nothing is reloaded: {reason}");
+                }
+            }
+            Notice::ReloadApplied { ref changes, kept, ref later } => {
+                let of = |wanted| self.names_with(changes, wanted);
+                let [added, removed, restarted, adjusted] =
+                    [Change::Added, Change::Removed, Change::Restarted, Change::Adjusted].map(of);
+                let parts = [
+                    ("added", &added),
+                    ("removed", &removed),
+                    ("started anew", &restarted),
+                    ("adjusted", &adjusted),
+                ];
+                let mut text: Vec<String> = parts
+                    .iter()
+                    .filter(|(_, names)| !names.is_empty())
+                    .map(|(what, names)| format!("{what}: {names}"))
+                    .collect();
+                if text.is_empty() {
+                    text.push("nothing has changed".to_owned());
+                }
+                tracing::info!(
+                    event = "reload.applied",
+                    added = some(&added),
+                    removed = some(&removed),
+                    restarted = some(&restarted),
+                    adjusted = some(&adjusted),
+                    kept,
+                    "configuration reloaded; {}",
+                    text.join("; ")
+                );
+                if !later.is_empty() {
+                    tracing::warn!(
+                        event = "reload.later",
+                        keys = later.join(", ").as_str(),
+                        "changed, but only counts when curfew is started again: {}",
+                        later.join(", ")
+                    );
+                }
+            }
+            Notice::ReloadComplete { after, ref failed } => {
+                let after_ms = milliseconds(after);
+                if failed.is_empty() {
+                    tracing::info!(
+                        event = "reload.complete",
+                        after_ms,
+                        "reload complete after {}",
+                        words(after)
+                    );
+                    return;
+                }
+                let names = failed.iter().map(|service| self.name(*service)).collect::<Vec<_>>().join(", ");
+                tracing::warn!(
+                    event = "reload.complete",
+                    after_ms,
+                    failed = names.as_str(),
+                    "reload complete after {}, but not well: {names}",
+                    words(after)
+                );
+            }
+            // Everything else is told elsewhere.
+            _ => debug_assert!(false, "{notice:?} is not of a reload"),
+        }
+    }
+
+    fn names_with(&self, changes: &[(ServiceId, Change)], wanted: Change) -> String {
+        let of = changes.iter().filter(|(_, change)| *change == wanted);
+        of.map(|(service, _)| self.name(*service)).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Only what there is is a field.
+fn some(names: &str) -> Option<&str> {
+    (!names.is_empty()).then_some(names)
+}

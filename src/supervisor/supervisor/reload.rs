@@ -1,0 +1,528 @@
+//! The configuration read anew, while services run.
+//!
+//! Whatever holds for a service that has a process holds to the end of that process: it is stopped by the schedule that it
+//! was started with. The new settings are kept beside it, and adopted when nothing of it is left. What only says how a
+//! running service is looked after is adopted at once.
+//!
+//! A service that is removed keeps its place, so that each of the others keeps its own; it is *retired*. Should it come
+//! back, its place is there.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+
+use super::super::service::{Next, Phase, Service, State};
+use super::super::timers::Timer;
+use super::super::{
+    Change, Command, Deadline, Kind, NewConfiguration, Notice, PlatformMessage, ReadyBy, Recipients, Sender,
+    ServiceId, ServiceSettings, Settings, Step, StopOrder, Timestamp, defaults,
+};
+use super::Supervisor;
+
+/// A reload that is under way.
+#[derive(Debug)]
+pub(super) struct Reload {
+    since: Timestamp,
+    /// The configuration is being read.
+    is_reading: bool,
+    /// Somebody has asked for another meanwhile: the files may have changed since they were read.
+    is_asked_again: bool,
+    /// The platform was told that it began.
+    is_told: bool,
+    /// A new configuration was taken over.
+    is_applied: bool,
+    /// What was started or stopped by it, and is not up or down yet.
+    awaited: BTreeSet<ServiceId>,
+    /// Those of it that did not come up.
+    failed: BTreeSet<ServiceId>,
+}
+
+impl Supervisor {
+    /// Somebody wants the configuration to be read anew. In a stop it is too late for that, which the caller says.
+    pub(super) fn request_reload(&mut self, sender: Sender, now: Timestamp) {
+        self.tell(Notice::ReloadRequested { sender });
+        let is_ready = self.is_ready;
+        let reload = self.reload.get_or_insert_with(|| Reload {
+            since: now,
+            is_reading: false,
+            is_asked_again: false,
+            is_told: false,
+            is_applied: false,
+            awaited: BTreeSet::new(),
+            failed: BTreeSet::new(),
+        });
+        // Whoever waits for this one, too, hears that it began after it was asked for. What is not ready has no reload.
+        reload.is_told |= is_ready;
+        if reload.is_reading {
+            reload.is_asked_again = true;
+        }
+        let (must_read, is_told) = (!reload.is_reading, reload.is_told);
+        if is_told {
+            self.tell_platform(PlatformMessage::Reloading);
+        }
+        if must_read {
+            self.read_configuration(now);
+        }
+    }
+
+    fn read_configuration(&mut self, now: Timestamp) {
+        if let Some(reload) = &mut self.reload {
+            reload.is_reading = true;
+            self.timers.set(Timer::Reading, now + defaults::RELOAD_READING);
+            self.commands.push_back(Command::ReadConfiguration);
+        }
+    }
+
+    /// A stop ends every reload.
+    pub(super) fn abandon_reload(&mut self) {
+        if self.reload.take().is_some_and(|reload| reload.is_reading) {
+            self.timers.clear(Timer::Reading);
+            self.commands.push_back(Command::AbandonReading);
+        }
+    }
+
+    pub(super) fn on_reading_over(&mut self, now: Timestamp) {
+        self.commands.push_back(Command::AbandonReading);
+        let time = defaults::RELOAD_READING.as_secs();
+        let reason = format!("the configuration could not be read within {time} s: does its disk answer?");
+        self.on_configuration_read(Err(vec![reason]), now);
+    }
+
+    pub(super) fn on_configuration_read(
+        &mut self,
+        result: Result<Box<NewConfiguration>, Vec<String>>,
+        now: Timestamp,
+    ) {
+        let Some(reload) = self.reload.as_mut().filter(|reload| reload.is_reading) else { return };
+        reload.is_reading = false;
+        let again = std::mem::take(&mut reload.is_asked_again);
+        self.timers.clear(Timer::Reading);
+        match result {
+            Ok(new) => {
+                reload.is_applied = true;
+                self.reconfigure(*new, now);
+            }
+            Err(reasons) => self.tell(Notice::ReloadRefused { reasons }),
+        }
+        if again && self.stop.is_none() {
+            self.read_configuration(now);
+        }
+    }
+
+    /// Whether everything that a reload began has come to its end.
+    pub(super) fn check_reloaded(&mut self, now: Timestamp) {
+        let Some(reload) = &mut self.reload else { return };
+        let (services, settings) = (&self.services, &self.settings);
+        let mut failed = Vec::new();
+        reload.awaited.retain(|id| {
+            let service = &services[id.index()];
+            let fate = Fate::of(service, settings.services[id.index()].kind);
+            if fate == Fate::Failed {
+                failed.push(*id);
+            }
+            fate == Fate::Open
+        });
+        reload.failed.extend(failed);
+        if reload.is_reading || !reload.awaited.is_empty() {
+            return;
+        }
+        let Reload { since, is_told, is_applied, .. } = *reload;
+        let failed = std::mem::take(&mut reload.failed).into_iter().collect();
+        self.reload = None;
+        if is_applied {
+            self.tell(Notice::ReloadComplete { after: now.since(since), failed });
+        }
+        if is_told {
+            self.tell_platform(PlatformMessage::Reloaded);
+        }
+    }
+
+    /// The new configuration takes the place of the old one, with the least disturbance.
+    fn reconfigure(&mut self, new: NewConfiguration, now: Timestamp) {
+        let NewConfiguration { settings: new, keeps_process, later } = new;
+        let before = self.settings.services.len();
+        let places = self.places(&new);
+        self.make_room(&places, &new);
+        let changes: Vec<(ServiceId, Option<Change>)> = (0..places.len())
+            .map(|index| {
+                let id = ServiceId::new(index);
+                let change = match places[index] {
+                    _ if index >= before || self.is_back(id, places[index]) => Some(Change::Added),
+                    Some(place) => self.change(id, &new.services[place], keeps_process[place]),
+                    None => (!self.services[index].is_retired).then_some(Change::Removed),
+                };
+                (id, change)
+            })
+            .collect();
+        let in_use = places.iter().filter(|place| place.is_some()).count();
+        let is_change = |change: &Option<Change>| change.is_some_and(|change| change != Change::Removed);
+        let kept = in_use - changes.iter().filter(|(_, change)| is_change(change)).count();
+        let told = changes.iter().filter_map(|(id, change)| Some((*id, (*change)?))).collect();
+        for (id, change) in &changes {
+            if let Some(place) = places[id.index()] {
+                let service = &mut self.services[id.index()];
+                // What differs from an earlier reload that is not adopted yet is told apart from what runs.
+                service.pending = change.is_some().then(|| Box::new(new.services[place].clone()));
+            }
+        }
+        self.settings.order = self.merged_order(&places, &new);
+        self.take_over(new, now);
+        self.commands.push_back(Command::Reconfigure { places });
+        self.tell(Notice::ReloadApplied { changes: told, kept, later });
+        for (id, change) in changes {
+            match change {
+                Some(Change::Added) => self.add(id, now),
+                Some(Change::Removed) => self.retire(id),
+                Some(Change::Restarted) => self.renew(id, now),
+                Some(Change::Adjusted) => self.adjust(id, now),
+                None => {}
+            }
+            if !matches!(change, Some(Change::Added | Change::Restarted | Change::Removed)) {
+                self.send_reload_signal(id);
+            }
+            if let (Some(Change::Added | Change::Restarted | Change::Removed), Some(reload)) =
+                (change, &mut self.reload)
+            {
+                reload.awaited.insert(id);
+            }
+        }
+        // Nothing may be in somebody's way any more: neither of what is to start nor of what is to stop.
+        self.recount_awaited();
+        self.start_what_waits_for_nobody();
+        for index in 0..self.settings.services.len() {
+            if self.services[index].is_unwanted {
+                self.stop_unwanted(ServiceId::new(index), now);
+            }
+        }
+        self.check_ready(now);
+        self.check_nothing_left(now);
+    }
+
+    /// The place of each service in the new configuration, the new ones behind those that are known.
+    fn places(&self, new: &Settings) -> Vec<Option<usize>> {
+        let known: HashMap<&str, usize> = self
+            .settings
+            .services
+            .iter()
+            .enumerate()
+            .map(|(index, old)| (old.name.as_str(), index))
+            .collect();
+        let mut places = vec![None; known.len()];
+        for (place, service) in new.services.iter().enumerate() {
+            match known.get(service.name.as_str()) {
+                Some(index) => places[*index] = Some(place),
+                None => places.push(Some(place)),
+            }
+        }
+        places
+    }
+
+    /// Makes the new services known. The pseudo-services stand behind the last one and give way: before a stop nothing is
+    /// known of them that could be mixed up.
+    fn make_room(&mut self, places: &[Option<usize>], new: &Settings) {
+        let pseudo = [self.settings.stray_id(), self.settings.cleanup_id()];
+        debug_assert!(
+            pseudo.iter().all(|id| self.services[id.index()].state == State::Down
+                && !self.uncounted.contains(id)
+                && self.timers.get(Timer::Wait(*id)).is_none()),
+            "a pseudo-service is in use before a stop"
+        );
+        for place in &places[self.settings.services.len()..] {
+            let at = self.settings.services.len();
+            let settings = &new.services[place.expect("a new service has its place")];
+            self.settings.services.push(settings.clone());
+            self.services.insert(at, Service::new(0));
+        }
+    }
+
+    /// Whether a service that was removed is there again, and has to be started for that. If it has not even begun to stop,
+    /// it just goes on.
+    fn is_back(&mut self, id: ServiceId, place: Option<usize>) -> bool {
+        let service = &mut self.services[id.index()];
+        if place.is_none() || !service.is_retired {
+            return false;
+        }
+        service.is_retired = false;
+        service.is_unwanted = false;
+        service.reached = service.state == State::Up;
+        !service.runs()
+    }
+
+    /// What is new for a service that is known.
+    fn change(&self, id: ServiceId, new: &ServiceSettings, keeps_process: bool) -> Option<Change> {
+        let old = &self.settings.services[id.index()];
+        // What it has in its environment, or what its end means, holds as long as it lives.
+        if !keeps_process || old.kind != new.kind || old.watchdog != new.watchdog {
+            return Some(Change::Restarted);
+        }
+        (old != new).then_some(Change::Adjusted)
+    }
+
+    /// Who is started after whom from now on. One that is retired, or has a process of before, still stops in the order of
+    /// before: what it came after waits for it. That must not make a circle with what is new.
+    fn merged_order(&self, places: &[Option<usize>], new: &Settings) -> StopOrder {
+        let known = |index: usize| index < self.settings.services.len() && index < places.len();
+        let mut at_place = vec![ServiceId::new(0); new.services.len()];
+        for (index, place) in places.iter().enumerate() {
+            if let Some(place) = place {
+                at_place[*place] = ServiceId::new(index);
+            }
+        }
+        let now: Vec<Vec<ServiceId>> = places
+            .iter()
+            .map(|place| {
+                let dependencies = place.map(|place| new.order.dependencies(ServiceId::new(place)));
+                dependencies.unwrap_or_default().iter().map(|of| at_place[of.index()]).collect()
+            })
+            .collect();
+        let before = |index: usize| match self.settings.order.start_order().len() > index {
+            true => self.settings.order.dependencies(ServiceId::new(index)),
+            false => &[],
+        };
+        let merged: Vec<Vec<ServiceId>> = now
+            .iter()
+            .enumerate()
+            .map(|(index, dependencies)| {
+                let is_removed = places[index].is_none();
+                let old = before(index).iter().filter(|of| known(of.index()));
+                let kept = old.filter(|of| is_removed || places[of.index()].is_none());
+                dependencies.iter().chain(kept).copied().collect()
+            })
+            .collect();
+        StopOrder::new(&merged)
+            .or_else(|_| StopOrder::new(&now))
+            .expect("the order of a valid configuration has no circle")
+    }
+
+    /// What holds for the whole system.
+    fn take_over(&mut self, new: Settings, now: Timestamp) {
+        let Settings {
+            mode: _,
+            services: _,
+            order: _,
+            deadline,
+            margin,
+            asks_platform,
+            stray_grace,
+            stop_signals,
+            map,
+            seat: _,
+            reloadable: _,
+            has_output_files,
+            exit_status,
+            cleanup,
+            extend,
+            platform_watchdog: _,
+            seed: _,
+        } = new;
+        self.stray_settings.grace.clone_from(&stray_grace);
+        self.cleanup_settings.hooks.post_stop = cleanup;
+        let knows_deadline = asks_platform && self.settings.asks_platform && self.deadline_is_learnt;
+        self.settings.deadline = match self.settings.deadline {
+            // The platform has its own, whatever we guess.
+            Some(learnt) if knows_deadline => Some(Deadline::with_margin(learnt.deadline, margin)),
+            None if knows_deadline => None,
+            Some(_) | None => deadline,
+        };
+        let is_to_be_asked = asks_platform && !self.settings.asks_platform;
+        self.settings.margin = margin;
+        self.settings.asks_platform = asks_platform;
+        self.settings.stray_grace = stray_grace;
+        self.settings.stop_signals = stop_signals;
+        self.settings.map = map;
+        self.settings.has_output_files = has_output_files;
+        self.settings.exit_status = exit_status;
+        self.settings.cleanup = cleanup;
+        self.settings.extend = extend;
+        if !asks_platform || is_to_be_asked {
+            self.deadline_is_learnt = false;
+        }
+        if is_to_be_asked {
+            self.ask_deadline();
+        }
+        if !self.is_ready {
+            self.ask_for_time(now);
+        }
+    }
+
+    /// A service that was not there, or is there again.
+    fn add(&mut self, id: ServiceId, now: Timestamp) {
+        let service = &mut self.services[id.index()];
+        service.reached = false;
+        service.is_done = false;
+        service.restarts.clear();
+        service.restarts_in_a_row = 0;
+        match service.state {
+            // It has just been made room for.
+            State::Waiting => {
+                self.waiting += 1;
+                service.pending = None;
+            }
+            State::Down => {
+                service.state = State::Waiting;
+                self.waiting += 1;
+                self.adopt(id);
+            }
+            // It is on its way down, and comes back.
+            State::Held | State::Ended | State::Stopping(_) | State::BackOff => {
+                service.next = Next::Restart(Duration::ZERO);
+                self.bound_wait_for_restart(id, now);
+            }
+            State::Preparing | State::Starting | State::Unready | State::Up => {
+                unreachable!("what runs needs no start")
+            }
+        }
+    }
+
+    /// A service that is not to be there any more. It is stopped behind everything that still needs it.
+    fn retire(&mut self, id: ServiceId) {
+        let service = &mut self.services[id.index()];
+        service.is_retired = true;
+        service.is_unwanted = true;
+        service.pending = None;
+        // Nobody waits for it.
+        service.reached = true;
+    }
+
+    /// Something else is to be executed for the service.
+    fn renew(&mut self, id: ServiceId, now: Timestamp) {
+        let service = &mut self.services[id.index()];
+        let is_wanted = !service.is_unwanted;
+        service.restarts.clear();
+        service.restarts_in_a_row = 0;
+        if is_wanted {
+            // What is added and comes after it waits for what is new.
+            service.reached = false;
+        }
+        match (service.state, service.outcome.end) {
+            (State::Waiting, _) => self.adopt(id),
+            (State::BackOff, _) => {
+                self.adopt(id);
+                self.timers.set(Timer::Wait(id), now);
+            }
+            // Perhaps it is down since it was wrong. What a person stopped stays down.
+            (State::Down, _) => {
+                self.adopt(id);
+                if is_wanted {
+                    let service = &mut self.services[id.index()];
+                    (service.state, service.is_done) = (State::Waiting, false);
+                    self.waiting += 1;
+                }
+            }
+            (State::Preparing | State::Starting | State::Unready | State::Up, _) => {
+                if is_wanted {
+                    service.next = Next::Restart(Duration::ZERO);
+                    self.begin_stop(id, now);
+                }
+            }
+            (State::Held, Some(end)) => {
+                service.next = Next::Restart(Duration::ZERO);
+                self.conclude_end(id, end, false, now);
+            }
+            (State::Held | State::Ended | State::Stopping(_), _) => {
+                service.early_end = None;
+                if is_wanted {
+                    service.next = Next::Restart(Duration::ZERO);
+                    self.bound_wait_for_restart(id, now);
+                }
+            }
+        }
+    }
+
+    /// Only how the service is looked after has changed.
+    fn adjust(&mut self, id: ServiceId, now: Timestamp) {
+        match self.services[id.index()].state {
+            State::Waiting | State::Preparing | State::Starting | State::BackOff | State::Down => {
+                self.adopt(id);
+            }
+            State::Unready => {
+                self.adopt(id);
+                // It need not show any more that it is ready.
+                if self.settings_of(id).ready.by == ReadyBy::Execution {
+                    self.become_ready(id, now);
+                }
+            }
+            State::Up => {
+                self.adopt(id);
+                let health = self.settings_of(id).health;
+                let is_watched =
+                    self.services[id.index()].is_probed || self.timers.get(Timer::Probe(id)).is_some();
+                match health {
+                    Some(health) if !is_watched => self.timers.set(Timer::Probe(id), now + health.every),
+                    Some(_) => {}
+                    None => self.forget_probe(id),
+                }
+            }
+            // Its stop goes on as it began.
+            State::Held | State::Ended | State::Stopping(_) => {}
+        }
+    }
+
+    /// What the last reload says of the service holds from now on. Nothing of it is left, or it goes on under them.
+    pub(super) fn adopt(&mut self, id: ServiceId) {
+        if let Some(settings) = self.services[id.index()].pending.take() {
+            self.settings.services[id.index()] = *settings;
+            self.commands.push_back(Command::Adopt { service: id });
+        }
+    }
+
+    /// Nothing of the service is left: what it is to be from now on holds, and what it came after is not needed by what it
+    /// was.
+    pub(super) fn adopt_when_gone(&mut self, id: ServiceId, now: Timestamp) {
+        if self.services.get(id.index()).is_none_or(|service| service.pending.is_none()) {
+            return;
+        }
+        self.adopt(id);
+        for position in 0..self.settings.order.dependencies(id).len() {
+            let dependency = self.settings.order.dependencies(id)[position];
+            if self.services[dependency.index()].is_retired {
+                self.stop_unwanted(dependency, now);
+            }
+        }
+    }
+
+    /// It goes on as it is, and may have a configuration of its own.
+    fn send_reload_signal(&mut self, id: ServiceId) {
+        let service = &self.services[id.index()];
+        let goes_on = matches!(service.state, State::Unready | State::Up) && service.step == Step::Main;
+        let settings = self.settings_of(id);
+        if let (true, Some(_), Some(signal)) = (goes_on, service.leader, settings.reload_signal) {
+            let recipients = Recipients::Leader(settings.signal_target);
+            self.commands.push_back(Command::Signal { service: id, recipients, signal });
+            self.tell(Notice::SignalForwarded { service: id, received: signal, sent: signal });
+        }
+    }
+}
+
+/// What became of a service that a reload started or stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// That is not known yet.
+    Open,
+    /// It is up, or down, as it should be.
+    Settled,
+    /// It is not up.
+    Failed,
+}
+
+impl Fate {
+    fn of(service: &Service, kind: Kind) -> Self {
+        let is_wanted = !service.is_unwanted;
+        match service.state {
+            State::Up if is_wanted && kind == Kind::Service && service.pending.is_none() => Self::Settled,
+            State::Down if !is_wanted || service.is_done => Self::Settled,
+            State::Down => Self::Failed,
+            // It has failed, and is tried again.
+            State::BackOff if service.restarts_in_a_row > 0 => Self::Failed,
+            State::Stopping(Phase::Lingering) if service.is_given_up() => Self::Failed,
+            State::Waiting
+            | State::Preparing
+            | State::Starting
+            | State::Unready
+            | State::Up
+            | State::Held
+            | State::Ended
+            | State::Stopping(_)
+            | State::BackOff => Self::Open,
+        }
+    }
+}
