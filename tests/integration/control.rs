@@ -179,8 +179,62 @@ fn what_cannot_be_done_is_refused_with_its_cure() {
     ask(&running, ["status", "--timeout", "5"]).fails(64, "--timeout");
     ask(&running, ["watch", "--level", "wran"]).fails(64, "did you mean `warn`?");
     ask(&running, ["stauts"]).fails(64, "did you mean `curfew status`?");
-    ask(&running, ["reload"]).fails(1, "reload");
     end(running);
+    let running = Curfew::run(["--service", "api=sleep 1000", "--name", "system"]).start();
+    running.wait_for_event("system.ready");
+    ask(&running, ["reload"])
+        .fails(1, "there is no configuration file to read anew; start curfew with --config");
+    end(running);
+}
+
+#[test]
+fn reload_says_what_became_of_each_service_or_what_is_wrong() {
+    let running = started(TWO);
+    ask(&running, ["reload"]).is(0, "nothing has changed; 2 services go on\n");
+    let web = "service.web = { command = <obedient>, after = [\"db\"] }";
+    running.rewrite(&format!(
+        "name = \"other\"\n{web}\nservice.db = {{ command = <obedient>, grace = \"INT 1s\" }}"
+    ));
+    ask(&running, ["reload", "--wait"]).is(
+        0,
+        "db: adjusted\napi: removed\nweb: added\n\
+         changed, but only counts when curfew is started again: name\n",
+    );
+    // With --wait it is gone, and nobody knows it any more; what came is up.
+    assert_eq!(service(&running, "web")["state"], "ready");
+    ask(&running, ["start", "api"]).fails(1, "there is no service `api`");
+    let names = ask(&running, ["status", "--json"]).out;
+    assert!(!names.contains("\"api\""), "{names}");
+    running.rewrite("service.db = { command = <obedient>, typo = 1 }");
+    let refused = ask(&running, ["reload"]);
+    refused.fails(1, "nothing is reloaded: ");
+    refused.fails(1, "system.toml:1:");
+    refused.fails(1, "service.db.typo: unknown key");
+    assert_eq!(service(&running, "web")["state"], "ready");
+    // What does not come up is an error with --wait, and without it is not waited for.
+    let broken =
+        "service.bad = { command = \"/nonexistent\", essential = false }\nservice.db.command = <obedient>";
+    running.rewrite(broken);
+    ask(&running, ["reload", "--wait"]).fails(1, "reloaded, but not up: bad");
+    running.rewrite(&broken.replace("nonexistent", "not-there"));
+    ask(&running, ["reload"]).is(0, "bad: restarted\n");
+    end(running);
+}
+
+#[test]
+fn a_reload_that_a_stop_overtakes_says_so() {
+    let (curfew, gate) = patient(Curfew::run([]), "service.api.command = <patient>");
+    let running = curfew.start();
+    running.wait_for("api: ready");
+    running.rewrite("service.api.command = <obedient>");
+    let reload = begin(&running, ["reload", "--wait"]);
+    running.wait_for("got TERM");
+    running.signal(SIGTERM);
+    running.wait_for_event("stop.requested");
+    Said::of(reload.wait_with_output().expect("it ends")).fails(1, "the system is being stopped");
+    ask(&running, ["reload"]).fails(1, "the system is being stopped");
+    gate.open();
+    running.finish().assert_status(0);
 }
 
 #[test]
