@@ -43,7 +43,7 @@ pub(super) fn stopped_as_asked(history: &History) -> Complaint {
             life.is_unwanted_at(begun.min(index)),
             "{name} is stopped at {at}, and nobody has asked for it"
         );
-        for dependent in history.settings.order.dependents(begins) {
+        for dependent in &history.dependents_at(begins, index) {
             let given_up = killed.get(dependent).is_some_and(|since| at.since(*since) >= RESERVE_MAX);
             ensure!(
                 given_up || history.is_gone(*dependent, at),
@@ -71,7 +71,7 @@ fn is_on_its_way_down(history: &History, life: &Life) -> Complaint {
             .last_life(*dependent)
             .is_some_and(|life| history.gone_at(life).is_none() && !history.lingers(life))
     };
-    let waits = history.settings.order.dependents(life.service).iter().any(is_waited_for);
+    let waits = history.dependents_at(life.service, usize::MAX).iter().any(is_waited_for);
     ensure!(
         waits || life.stop_begun.is_some(),
         "{} is not wanted any more, but is not stopped",
