@@ -167,7 +167,9 @@ impl Supervisor {
 
     /// What was never ready, and never will be, counts as reached: what comes after it is started all the same.
     fn tell_failed_dependency(&mut self, id: ServiceId) {
-        let is_awaited = !self.services[id.index()].reached && !self.settings.order.dependents(id).is_empty();
+        let dependents = self.settings.order.dependents(id);
+        let is_awaited = !self.services[id.index()].reached
+            && dependents.iter().any(|dependent| !self.services[dependent.index()].is_retired);
         if self.stop.is_none() && is_awaited {
             self.tell(Notice::DependencyFailed { service: id });
         }
