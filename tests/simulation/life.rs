@@ -122,6 +122,15 @@ impl Life {
             && self.run(Step::PostStop).is_none()
     }
 
+    /// Whether what runs before its start has run, and nothing else.
+    fn is_prepared(&self) -> bool {
+        let is_free = self.stop_begun.is_none() && self.failing.is_none();
+        let done = |run: &Run| {
+            run.step == Step::PreStart && run.ended.is_some_and(|(_, _, end)| end == End::Exited(0))
+        };
+        is_free && self.runs.len() == 1 && self.runs.iter().all(done)
+    }
+
     pub(crate) fn is_planned(&self) -> bool {
         self.plans.iter().any(|(_, _, plan)| matches!(plan, Plan::Restart(_)))
     }
@@ -157,12 +166,13 @@ impl History {
         closure(id, |id| self.dependencies_at(id, index).to_vec())
     }
 
-    /// Whether this step begins a life of the service.
-    fn begins_life(&self, id: ServiceId, step: Step, index: usize) -> bool {
-        match self.is_service(id) {
-            true if self.service_at(id, index).hooks.pre_start.is_some() => step == Step::PreStart,
-            true => step == Step::Main,
-            false => true,
+    /// Whether this step begins a life of the service, after this one.
+    fn begins_life(&self, id: ServiceId, step: Step, before: Option<&Life>) -> bool {
+        match step {
+            _ if !self.is_service(id) => true,
+            Step::PreStart => true,
+            Step::Main => !before.is_some_and(Life::is_prepared),
+            Step::PostStop => false,
         }
     }
 
@@ -183,7 +193,7 @@ impl History {
                 What::Command(Command::Start { service, step }, _) => {
                     let of = &mut lives[service.index()];
                     let is_new = of.last().is_none_or(|life| life.run(*step).is_some());
-                    if is_new || self.begins_life(*service, *step, index) {
+                    if is_new || self.begins_life(*service, *step, of.last()) {
                         if let Some(before) = of.last_mut() {
                             before.until = index;
                         }

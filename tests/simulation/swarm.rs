@@ -143,7 +143,10 @@ fn smaller(spec: &Spec) -> Vec<Spec> {
             add(&|spec| remove_service(spec, index));
         }
         add(&|spec| spec.services[index].behaviour = Behaviour::obeys(Duration::ZERO));
-        add(&|spec| spec.services[index].settings = service(&format!("s{index}")).settings);
+        add(&|spec| {
+            let name = spec.services[index].settings.name.clone();
+            spec.services[index].settings = service(&name).settings;
+        });
         add(&|spec| spec.services[index].hook = done_after(Duration::ZERO));
         add(&|spec| spec.services[index].pre_start = vec![done_after(Duration::ZERO)]);
         add(&|spec| spec.services[index].pre_start.truncate(1));

@@ -43,6 +43,8 @@ pub(crate) struct World {
     lives: Vec<usize>,
     /// How many of them before the program that it executes now.
     lives_before: Vec<usize>,
+    /// What each service ran last, in this life.
+    last_steps: Vec<Option<Step>>,
     probe_count: u64,
     /// Answers of the platform that curfew has not read yet.
     answers: Vec<Option<Duration>>,
@@ -80,6 +82,7 @@ impl World {
             reading: None,
             lives: vec![0; spec.services.len() + 2],
             lives_before: vec![0; spec.services.len() + 2],
+            last_steps: vec![None; spec.services.len() + 2],
             probe_count: 0,
             answers: Vec::new(),
             is_stopping: false,
@@ -411,6 +414,7 @@ impl World {
             self.history.adopted.push(vec![Adopted::new(entry, &self.held.programs[index])]);
             self.lives.insert(index, 0);
             self.lives_before.insert(index, 0);
+            self.last_steps.insert(index, None);
         }
         self.kernel.make_room(new);
     }
@@ -418,6 +422,10 @@ impl World {
     fn adopt(&mut self, service: ServiceId, entry: usize) {
         if self.held.adopt(service) {
             self.lives_before[service.index()] = self.lives[service.index()];
+        }
+        // Nothing is left of its life, if nothing leads it.
+        if self.kernel.leader(service).is_none() {
+            self.last_steps[service.index()] = None;
         }
         let adopted = Adopted::new(entry, &self.held.programs[service.index()]);
         self.history.settings.services[service.index()] = adopted.settings.clone();
@@ -452,6 +460,9 @@ impl World {
                     self.kernel.exec_results = others;
                     for (service, result) in of_it {
                         self.tell_exec_result(service, result);
+                    }
+                    if end != End::Exited(0) {
+                        self.last_steps[service.index()] = None;
                     }
                     self.handle(Event::LeaderEnded { service, end });
                     if self.kernel.leader(service).is_none() {
@@ -573,6 +584,8 @@ impl World {
             Command::AbandonReading => self.reading = None,
             Command::Reconfigure { ref places } => self.reconfigure(places, place),
             Command::Adopt { service } => self.adopt(service, place),
+            // Its stop begins: what would come next in its life does not.
+            Command::Measure { service } => self.last_steps[service.index()] = None,
             Command::EndHook { hook } => self.kernel.end_hook(hook, self.now),
             Command::TakeCensus => self.census_wanted = true,
             Command::Finish { .. } => self.finished = true,
@@ -581,7 +594,6 @@ impl World {
             Command::Tell(Notice::StopRequested { .. }) => self.is_stopping = true,
             // What is told or looked at changes no process.
             Command::Tell(_)
-            | Command::Measure { .. }
             | Command::Look { .. }
             | Command::Blame { .. }
             | Command::ReopenOutput
@@ -597,10 +609,14 @@ impl World {
 
     /// Which life of the service this step belongs to, from 0.
     fn begin(&mut self, service: ServiceId, step: Step) -> usize {
-        let is_prepared = self.history.settings.services.get(service.index());
-        let is_prepared = is_prepared.is_some_and(|settings| settings.hooks.pre_start.is_some());
+        let before = self.last_steps[service.index()].replace(step);
+        let begins = match step {
+            Step::PreStart => true,
+            Step::Main => before != Some(Step::PreStart),
+            Step::PostStop => false,
+        };
         let lives = &mut self.lives[service.index()];
-        *lives += usize::from(step == if is_prepared { Step::PreStart } else { Step::Main });
+        *lives += usize::from(begins);
         lives.saturating_sub(1)
     }
 

@@ -197,7 +197,8 @@ fn nothing_was_left(history: &History, stop: usize) -> Complaint {
     for id in history.ids() {
         let life = history.last_life(id);
         ensure!(
-            life.is_some_and(|life| life.is_over_before(stop) || history.lingers(life)),
+            life.is_none() && !history.epoch_at(stop).has(id)
+                || life.is_some_and(|life| life.is_over_before(stop) || history.lingers(life)),
             "nothing was said to be left, but there was {}",
             history.name(id)
         );

@@ -100,7 +100,8 @@ pub(super) fn told_truly(history: &History) -> Complaint {
                         .lives(*service)
                         .iter()
                         .any(|life| life.ready.is_some_and(|(at, _)| at < *index));
-                let was_wished = history.events().any(|(_, _, event)| matches!(event, Event::Requested(_)));
+                let was_wished = history.is_reloaded()
+                    || history.events().any(|(_, _, event)| matches!(event, Event::Requested(_)));
                 ensure!(
                     !settings.essential && awaited && (!was_up || was_wished) && stop_requests == 0,
                     "{} is told to have failed as a dependency at {at}",
