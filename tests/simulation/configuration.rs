@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use curfew::supervisor::{
-    Deadline, GraceSchedule, NewConfiguration, ServiceId, ServiceSettings, Settings, StopOrder,
+    Deadline, GraceSchedule, NewConfiguration, ProgramChange, ServiceId, ServiceSettings, Settings, StopOrder,
 };
 
 use super::process::Behaviour;
@@ -79,13 +79,18 @@ impl Configuration {
 
     /// As the core is told of it, while this is what runs.
     pub(crate) fn told(&self, spec: &Spec, running: &[ServiceSpec]) -> NewConfiguration {
-        let keeps = |service: &ServiceSpec| {
+        let change = |service: &ServiceSpec| {
             let old = running.iter().find(|old| old.settings.name == service.settings.name);
-            old.is_some_and(|old| old.version == service.version)
+            match old {
+                Some(old) if old.version != service.version => ProgramChange::Process,
+                Some(old) if old.version_beside != service.version_beside => ProgramChange::Beside,
+                Some(_) => ProgramChange::None,
+                None => ProgramChange::Process,
+            }
         };
         NewConfiguration {
             settings: self.settings(spec),
-            keeps_process: self.services.iter().map(keeps).collect(),
+            programs: self.services.iter().map(change).collect(),
             later: Vec::new(),
         }
     }

@@ -61,6 +61,8 @@ pub(crate) struct ServiceSpec {
     pub(crate) after: Vec<usize>,
     /// Which version of its program is executed. Each begins with its first life.
     pub(crate) version: u32,
+    /// Which version of the commands beside it.
+    pub(crate) version_beside: u32,
     /// What its process does in its first life.
     pub(crate) behaviour: Behaviour,
     /// And in the further ones; the last of these in all that follow. None: the same again.
@@ -103,6 +105,7 @@ pub(crate) fn service(name: &str) -> ServiceSpec {
         settings: ServiceSettings::new(name),
         after: Vec::new(),
         version: 0,
+        version_beside: 0,
         behaviour: Behaviour::obeys(Duration::ZERO),
         later: Vec::new(),
         pre_start: vec![done_after(Duration::ZERO)],
@@ -266,6 +269,12 @@ impl ServiceSpec {
     /// Executes another version of its program.
     pub(crate) fn version(mut self, version: u32) -> Self {
         self.version = version;
+        self
+    }
+
+    /// Executes another version of the commands beside it.
+    pub(crate) fn version_beside(mut self, version: u32) -> Self {
+        self.version_beside = version;
         self
     }
 

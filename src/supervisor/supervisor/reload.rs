@@ -13,8 +13,9 @@ use std::time::Duration;
 use super::super::service::{Next, Phase, Service, State};
 use super::super::timers::Timer;
 use super::super::{
-    Change, Command, Deadline, Health, Kind, NewConfiguration, Notice, PlatformMessage, Purpose, ReadyBy,
-    Recipients, Sender, ServiceId, ServiceSettings, Settings, Step, StopOrder, Timestamp, defaults,
+    Change, Command, Deadline, Health, Kind, NewConfiguration, Notice, PlatformMessage, ProgramChange,
+    Purpose, ReadyBy, Recipients, Sender, ServiceId, ServiceSettings, Settings, Step, StopOrder, Timestamp,
+    defaults,
 };
 use super::Supervisor;
 
@@ -165,7 +166,7 @@ impl Supervisor {
 
     /// The new configuration takes the place of the old one, with the least disturbance.
     fn reconfigure(&mut self, new: NewConfiguration, now: Timestamp) {
-        let NewConfiguration { settings: new, keeps_process, later } = new;
+        let NewConfiguration { settings: new, programs, later } = new;
         let before = self.settings.services.len();
         let places = self.places(&new);
         self.make_room(&places, &new);
@@ -174,7 +175,7 @@ impl Supervisor {
                 let id = ServiceId::new(index);
                 let change = match places[index] {
                     _ if index >= before || self.is_back(id, places[index]) => Some(Change::Added),
-                    Some(place) => self.change(id, &new.services[place], keeps_process[place]),
+                    Some(place) => self.change(id, &new.services[place], programs[place]),
                     None => (!self.services[index].is_retired).then_some(Change::Removed),
                 };
                 (id, change)
@@ -313,13 +314,13 @@ impl Supervisor {
     }
 
     /// What is new for a service that is known.
-    fn change(&self, id: ServiceId, new: &ServiceSettings, keeps_process: bool) -> Option<Change> {
+    fn change(&self, id: ServiceId, new: &ServiceSettings, program: ProgramChange) -> Option<Change> {
         let old = &self.settings.services[id.index()];
         // What it has in its environment, or what its end means, holds as long as it lives.
-        if !keeps_process || old.kind != new.kind || old.watchdog != new.watchdog {
+        if program == ProgramChange::Process || old.kind != new.kind || old.watchdog != new.watchdog {
             return Some(Change::Restarted);
         }
-        (old != new).then_some(Change::Adjusted)
+        (old != new || program == ProgramChange::Beside).then_some(Change::Adjusted)
     }
 
     /// Who is started after whom from now on. One that is retired, or has a process of before, still stops in the order of

@@ -143,7 +143,7 @@ impl History {
         }
         let is_done = !life.was_told_before_its_end()
             && life.end().is_some_and(|(index, _, end)| self.is_success(id, index, end))
-            && !life.runs.iter().all(|run| run.step == Step::PreStart);
+            && life.run(Step::Main).is_some();
         match is_done {
             true if self.leaves_others(id) => life.end().map(|(_, at, _)| at),
             true => self.gone_at(life),

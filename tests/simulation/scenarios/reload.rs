@@ -574,3 +574,21 @@ fn a_task_that_is_changed_while_it_runs_is_run_anew() {
     );
     world.ends(0, ms(5100));
 }
+
+#[test]
+fn another_command_beside_a_service_is_taken_over_while_that_runs() {
+    let api = |version, time| obedient("api").pre_stop(ms(900), done_after(ms(time))).version_beside(version);
+    let world = Spec::many([api(0, 100)]).reload(ms(1000), [api(1, 500)]).term(ms(5000)).run();
+    sees(
+        &world,
+        1000,
+        "1000 RELOADING
+         1000 read
+         1000 api adjusted, 0 kept
+         1000 api adopts
+         1000 complete
+         1000 RELOADED
+         5000 STOPPING
+         5500 api TERM",
+    );
+}
