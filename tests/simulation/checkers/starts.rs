@@ -96,7 +96,7 @@ impl History {
                 let never_ran = life.start_failure().filter(|_| life.is_over_before(index));
                 let over = ended.map(|(ended, ..)| ended).or(never_ran.map(|(failed, _)| failed));
                 let has_failed = over.is_some_and(|over| over >= since)
-                    && !settings.essential
+                    && over.is_some_and(|over| !self.service_at(id, over).essential)
                     && !life.is_planned()
                     && !life.is_unwanted_at(index);
                 has_failed

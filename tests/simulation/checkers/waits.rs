@@ -142,15 +142,15 @@ fn watched(history: &History, life: &Life, time: Duration) -> Complaint {
     let mut sign = None;
     let mut barks = false;
     for (index, entry) in history.entries.iter().enumerate().take(until).skip(life.began) {
+        if life.ready.is_some_and(|(ready, _)| ready == index) {
+            sign = Some(entry.at);
+        }
         let What::Event(event) = &entry.what else { continue };
         if entry.is_answer {
             continue;
         }
         ensure!(!barks, "{name} was late for its watchdog, and nothing came of it");
         let is_ready = life.ready.is_some_and(|(ready, _)| ready <= index);
-        if life.ready.is_some_and(|(ready, _)| ready == index) {
-            sign = Some(entry.at);
-        }
         match event {
             Event::Notified { service, message }
                 if *service == life.service && life.run(Step::Main).is_some() =>

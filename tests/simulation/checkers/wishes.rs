@@ -35,7 +35,7 @@ pub(super) fn stopped_as_asked(history: &History) -> Complaint {
         let name = history.name(begins);
         let failed = life.failing.is_some_and(|(failing, ..)| failing < index);
         let restarts = life.restart_wishes.iter().any(|wish| *wish < index);
-        let (begun, _) = life.stop_begun.unwrap_or((index, at));
+        let (begun, since) = life.stop_begun.unwrap_or((index, at));
         if failed || restarts {
             continue;
         }
@@ -43,7 +43,11 @@ pub(super) fn stopped_as_asked(history: &History) -> Complaint {
             life.is_unwanted_at(begun.min(index)),
             "{name} is stopped at {at}, and nobody has asked for it"
         );
-        for dependent in &history.dependents_at(begins, index) {
+        // What a reload puts behind it later is not in its way.
+        if at > since {
+            continue;
+        }
+        for dependent in &history.dependents_at(begins, begun.min(index)) {
             let given_up = killed.get(dependent).is_some_and(|since| at.since(*since) >= RESERVE_MAX);
             ensure!(
                 given_up || history.is_gone(*dependent, at),
