@@ -4,7 +4,7 @@ use std::os::fd::RawFd;
 use super::census::DEADLINE_VARIABLE;
 use super::spawn::Program;
 use crate::protocol::ProbeTarget;
-use crate::supervisor::{HookKind, Purpose, Step};
+use crate::supervisor::{HookKind, ProgramChange, Purpose, Step};
 
 /// What is executed for a service: its own command, and those around it.
 #[derive(Clone, Debug)]
@@ -47,10 +47,23 @@ impl From<Program> for ServicePrograms {
 }
 
 impl ServicePrograms {
+    /// How `other` differs.
+    pub(crate) fn change_to(&self, other: &Self) -> ProgramChange {
+        let beside = |of: &Self| {
+            let Self { ready_probe, health_probe, pre_start, pre_stop, post_stop, .. } = of.clone();
+            (ready_probe, health_probe, pre_start, pre_stop, post_stop)
+        };
+        match self.runs_like(other) {
+            false => ProgramChange::Process,
+            true if beside(self) == beside(other) => ProgramChange::None,
+            true => ProgramChange::Beside,
+        }
+    }
+
     /// Whether a process of this and one of `other` would be the same: the same command with the same around it. What it is
     /// told of the time it has to stop is not counted, since that follows from settings that hold without a new process;
     /// neither are the commands and probes beside it.
-    pub(crate) fn runs_like(&self, other: &Self) -> bool {
+    fn runs_like(&self, other: &Self) -> bool {
         let Self { main, notify, is_told_deadline, ready_probe: _, ready_descriptor, .. } = self;
         let is_told = *is_told_deadline || other.is_told_deadline;
         let ignored = (!is_told).then_some(DEADLINE_VARIABLE);

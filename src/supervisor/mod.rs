@@ -38,7 +38,7 @@ pub use grace_schedule::{Act, GraceSchedule, ScheduleError, Stage, StageAction, 
 pub use hook::{HookId, HookKind, Purpose, Step};
 pub use notice::{EndMeaning, IgnoredBecause, Level, Limit, Notice, RefusedBecause, Wish};
 pub use pid::Pid;
-pub use reload::{Change, NewConfiguration};
+pub use reload::{Change, NewConfiguration, ProgramChange};
 pub use service_id::ServiceId;
 pub use settings::{
     Deadline, ExitStatusPolicy, Health, HookTimes, Kind, Mode, Readiness, ReadyBy, Restart, RestartWhen,

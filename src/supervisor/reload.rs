@@ -6,10 +6,21 @@ pub struct NewConfiguration {
     /// What the supervisor is to do from now on. Services are told apart by their names. What is settled at curfew's start
     /// is left out of account: the mode, the seat, the seed, the platform's watchdog.
     pub settings: Settings,
-    /// For each service whether what is executed for it is what runs now; `false` for a new one.
-    pub keeps_process: Vec<bool>,
+    /// For each service how what is executed for it differs from what runs now.
+    pub programs: Vec<ProgramChange>,
     /// Keys that changed, and hold from curfew's next start only.
     pub later: Vec<&'static str>,
+}
+
+/// How what is executed for a service differs from what runs now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProgramChange {
+    /// In nothing.
+    None,
+    /// Its process would be the same, but not all of the commands and probes beside it.
+    Beside,
+    /// Its process would be another, or it is new.
+    Process,
 }
 
 /// What becomes of a service in a reload.

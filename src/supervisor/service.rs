@@ -223,6 +223,11 @@ impl Service {
         self.outcome = Outcome { has_run: self.outcome.has_run, ..Outcome::default() };
     }
 
+    /// How it went is no part of a stop that may come in months.
+    pub(crate) fn forget_outcome(&mut self) {
+        self.outcome = Outcome { has_run: self.outcome.has_run, ..Outcome::default() };
+    }
+
     /// Whether it has a process that nobody has asked to end.
     pub(crate) const fn runs(&self) -> bool {
         matches!(self.state, State::Preparing | State::Starting | State::Unready | State::Up)

@@ -118,6 +118,18 @@ pub(crate) enum Fault {
     HidesProcesses,
     /// A service is told to end that nobody has asked to.
     StopsForNothing,
+    /// That a reload is complete is not said.
+    LeavesReloadsOpen,
+    /// Service 0 is told to end when a configuration was read anew.
+    DisturbsWhatIsKept,
+    /// What a configuration read anew says of a service is not taken over.
+    AdoptsNothing,
+    /// It is taken over at once, for service 0.
+    AdoptsAtOnce,
+    /// Service 0 begins to stop as soon as it is removed.
+    RemovesAtOnce,
+    /// The configuration is read when the stop begins.
+    ReadsInAStop,
 }
 
 impl Core {
@@ -296,6 +308,21 @@ impl Core {
                 }));
                 self.altered.push_back(Command::Signal { service, recipients, signal });
                 behind = Some(Command::Signal { service, recipients, signal: Signal::CONT });
+            }
+            (Fault::LeavesReloadsOpen, Command::Tell(Notice::ReloadComplete { .. })) => return,
+            (Fault::DisturbsWhatIsKept, Command::Tell(Notice::ReloadApplied { .. })) => {
+                let (service, recipients) = (ServiceId::new(0), Recipients::Leader(Target::Leader));
+                behind = Some(Command::Signal { service, recipients, signal: Signal::USR1 });
+            }
+            (Fault::AdoptsNothing, Command::Adopt { .. }) => return,
+            (Fault::AdoptsAtOnce, Command::Tell(Notice::ReloadApplied { .. })) => {
+                behind = Some(Command::Adopt { service: ServiceId::new(0) });
+            }
+            (Fault::RemovesAtOnce, Command::Tell(Notice::ReloadApplied { .. })) => {
+                behind = Some(Command::Measure { service: ServiceId::new(0) });
+            }
+            (Fault::ReadsInAStop, Command::Tell(Notice::StopRequested { .. })) => {
+                behind = Some(Command::ReadConfiguration);
             }
             (Fault::SkipsTheFirstSignal, Command::Signal { signal, .. })
                 if matches!(*signal, Signal::TERM | Signal::CONT) =>

@@ -354,3 +354,33 @@ fn a_request_in_a_stop_that_is_not_answered_is_caught() {
 fn a_status_that_is_not_true_is_caught() {
     caught(Fault::HidesProcesses, two_obedient_services(), "told the truth");
 }
+
+#[test]
+fn a_reload_that_has_no_end_or_comes_in_a_stop_is_caught() {
+    let spec = Spec { inputs: Vec::new(), ..two_obedient_services() };
+    let new = [service("db").version(1), service("api").after([0])];
+    caught(Fault::LeavesReloadsOpen, spec.reload(ms(1000), new), "every reload has an end");
+    caught(Fault::ReadsInAStop, two_obedient_services(), "every reload has an end");
+}
+
+#[test]
+fn a_reload_that_disturbs_what_it_leaves_alone_is_caught() {
+    let spec = Spec { inputs: Vec::new(), ..two_obedient_services() }.hup(ms(1000));
+    caught(Fault::DisturbsWhatIsKept, spec.term(ms(5000)), "left alone");
+}
+
+#[test]
+fn a_change_that_is_not_taken_over_or_too_soon_is_caught() {
+    let spec = Spec { inputs: Vec::new(), ..two_obedient_services() };
+    let new = [service("db").version(1), service("api").after([0])];
+    let spec = spec.reload(ms(1000), new).term(ms(5000));
+    caught(Fault::AdoptsNothing, spec.clone(), "as the configuration read last says");
+    caught(Fault::AdoptsAtOnce, spec, "another when all of it is gone");
+}
+
+#[test]
+fn a_removal_in_the_wrong_order_is_caught() {
+    let spec = Spec { inputs: Vec::new(), ..two_obedient_services() };
+    let spec = spec.reload(ms(1000), [service("other")]).term(ms(5000));
+    caught(Fault::RemovesAtOnce, spec, "stopped behind what came after it");
+}

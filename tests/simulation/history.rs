@@ -2,10 +2,11 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use curfew::supervisor::{
-    Cause, Command, Event, Notice, Pid, Recipients, ServiceId, Settings, Signal, Stage, StageAction, Step,
-    Target, Timestamp,
+    Cause, Command, Event, Notice, Pid, Recipients, ServiceId, ServiceSettings, Settings, Signal, Stage,
+    StageAction, Step, Target, Timestamp,
 };
 
+use super::configuration::{Adopted, Epoch};
 use super::kernel::Kernel;
 use super::life::Life;
 use super::process::Process;
@@ -13,7 +14,12 @@ use super::process::Process;
 /// All that could be seen of a run: what the core was told, what it commanded, and the kernel's truth.
 #[derive(Debug)]
 pub(crate) struct History {
+    /// Of every service that ever was, those that held last.
     pub(crate) settings: Settings,
+    /// What each service was, one after another.
+    pub(crate) adopted: Vec<Vec<Adopted>>,
+    /// The configurations that held, the one at the start first.
+    pub(crate) epochs: Vec<Epoch>,
     /// How late curfew may be scheduled.
     pub(crate) lateness: Duration,
     /// When curfew was stopped (SIGSTOP), and until when.
@@ -107,16 +113,55 @@ impl History {
         })
     }
 
+    /// The settings of a service at this entry.
+    pub(crate) fn service_at(&self, id: ServiceId, index: usize) -> &ServiceSettings {
+        &self.adopted_at(id, index).settings
+    }
+
+    /// What a service was at this entry.
+    pub(crate) fn adopted_at(&self, id: ServiceId, index: usize) -> &Adopted {
+        let adopted = &self.adopted[id.index()];
+        let held = adopted.iter().rfind(|of| of.from <= index).or(adopted.first());
+        held.expect("it was there at some time")
+    }
+
+    /// The last entry at which the settings of this life held: what is adopted right before the next is the next one's.
+    pub(crate) fn adopted_until(&self, life: &Life) -> usize {
+        let ended = life.end().map(|(ended, ..)| ended).or(life.start_failure().map(|(failed, _)| failed));
+        let begun = life.stop_begun.map(|(begun, _)| begun);
+        [ended, begun].into_iter().flatten().min().unwrap_or(usize::MAX)
+    }
+
+    /// What a service comes after at this entry.
+    pub(crate) fn dependencies_at(&self, id: ServiceId, index: usize) -> &[ServiceId] {
+        self.epoch_at(index).dependencies(id)
+    }
+
+    /// What comes after a service at this entry.
+    pub(crate) fn dependents_at(&self, id: ServiceId, index: usize) -> Vec<ServiceId> {
+        self.epoch_at(index).dependents(id)
+    }
+
+    /// The configuration that held at this entry.
+    pub(crate) fn epoch_at(&self, index: usize) -> &Epoch {
+        self.epochs.iter().rfind(|epoch| epoch.from <= index).expect("the first holds from the start")
+    }
+
+    /// Whether there was a reload.
+    pub(crate) const fn is_reloaded(&self) -> bool {
+        self.epochs.len() > 1
+    }
+
     /// Whether no stage before this one sends a signal.
-    pub(crate) fn is_first_signal(&self, id: ServiceId, stage: usize) -> bool {
-        let stages = self.stages(id);
+    pub(crate) fn is_first_signal(&self, id: ServiceId, index: usize, stage: usize) -> bool {
+        let stages = self.stages(id, index);
         stages[..stage.min(stages.len())].iter().all(|stage| matches!(stage.action, StageAction::Run(_)))
     }
 
-    /// The stages of a service before KILL.
-    pub(crate) fn stages(&self, id: ServiceId) -> &[Stage] {
+    /// The stages of a service before KILL, at this entry.
+    pub(crate) fn stages(&self, id: ServiceId, index: usize) -> &[Stage] {
         match self.settings.services.get(id.index()) {
-            Some(settings) => settings.grace.stages(),
+            Some(_) => self.service_at(id, index).grace.stages(),
             None if id == self.settings.stray_id() => self.settings.stray_grace.stages(),
             None => &[],
         }
@@ -135,7 +180,7 @@ impl History {
                     self.milestones[service.index()].down.get_or_insert(index);
                 }
                 What::Command(Command::Tell(Notice::StageSent { service, stage, signal, .. }), _)
-                    if self.is_first_signal(*service, *stage) =>
+                    if self.is_first_signal(*service, index, *stage) =>
                 {
                     self.milestones[service.index()].first_signal.get_or_insert(*signal);
                 }

@@ -80,6 +80,14 @@ impl Kernel {
         }
     }
 
+    /// There are so many services more. Before a stop nothing is known of the pseudo-services, which give way.
+    pub(crate) fn make_room(&mut self, new: usize) {
+        for _ in 0..new {
+            self.leaders.insert(self.service_count, None);
+            self.service_count += 1;
+        }
+    }
+
     pub(crate) fn pid(index: usize) -> Pid {
         Pid::new(FIRST_PID + index as i32).expect("above 1")
     }

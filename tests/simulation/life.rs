@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use curfew::supervisor::{
-    Command, End, Event, Failure, Kind, Notice, ReadyBy, Request, ServiceId, ServiceMessage, StartFailure,
-    Step, Timestamp,
+    Change, Command, End, Event, Failure, Kind, Notice, ReadyBy, Request, ServiceId, ServiceMessage,
+    StartFailure, Step, Timestamp,
 };
 
 use super::history::{Entry, History, What};
@@ -52,7 +52,9 @@ pub(crate) struct Life {
     pub(crate) stop_begun: Option<(usize, Timestamp)>,
     /// When nobody wanted it: from, until.
     pub(crate) unwanted: Vec<(usize, usize)>,
-    /// Somebody asked for its restart.
+    /// It was removed from the configuration there, and is not there again.
+    pub(crate) removed: Option<usize>,
+    /// Somebody asked for its restart, or a reload changed what is executed.
     pub(crate) restart_wishes: Vec<usize>,
     /// Each time its end was told, and how.
     pub(crate) ends_told: Vec<(usize, Timestamp, End)>,
@@ -110,6 +112,25 @@ impl Life {
         self.end().is_some_and(|(ended, ..)| self.stop_begun.is_some_and(|(begun, _)| begun < ended))
     }
 
+    /// Whether its command was executed, and has neither become ready nor come to an end.
+    fn is_unready(&self) -> bool {
+        self.executed().is_some()
+            && self.ready.is_none()
+            && self.failing.is_none()
+            && self.stop_begun.is_none()
+            && self.run(Step::Main).is_some_and(|run| run.ended.is_none())
+            && self.run(Step::PostStop).is_none()
+    }
+
+    /// Whether what runs before its start has run, and nothing else.
+    fn is_prepared(&self) -> bool {
+        let is_free = self.stop_begun.is_none() && self.failing.is_none();
+        let done = |run: &Run| {
+            run.step == Step::PreStart && run.ended.is_some_and(|(_, _, end)| end == End::Exited(0))
+        };
+        is_free && self.runs.len() == 1 && self.runs.iter().all(done)
+    }
+
     pub(crate) fn is_planned(&self) -> bool {
         self.plans.iter().any(|(_, _, plan)| matches!(plan, Plan::Restart(_)))
     }
@@ -135,25 +156,29 @@ impl History {
         self.lives[id.index()].last()
     }
 
-    /// Everything that comes after a service, and itself.
-    pub(crate) fn all_after(&self, id: ServiceId) -> BTreeSet<ServiceId> {
-        let order = &self.settings.order;
-        closure(id, |id| order.dependents(id))
+    /// Everything that comes after a service at this entry, and itself.
+    pub(crate) fn all_after(&self, id: ServiceId, index: usize) -> BTreeSet<ServiceId> {
+        closure(id, |id| self.dependents_at(id, index))
     }
 
-    /// Everything that a service comes after, and itself.
-    pub(crate) fn all_before(&self, id: ServiceId) -> BTreeSet<ServiceId> {
-        let order = &self.settings.order;
-        closure(id, |id| order.dependencies(id))
+    /// Everything that a service comes after at this entry, and itself.
+    pub(crate) fn all_before(&self, id: ServiceId, index: usize) -> BTreeSet<ServiceId> {
+        closure(id, |id| self.dependencies_at(id, index).to_vec())
     }
 
-    /// Whether this step begins a life of the service.
-    fn begins_life(&self, id: ServiceId, step: Step) -> bool {
-        match self.settings.services.get(id.index()) {
-            Some(settings) if settings.hooks.pre_start.is_some() => step == Step::PreStart,
-            Some(_) => step == Step::Main,
-            None => true,
+    /// Whether this step begins a life of the service, after this one.
+    fn begins_life(&self, id: ServiceId, step: Step, before: Option<&Life>) -> bool {
+        match step {
+            _ if !self.is_service(id) => true,
+            Step::PreStart => true,
+            Step::Main => !before.is_some_and(Life::is_prepared),
+            Step::PostStop => false,
         }
+    }
+
+    /// Whether it was configured, and is no pseudo-service.
+    pub(crate) fn is_service(&self, id: ServiceId) -> bool {
+        id.index() < self.settings.services.len()
     }
 
     /// Sorts what happened by lives.
@@ -168,7 +193,7 @@ impl History {
                 What::Command(Command::Start { service, step }, _) => {
                     let of = &mut lives[service.index()];
                     let is_new = of.last().is_none_or(|life| life.run(*step).is_some());
-                    if is_new || self.begins_life(*service, *step) {
+                    if is_new || self.begins_life(*service, *step, of.last()) {
                         if let Some(before) = of.last_mut() {
                             before.until = index;
                         }
@@ -182,6 +207,18 @@ impl History {
                     if let Some(life) = lives[service.index()].last_mut() {
                         life.stop_begun.get_or_insert((index, at));
                     }
+                }
+                What::Command(Command::Adopt { service }, _) => {
+                    // It need not show any more that it is ready.
+                    let settings = self.service_at(*service, index);
+                    let is_free = settings.kind == Kind::Service && settings.ready.by == ReadyBy::Execution;
+                    let life = lives[service.index()].last_mut();
+                    if let (true, Some(life)) = (is_free, life.filter(|life| life.is_unready())) {
+                        life.ready = Some((index, at));
+                    }
+                }
+                What::Command(Command::Reconfigure { places }, _) => {
+                    note_places(&mut lives, &mut unwanted, index, places);
                 }
                 What::Command(Command::Tell(notice), _) => note_notice(&mut lives, index, at, notice),
                 What::Event(Event::Requested(request)) if index < stop => {
@@ -208,12 +245,12 @@ impl History {
     ) {
         match request {
             Request::Stop(service) => {
-                for id in self.all_after(service) {
+                for id in self.all_after(service, index) {
                     unwanted[id.index()].get_or_insert(index);
                 }
             }
             Request::Start(service) | Request::Restart(service) => {
-                for id in self.all_before(service) {
+                for id in self.all_before(service, index) {
                     if let (Some(since), Some(life)) =
                         (unwanted[id.index()].take(), lives[id.index()].last_mut())
                     {
@@ -242,7 +279,7 @@ impl History {
         let Some(life) = lives[service.index()].last_mut() else { return };
         let Some(run) = life.runs.last_mut() else { return };
         let is_free = index < stop && run.step == Step::Main && run.ended.is_none() && life.ready.is_none();
-        let settings = self.settings.services.get(service.index());
+        let settings = self.is_service(*service).then(|| self.service_at(*service, index));
         let by = settings.map(|settings| match settings.kind {
             Kind::Service => settings.ready.by,
             Kind::Task => ReadyBy::Execution,
@@ -283,8 +320,38 @@ impl History {
     }
 }
 
+/// What is not in the configuration any more is not wanted; what is there again is.
+fn note_places(
+    lives: &mut [Vec<Life>],
+    unwanted: &mut [Option<usize>],
+    index: usize,
+    places: &[Option<usize>],
+) {
+    for (id, place) in places.iter().enumerate() {
+        let Some(life) = lives[id].last_mut() else { continue };
+        match place {
+            None => {
+                unwanted[id].get_or_insert(index);
+                life.removed.get_or_insert(index);
+            }
+            Some(_) => {
+                if life.removed.take().is_some() {
+                    life.unwanted.extend(unwanted[id].take().map(|since| (since, index)));
+                }
+            }
+        }
+    }
+}
+
 fn note_notice(lives: &mut [Vec<Life>], index: usize, at: Timestamp, notice: &Notice) {
     match notice {
+        Notice::ReloadApplied { changes, .. } => {
+            for (service, _) in changes.iter().filter(|(_, change)| *change == Change::Restarted) {
+                if let Some(life) = lives[service.index()].last_mut() {
+                    life.restart_wishes.push(index);
+                }
+            }
+        }
         Notice::ServiceFailing { service, failure, .. } => {
             if let Some(life) = lives[service.index()].last_mut() {
                 life.failing.get_or_insert((index, at, *failure));
@@ -321,6 +388,7 @@ impl Life {
             plans: Vec::new(),
             stop_begun: None,
             unwanted: Vec::new(),
+            removed: None,
             restart_wishes: Vec::new(),
             ends_told: Vec::new(),
             until: usize::MAX,
@@ -334,11 +402,11 @@ impl Run {
     }
 }
 
-fn closure<'a>(id: ServiceId, next: impl Fn(ServiceId) -> &'a [ServiceId]) -> BTreeSet<ServiceId> {
+fn closure(id: ServiceId, next: impl Fn(ServiceId) -> Vec<ServiceId>) -> BTreeSet<ServiceId> {
     let mut found = BTreeSet::from([id]);
     let mut left = vec![id];
     while let Some(id) = left.pop() {
-        left.extend(next(id).iter().copied().filter(|other| found.insert(*other)));
+        left.extend(next(id).into_iter().filter(|other| found.insert(*other)));
     }
     found
 }

@@ -4,6 +4,7 @@
 mod broken_core;
 mod checkers;
 mod checkers_bite;
+mod configuration;
 mod exhaustive;
 mod history;
 mod kernel;

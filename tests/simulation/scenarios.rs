@@ -10,6 +10,8 @@ mod hooks;
 mod order;
 mod platform;
 mod readiness;
+mod reload;
+mod reload_in_between;
 mod restarts;
 mod signals;
 mod starting;

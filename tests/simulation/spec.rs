@@ -4,10 +4,11 @@ use std::time::Duration;
 use curfew::supervisor::{
     Deadline, End, ExitStatusPolicy, GraceSchedule, Health, Kind, Mode, Readiness, ReadyBy, Request, Restart,
     RestartWhen, Seat, Sender, ServiceId, ServiceSettings, Settings, Signal, Stage, StageAction, Step,
-    StopOrder, Target, Wait,
+    Target, Wait,
 };
 
 use super::broken_core::Fault;
+use super::configuration::{Configuration, Reading};
 use super::process::Behaviour;
 use super::world::World;
 
@@ -27,6 +28,9 @@ pub(crate) struct Spec {
     pub(crate) has_output_files: bool,
     pub(crate) map: BTreeMap<Signal, Option<Signal>>,
     pub(crate) inputs: Vec<(Duration, Input)>,
+    /// What there is to be read, each time that the configuration is read anew; the last again and again. None: the same
+    /// as at the start.
+    pub(crate) readings: Vec<Reading>,
     /// The last command of all: how long it may take, and what it does.
     pub(crate) cleanup: Option<(Duration, Behaviour)>,
     /// The platform is asked for more time, at most so much.
@@ -55,6 +59,10 @@ pub(crate) struct Spec {
 pub(crate) struct ServiceSpec {
     pub(crate) settings: ServiceSettings,
     pub(crate) after: Vec<usize>,
+    /// Which version of its program is executed. Each begins with its first life.
+    pub(crate) version: u32,
+    /// Which version of the commands beside it.
+    pub(crate) version_beside: u32,
     /// What its process does in its first life.
     pub(crate) behaviour: Behaviour,
     /// And in the further ones; the last of these in all that follow. None: the same again.
@@ -96,6 +104,8 @@ pub(crate) fn service(name: &str) -> ServiceSpec {
     ServiceSpec {
         settings: ServiceSettings::new(name),
         after: Vec::new(),
+        version: 0,
+        version_beside: 0,
         behaviour: Behaviour::obeys(Duration::ZERO),
         later: Vec::new(),
         pre_start: vec![done_after(Duration::ZERO)],
@@ -256,6 +266,24 @@ impl ServiceSpec {
         }
     }
 
+    /// Executes another version of its program.
+    pub(crate) fn version(mut self, version: u32) -> Self {
+        self.version = version;
+        self
+    }
+
+    /// Executes another version of the commands beside it.
+    pub(crate) fn version_beside(mut self, version: u32) -> Self {
+        self.version_beside = version;
+        self
+    }
+
+    /// Is sent this when the configuration was read anew and it goes on.
+    pub(crate) fn reload_signal(mut self, signal: Signal) -> Self {
+        self.settings.reload_signal = Some(signal);
+        self
+    }
+
     pub(crate) fn that(mut self, behaviour: Behaviour) -> Self {
         self.behaviour = behaviour;
         self
@@ -277,6 +305,7 @@ impl Spec {
             has_output_files: false,
             map: BTreeMap::new(),
             inputs: Vec::new(),
+            readings: Vec::new(),
             cleanup: None,
             extend: None,
             platform_watchdog: None,
@@ -370,31 +399,44 @@ impl Spec {
         self.signal(at, Signal::TERM)
     }
 
-    pub(crate) fn settings(&self) -> Settings {
-        let services = self.services.iter().map(|service| service.settings.clone()).collect();
-        let after: Vec<Vec<ServiceId>> = self
-            .services
-            .iter()
-            .map(|service| service.after.iter().copied().map(ServiceId::new).collect())
-            .collect();
-        let order = StopOrder::new(&after).expect("no cycle");
-        let mut settings = Settings::new(self.mode, services, order);
-        settings.deadline = self.deadline;
-        settings.margin = self.margin;
-        settings.asks_platform = self.inputs.iter().any(|(_, input)| matches!(input, Input::Learn(_)));
-        if let Some(grace) = &self.stray_grace {
-            settings.stray_grace = grace.clone();
+    /// There is a file, which is read anew on HUP.
+    pub(crate) fn hup(mut self, at: Duration) -> Self {
+        self.reloadable = true;
+        self.signal(at, Signal::HUP)
+    }
+
+    /// On HUP this is there to be read.
+    pub(crate) fn reads(mut self, at: Duration, reading: Reading) -> Self {
+        self.readings.push(reading);
+        self.hup(at)
+    }
+
+    /// On HUP there are these services; the rest is as it was at the start.
+    pub(crate) fn reload<const N: usize>(self, at: Duration, services: [ServiceSpec; N]) -> Self {
+        let configuration = self.with(services);
+        self.reads(at, Reading::of(configuration))
+    }
+
+    /// The configuration at the start, with these services in the place of its own.
+    pub(crate) fn with<const N: usize>(&self, services: [ServiceSpec; N]) -> Configuration {
+        Configuration { services: services.into(), ..self.configuration() }
+    }
+
+    /// The configuration at the start.
+    pub(crate) fn configuration(&self) -> Configuration {
+        Configuration {
+            services: self.services.clone(),
+            deadline: self.deadline,
+            margin: self.margin,
+            asks_platform: self.inputs.iter().any(|(_, input)| matches!(input, Input::Learn(_))),
+            stray_grace: self.stray_grace.clone(),
+            cleanup: self.cleanup.clone(),
+            extend: self.extend,
         }
-        settings.exit_status = self.policy;
-        settings.seat = self.seat;
-        settings.reloadable = self.reloadable;
-        settings.has_output_files = self.has_output_files;
-        settings.map.clone_from(&self.map);
-        settings.cleanup = self.cleanup.as_ref().map(|(time, _)| *time);
-        settings.extend = self.extend;
-        settings.platform_watchdog = self.platform_watchdog;
-        settings.seed = self.jitter;
-        settings
+    }
+
+    pub(crate) fn settings(&self) -> Settings {
+        self.configuration().settings(self)
     }
 
     /// Runs to the end, with every checker on.

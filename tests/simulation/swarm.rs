@@ -7,9 +7,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use curfew::supervisor::{
     Cause, Deadline, End, ExitStatusPolicy, GraceSchedule, Health, HookTimes, Kind, Mode, ReadyBy, Request,
     Restart, RestartWhen, Seat, Sender, ServiceId, ServiceMessage, ServiceSettings, Signal, Stage,
-    StageAction, StartStep, Target, Wait,
+    StageAction, StartStep, StopOrder, Target, Wait,
 };
 
+use super::configuration::{Configuration, Reading};
 use super::process::{Answer, Behaviour, Bond, Fork, How, Reaction, Saying, Start, When};
 use super::random::Random;
 use super::spec::{Input, SOMEBODY, ServiceSpec, Spec, done_after, ms, service};
@@ -142,7 +143,10 @@ fn smaller(spec: &Spec) -> Vec<Spec> {
             add(&|spec| remove_service(spec, index));
         }
         add(&|spec| spec.services[index].behaviour = Behaviour::obeys(Duration::ZERO));
-        add(&|spec| spec.services[index].settings = service(&format!("s{index}")).settings);
+        add(&|spec| {
+            let name = spec.services[index].settings.name.clone();
+            spec.services[index].settings = service(&name).settings;
+        });
         add(&|spec| spec.services[index].hook = done_after(Duration::ZERO));
         add(&|spec| spec.services[index].pre_start = vec![done_after(Duration::ZERO)]);
         add(&|spec| spec.services[index].pre_start.truncate(1));
@@ -199,6 +203,30 @@ fn smaller(spec: &Spec) -> Vec<Spec> {
             spec.inputs.remove(index);
         });
     }
+    for index in 0..spec.readings.len() {
+        add(&|spec| {
+            spec.readings.remove(index);
+        });
+        add(&|spec| spec.readings[index].takes = Some(Duration::ZERO));
+        if let Some(configuration) = &spec.readings[index].configuration {
+            for service in 0..configuration.services.len() {
+                add(&|spec| remove_from_reading(&mut spec.readings[index], service));
+                add(&|spec| {
+                    let started = spec.services.clone();
+                    let Some(configuration) = &mut spec.readings[index].configuration else { return };
+                    let new = &mut configuration.services[service];
+                    if let Some(old) = started.iter().find(|old| old.settings.name == new.settings.name) {
+                        *new = ServiceSpec { after: new.after.clone(), ..old.clone() };
+                    }
+                });
+                add(&|spec| {
+                    if let Some(configuration) = &mut spec.readings[index].configuration {
+                        configuration.services[service].after.clear();
+                    }
+                });
+            }
+        }
+    }
     add(&|spec| spec.deadline = None);
     add(&|spec| spec.cleanup = None);
     add(&|spec| spec.extend = None);
@@ -231,6 +259,17 @@ fn remove_service(spec: &mut Spec, index: usize) {
         | Input::Learn(_)
         | Input::Request(Request::StopSystem { .. } | Request::Reload { .. } | Request::Reopen) => true,
     });
+}
+
+fn remove_from_reading(reading: &mut Reading, index: usize) {
+    let Some(configuration) = &mut reading.configuration else { return };
+    configuration.services.remove(index);
+    for service in &mut configuration.services {
+        service.after.retain(|after| *after != index);
+        for after in &mut service.after {
+            *after -= usize::from(*after > index);
+        }
+    }
 }
 
 fn number(variable: &str) -> Option<u64> {
@@ -295,6 +334,7 @@ enum Has {
     PlatformWatchdog,
     PlatformExtends,
     Heirs,
+    Reloads,
 }
 
 #[derive(Clone, Copy)]
@@ -369,6 +409,7 @@ fn generate(seed: u64) -> Spec {
         spec.extend = Some(random.up_to(ms(60_000)));
     }
     random_inputs(&mut random, kinds, &mut spec);
+    random_reloads(&mut random, kinds, &mut spec);
     spec
 }
 
@@ -440,6 +481,106 @@ fn random_inputs(random: &mut Random, kinds: Kinds, spec: &mut Spec) {
     if kinds.has(Has::Suspension) && random.one_in(3) {
         spec.inputs.push((random.up_to(ms(8_000)), Input::Suspend(random.up_to(ms(90_000)))));
     }
+}
+
+/// The configuration is read anew, each time another one.
+fn random_reloads(random: &mut Random, kinds: Kinds, spec: &mut Spec) {
+    if !kinds.has(Has::Reloads) || spec.mode == Mode::OneCommand {
+        return;
+    }
+    spec.reloadable = true;
+    let mut before = spec.configuration();
+    let mut new_count = spec.services.len();
+    for _ in 0..random.within(1..=3) {
+        let at = random.up_to(ms(6_000));
+        for _ in 0..random.pick(&[1, 1, 1, 2]) {
+            let again = at + random.up_to(ms(300));
+            spec.inputs.push((again, Input::Signal(Signal::HUP, SOMEBODY)));
+        }
+        let takes = random.up_to(ms(400));
+        let takes = random.pick(&[Some(Duration::ZERO), Some(takes), Some(takes), None]);
+        let configuration = (!random.one_in(6)).then(|| {
+            // What was there at the start comes back every now and then.
+            let from = if random.one_in(4) { spec.configuration() } else { before.clone() };
+            random_configuration(random, kinds, &from, &mut new_count)
+        });
+        before = configuration.clone().unwrap_or(before);
+        spec.readings.push(Reading { takes, configuration });
+    }
+}
+
+/// Another configuration: some services are removed, some changed or adjusted, some new, and the order is another.
+fn random_configuration(
+    random: &mut Random,
+    kinds: Kinds,
+    before: &Configuration,
+    new_count: &mut usize,
+) -> Configuration {
+    let mut services: Vec<ServiceSpec> = Vec::new();
+    let mut is_kept = Vec::new();
+    for old in &before.services {
+        if random.one_in(4) {
+            is_kept.push(None);
+            continue;
+        }
+        is_kept.push(Some(services.len()));
+        let mut new = old.clone();
+        match random.below(5) {
+            0 => {
+                new.version += 1;
+                new.behaviour = random_leader(random, kinds, &new.settings);
+            }
+            1 => {
+                let other = random_service(random, kinds, 0);
+                new.version += 1;
+                new = ServiceSpec { version: new.version, after: new.after, ..other };
+                new.settings.name.clone_from(&old.settings.name);
+            }
+            2 => {
+                // How it is looked after: its process stays.
+                let settings = random_service(random, kinds, 0).settings;
+                new.settings = ServiceSettings {
+                    name: old.settings.name.clone(),
+                    kind: old.settings.kind,
+                    watchdog: old.settings.watchdog,
+                    ..settings
+                };
+            }
+            _ => {}
+        }
+        services.push(new);
+    }
+    for service in &mut services {
+        service.after = service.after.iter().filter_map(|after| is_kept[*after]).collect();
+    }
+    while random.one_in(2) {
+        let mut new = random_service(random, kinds, services.len());
+        new.settings.name = format!("s{new_count}");
+        *new_count += 1;
+        services.push(new);
+    }
+    if kinds.has(Has::Order) && random.one_in(3) {
+        // Another order: of those that stand before it, or behind it.
+        let is_reversed = random.one_in(2);
+        let count = services.len();
+        for (index, service) in services.iter_mut().enumerate() {
+            let others = if is_reversed { index + 1..count } else { 0..index };
+            service.after = others.filter(|_| random.one_in(2)).collect();
+        }
+    } else if !kinds.has(Has::Order) {
+        services.iter_mut().for_each(|service| service.after.clear());
+    }
+    let mut new = Configuration { services, ..before.clone() };
+    if StopOrder::new(&new.after()).is_err() {
+        new.services.iter_mut().for_each(|service| service.after.clear());
+    }
+    if kinds.has(Has::Cleanup) && random.one_in(3) {
+        new.cleanup = Some((ms(1) + random.up_to(ms(5_000)), random_hook(random, kinds)));
+    }
+    if kinds.has(Has::Deadline) && random.one_in(3) {
+        new.deadline = Some(Deadline::with_default_margin(ms(200) + random.up_to(ms(60_000))));
+    }
+    new
 }
 
 fn random_service(random: &mut Random, kinds: Kinds, index: usize) -> ServiceSpec {

@@ -10,6 +10,7 @@ use curfew::supervisor::{
 
 use super::broken_core::Core;
 use super::checkers;
+use super::configuration::{Adopted, Configuration, Epoch, Held, Reading};
 use super::history::{Entry, History, What};
 use super::kernel::{Kernel, Reaped};
 use super::random::Random;
@@ -33,8 +34,17 @@ pub(crate) struct World {
     inputs: VecDeque<(Timestamp, Input)>,
     signals: Vec<(Signal, Sender)>,
     requests: Vec<Request>,
+    held: Held,
+    /// How often the configuration was read anew.
+    reading_count: usize,
+    /// When the reading that is under way is over, and what it comes to.
+    reading: Option<(Timestamp, Option<Configuration>)>,
     /// How many lives of each service began.
     lives: Vec<usize>,
+    /// How many of them before the program that it executes now.
+    lives_before: Vec<usize>,
+    /// What each service ran last, in this life.
+    last_steps: Vec<Option<Step>>,
     probe_count: u64,
     /// Answers of the platform that curfew has not read yet.
     answers: Vec<Option<Duration>>,
@@ -67,7 +77,12 @@ impl World {
             inputs: inputs.into(),
             signals: Vec::new(),
             requests: Vec::new(),
+            held: Held::new(&spec),
+            reading_count: 0,
+            reading: None,
             lives: vec![0; spec.services.len() + 2],
+            lives_before: vec![0; spec.services.len() + 2],
+            last_steps: vec![None; spec.services.len() + 2],
             probe_count: 0,
             answers: Vec::new(),
             is_stopping: false,
@@ -78,6 +93,8 @@ impl World {
             refused: Vec::new(),
             finished: false,
             history: History {
+                adopted: spec.services.iter().map(|service| vec![Adopted::new(0, service)]).collect(),
+                epochs: vec![Epoch::first(&spec)],
                 settings,
                 lateness: spec.lateness,
                 suspensions: Vec::new(),
@@ -104,7 +121,11 @@ impl World {
         let (mut wake_ups, mut at_once) = (0, 0);
         while !self.finished {
             let wake_at = self.next_wake_up();
-            let happens_at = [self.kernel.next_happening(), self.inputs.front().map(|(at, _)| *at)];
+            let happens_at = [
+                self.kernel.next_happening(),
+                self.inputs.front().map(|(at, _)| *at),
+                self.reading.as_ref().map(|(at, _)| *at).filter(|at| *at > self.now),
+            ];
             match (happens_at.into_iter().flatten().min(), wake_at) {
                 (None, None) => break,
                 (happens_at, wake_at)
@@ -264,7 +285,7 @@ impl World {
         self.now = self.now.max(at);
         if self.kernel.next_happening() == Some(at) {
             self.kernel.happen();
-        } else if let Some((_, input)) = self.inputs.pop_front() {
+        } else if let Some((_, input)) = self.inputs.pop_front_if(|(due, _)| *due <= at) {
             match input {
                 Input::Signal(signal, sender) => {
                     self.signals.push((signal, sender));
@@ -292,7 +313,9 @@ impl World {
                 Input::Request(request) => self.requests.push(request),
             }
         }
-        let was_told = !self.signals.is_empty() || !self.requests.is_empty() || !self.answers.is_empty();
+        let is_read = self.reading.as_ref().is_some_and(|(over, _)| *over <= self.now);
+        let was_told =
+            is_read || !self.signals.is_empty() || !self.requests.is_empty() || !self.answers.is_empty();
         let has_news = self.kernel.has_news() || was_told;
         if self.wake_at.is_none() && has_news {
             self.wake_at = Some(self.now + self.random.up_to(self.spec.lateness));
@@ -304,9 +327,9 @@ impl World {
         self.take_signals();
         self.reap_all();
         // What comes by descriptors comes in the order in which epoll(7) names them.
-        let first = if self.spec.shuffles { self.random.below(4) } else { 0 };
-        for kind in 0..4 {
-            match (first + kind) % 4 {
+        let first = if self.spec.shuffles { self.random.below(5) } else { 0 };
+        for kind in 0..5 {
+            match (first + kind) % 5 {
                 0 => {
                     for (service, result) in std::mem::take(&mut self.kernel.exec_results) {
                         self.tell_exec_result(service, result);
@@ -314,6 +337,7 @@ impl World {
                 }
                 1 => self.tell_messages(),
                 2 => self.tell_answers(),
+                3 => self.tell_configuration(),
                 _ => {
                     for request in std::mem::take(&mut self.requests) {
                         self.handle(Event::Requested(request));
@@ -391,6 +415,69 @@ impl World {
         }
     }
 
+    /// The helper that reads has ended, or has not.
+    fn tell_configuration(&mut self) {
+        let Some((_, configuration)) = self.reading.take_if(|(over, _)| *over <= self.now) else { return };
+        let result = match configuration {
+            Some(configuration) => {
+                let told = configuration.told(&self.spec, &self.held.programs);
+                self.held.incoming = Some(configuration);
+                Ok(Box::new(told))
+            }
+            None => Err(vec!["it is wrong".to_owned()]),
+        };
+        let count = self.reading_count;
+        self.handle(Event::ConfigurationRead(result.clone()));
+        // Another answer may be waited for by now.
+        if count == self.reading_count {
+            self.surplus(Event::ConfigurationRead(result));
+        }
+    }
+
+    fn read_configuration(&mut self) {
+        let reading = match &*self.spec.readings {
+            [] => Reading::of(self.spec.configuration()),
+            readings => readings[self.reading_count.min(readings.len() - 1)].clone(),
+        };
+        self.reading_count += 1;
+        if self.reading.is_some() {
+            self.close();
+            panic!("the configuration is read twice at once\n{self}");
+        }
+        self.reading = reading.takes.map(|time| (self.now + time, reading.configuration));
+        if self.reading.as_ref().is_some_and(|(over, _)| *over <= self.now) && self.wake_at.is_none() {
+            self.wake_at = Some(self.now);
+        }
+    }
+
+    /// Makes room for services that are new.
+    fn reconfigure(&mut self, places: &[Option<usize>], entry: usize) {
+        let before = self.held.programs.len();
+        let settings = &mut self.history.settings;
+        let (new, epoch) = self.held.take_over(places, &self.spec, entry, settings);
+        self.history.epochs.push(epoch);
+        for index in before..before + new {
+            self.history.adopted.push(vec![Adopted::new(entry, &self.held.programs[index])]);
+            self.lives.insert(index, 0);
+            self.lives_before.insert(index, 0);
+            self.last_steps.insert(index, None);
+        }
+        self.kernel.make_room(new);
+    }
+
+    fn adopt(&mut self, service: ServiceId, entry: usize) {
+        if self.held.adopt(service) {
+            self.lives_before[service.index()] = self.lives[service.index()];
+        }
+        // Nothing is left of its life, if nothing leads it.
+        if self.kernel.leader(service).is_none() {
+            self.last_steps[service.index()] = None;
+        }
+        let adopted = Adopted::new(entry, &self.held.programs[service.index()]);
+        self.history.settings.services[service.index()] = adopted.settings.clone();
+        self.history.adopted[service.index()].push(adopted);
+    }
+
     fn take_signals(&mut self) {
         for (signal, sender) in std::mem::take(&mut self.signals) {
             self.handle(Event::SignalReceived { signal, sender });
@@ -419,6 +506,9 @@ impl World {
                     self.kernel.exec_results = others;
                     for (service, result) in of_it {
                         self.tell_exec_result(service, result);
+                    }
+                    if end != End::Exited(0) {
+                        self.last_steps[service.index()] = None;
                     }
                     self.handle(Event::LeaderEnded { service, end });
                     if self.kernel.leader(service).is_none() {
@@ -491,9 +581,10 @@ impl World {
         match *command {
             Command::Start { service, step } => {
                 let life = self.begin(service, step);
-                let behaviour = match (self.spec.services.get(service.index()), &self.spec.cleanup) {
-                    (Some(spec), _) => spec.leader(step, life).clone(),
-                    (None, Some((_, behaviour))) => behaviour.clone(),
+                let of_version = life.saturating_sub(self.lives_before[service.index()]);
+                let behaviour = match (self.held.programs.get(service.index()), &self.held.cleanup) {
+                    (Some(spec), _) => spec.leader(step, of_version).clone(),
+                    (None, Some(behaviour)) => behaviour.clone(),
                     (None, None) => panic!("a cleanup is started, but there is none\n{self}"),
                 };
                 match self.kernel.start(service, step, life, &behaviour, self.now) {
@@ -523,7 +614,7 @@ impl World {
                 self.kernel.signal(service, Recipients::Leader(Target::Group), Signal::CONT, self.now);
             }
             Command::RunHook { hook, service, ref kind } => {
-                let spec = &self.spec.services[service.index()];
+                let spec = &self.held.programs[service.index()];
                 let behaviour = match kind {
                     HookKind::PreStop => spec.pre_stop.clone(),
                     HookKind::Stage(_) => spec.hook.clone(),
@@ -535,6 +626,12 @@ impl World {
                     Err(failure) => self.answer(Event::HookEnded { hook, result: Err(failure) }),
                 }
             }
+            Command::ReadConfiguration => self.read_configuration(),
+            Command::AbandonReading => self.reading = None,
+            Command::Reconfigure { ref places } => self.reconfigure(places, place),
+            Command::Adopt { service } => self.adopt(service, place),
+            // Its stop begins: what would come next in its life does not.
+            Command::Measure { service } => self.last_steps[service.index()] = None,
             Command::EndHook { hook } => self.kernel.end_hook(hook, self.now),
             Command::TakeCensus => self.census_wanted = true,
             Command::Finish { .. } => self.finished = true,
@@ -543,13 +640,8 @@ impl World {
             Command::Tell(Notice::StopRequested { .. }) => self.is_stopping = true,
             // What is told or looked at changes no process.
             Command::Tell(_)
-            | Command::Measure { .. }
             | Command::Look { .. }
             | Command::Blame { .. }
-            | Command::ReadConfiguration
-            | Command::AbandonReading
-            | Command::Reconfigure { .. }
-            | Command::Adopt { .. }
             | Command::ReopenOutput
             | Command::LearnDeadline
             | Command::TellPlatform(_) => {}
@@ -563,10 +655,14 @@ impl World {
 
     /// Which life of the service this step belongs to, from 0.
     fn begin(&mut self, service: ServiceId, step: Step) -> usize {
-        let is_prepared = self.history.settings.services.get(service.index());
-        let is_prepared = is_prepared.is_some_and(|settings| settings.hooks.pre_start.is_some());
+        let before = self.last_steps[service.index()].replace(step);
+        let begins = match step {
+            Step::PreStart => true,
+            Step::Main => before != Some(Step::PreStart),
+            Step::PostStop => false,
+        };
         let lives = &mut self.lives[service.index()];
-        *lives += usize::from(step == if is_prepared { Step::PreStart } else { Step::Main });
+        *lives += usize::from(begins);
         lives.saturating_sub(1)
     }
 

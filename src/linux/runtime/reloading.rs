@@ -4,7 +4,7 @@ use super::super::configuration::{ConfigurationReader, Reading, Reconfiguration}
 use super::super::output::ServiceOutput;
 use super::super::wait_set::Ready;
 use super::{Listener, Runtime, names_of};
-use crate::supervisor::{Event, NewConfiguration, ServiceId};
+use crate::supervisor::{Event, NewConfiguration, ProgramChange, ServiceId};
 
 /// What a reload needs.
 #[derive(Default)]
@@ -63,16 +63,16 @@ impl<L: Listener> Runtime<L> {
         self.abandon_reading();
         let event = result.map(|reconfiguration| {
             let settings = reconfiguration.settings.clone();
-            let keeps_process = self.keeps_process(&reconfiguration);
+            let programs = self.program_changes(&reconfiguration);
             let later = reconfiguration.later.clone();
             self.reload.incoming = Some(reconfiguration);
-            Box::new(NewConfiguration { settings, keeps_process, later })
+            Box::new(NewConfiguration { settings, programs, later })
         });
         self.handle(Event::ConfigurationRead(event));
     }
 
-    /// For each service whether what is to be executed is what is executed now.
-    fn keeps_process(&self, new: &Reconfiguration) -> Vec<bool> {
+    /// For each service how what is to be executed differs from what is executed now.
+    fn program_changes(&self, new: &Reconfiguration) -> Vec<ProgramChange> {
         let known = names_of(self.supervisor.settings());
         let services = new.settings.services.iter().zip(&new.programs.services);
         services
@@ -80,7 +80,7 @@ impl<L: Listener> Runtime<L> {
                 known
                     .get(&service.name)
                     .and_then(|id| self.programs.get(id.index()))
-                    .is_some_and(|old| old.runs_like(programs))
+                    .map_or(ProgramChange::Process, |old| old.change_to(programs))
             })
             .collect()
     }

@@ -3,8 +3,8 @@
 use super::super::service::{Leader, Next, Phase, State};
 use super::super::timers::Timer;
 use super::super::{
-    Act, Cause, End, EndMeaning, Failure, HookKind, Kind, Mode, Notice, Outcome, PlatformMessage, ServiceId,
-    Signal, StartFailure, Step, Timestamp, defaults,
+    Act, Cause, End, EndMeaning, Failure, HookKind, Kind, Mode, Notice, PlatformMessage, ServiceId, Signal,
+    StartFailure, Step, Timestamp, defaults,
 };
 use super::Supervisor;
 use super::restarts::Plan;
@@ -178,7 +178,9 @@ impl Supervisor {
 
     /// What was never ready, and never will be, counts as reached: what comes after it is started all the same.
     fn tell_failed_dependency(&mut self, id: ServiceId) {
-        let is_awaited = !self.services[id.index()].reached && !self.settings.order.dependents(id).is_empty();
+        let dependents = self.settings.order.dependents(id);
+        let is_awaited = !self.services[id.index()].reached
+            && dependents.iter().any(|dependent| !self.services[dependent.index()].is_retired);
         if self.stop.is_none() && is_awaited {
             self.tell(Notice::DependencyFailed { service: id });
         }
@@ -197,7 +199,7 @@ impl Supervisor {
         if post_stop.is_some() && !was_cleaned && !in_haste && !cleanup_began {
             return self.begin_post_stop(id, now);
         }
-        self.adopt_when_gone(id, now);
+        self.adopt_when_gone(id);
         let service = &mut self.services[id.index()];
         match service.next {
             Next::Restart(delay) if self.stop.is_none() && !service.is_unwanted => {
@@ -205,6 +207,7 @@ impl Supervisor {
                     self.lingering -= 1;
                 }
                 self.back_off(id, delay, now);
+                self.stop_unwanted_dependencies(id, now);
             }
             Next::Restart(_) | Next::Down => self.down(id, now),
         }
@@ -260,16 +263,12 @@ impl Supervisor {
         }
         if self.stop.is_none() {
             if self.services[id.index()].is_retired {
-                // How it went is no part of a stop that may come in months.
-                let outcome = &mut self.services[id.index()].outcome;
-                *outcome = Outcome { has_run: outcome.has_run, ..Outcome::default() };
+                self.services[id.index()].forget_outcome();
             }
             if !is_unwanted || self.services[id.index()].is_done {
                 self.reach(id, now);
             }
-            if is_unwanted {
-                self.stop_unwanted_dependencies(id, now);
-            }
+            self.stop_unwanted_dependencies(id, now);
             self.check_nothing_left(now);
         } else if self.services[id.index()].turn_has_come {
             self.settle(id);
@@ -279,8 +278,8 @@ impl Supervisor {
     /// Nothing of it is in their way any more.
     pub(super) fn stop_unwanted_dependencies(&mut self, id: ServiceId, now: Timestamp) {
         // What comes after it waits for it again.
-        let is_retired = self.services[id.index()].is_retired;
-        if self.kind(id) == Kind::Service && !is_retired {
+        let service = &self.services[id.index()];
+        if self.kind(id) == Kind::Service && service.is_unwanted && !service.is_retired {
             self.services[id.index()].reached = false;
         }
         for position in 0..self.settings.order.dependencies(id).len() {

@@ -139,8 +139,10 @@ impl Supervisor {
     /// A service had to be ready by now, a task or what runs before a start done.
     pub(super) fn on_start_timeout(&mut self, id: ServiceId, now: Timestamp) {
         let settings = self.settings_of(id);
+        let had = self.services[id.index()].forked.map(|forked| now.since(forked)).unwrap_or_default();
         let time = match (self.services[id.index()].step, settings.kind) {
-            (Step::PreStart, _) => settings.hooks.pre_start.unwrap_or_default(),
+            // A reload may have removed it while it ran.
+            (Step::PreStart, _) => settings.hooks.pre_start.unwrap_or(had),
             (_, Kind::Task) => settings.task_timeout.unwrap_or_default(),
             (_, Kind::Service) => settings.ready.timeout,
         };

@@ -13,8 +13,9 @@ use std::time::Duration;
 use super::super::service::{Next, Phase, Service, State};
 use super::super::timers::Timer;
 use super::super::{
-    Change, Command, Deadline, Kind, NewConfiguration, Notice, PlatformMessage, ReadyBy, Recipients, Sender,
-    ServiceId, ServiceSettings, Settings, Step, StopOrder, Timestamp, defaults,
+    Change, Command, Deadline, Health, Kind, NewConfiguration, Notice, PlatformMessage, ProgramChange,
+    Purpose, ReadyBy, Recipients, Sender, ServiceId, ServiceSettings, Settings, Step, StopOrder, Timestamp,
+    defaults,
 };
 use super::Supervisor;
 
@@ -32,6 +33,8 @@ pub(super) struct Reload {
     is_applied: bool,
     /// What was started or stopped by it, and is not up or down yet.
     awaited: BTreeSet<ServiceId>,
+    /// What had failed for good, and is started again.
+    revived: BTreeSet<ServiceId>,
     /// Those of it that did not come up.
     failed: BTreeSet<ServiceId>,
 }
@@ -48,6 +51,7 @@ impl Supervisor {
             is_told: false,
             is_applied: false,
             awaited: BTreeSet::new(),
+            revived: BTreeSet::new(),
             failed: BTreeSet::new(),
         });
         // Whoever waits for this one, too, hears that it began after it was asked for. What is not ready has no reload.
@@ -110,12 +114,16 @@ impl Supervisor {
 
     /// Whether everything that a reload began has come to its end.
     pub(super) fn check_reloaded(&mut self, now: Timestamp) {
+        let held_up = self.held_up();
         let Some(reload) = &mut self.reload else { return };
         let (services, settings) = (&self.services, &self.settings);
         let mut failed = Vec::new();
         reload.awaited.retain(|id| {
             let service = &services[id.index()];
-            let fate = Fate::of(service, settings.services[id.index()].kind);
+            let fate = match held_up.contains(id) {
+                true => Fate::Failed,
+                false => Fate::of(service, settings.services[id.index()].kind),
+            };
             if fate == Fate::Failed {
                 failed.push(*id);
             }
@@ -136,9 +144,29 @@ impl Supervisor {
         }
     }
 
+    /// What waits to be started, and may do so for ever: for what a person stopped, or what fails again and again.
+    fn held_up(&self) -> BTreeSet<ServiceId> {
+        let mut held_up = BTreeSet::new();
+        let is_waiting = |id: &ServiceId| self.services[id.index()].state == State::Waiting;
+        if !self.reload.iter().flat_map(|reload| &reload.awaited).any(is_waiting) {
+            return held_up;
+        }
+        for id in self.settings.order.start_order() {
+            let is_in_the_way = |dependency: &ServiceId| {
+                let service = &self.services[dependency.index()];
+                let fails = service.state == State::BackOff && service.restarts_in_a_row > 0;
+                !service.reached && (service.is_unwanted || fails || held_up.contains(dependency))
+            };
+            if is_waiting(id) && self.settings.order.dependencies(*id).iter().any(is_in_the_way) {
+                held_up.insert(*id);
+            }
+        }
+        held_up
+    }
+
     /// The new configuration takes the place of the old one, with the least disturbance.
     fn reconfigure(&mut self, new: NewConfiguration, now: Timestamp) {
-        let NewConfiguration { settings: new, keeps_process, later } = new;
+        let NewConfiguration { settings: new, programs, later } = new;
         let before = self.settings.services.len();
         let places = self.places(&new);
         self.make_room(&places, &new);
@@ -147,7 +175,7 @@ impl Supervisor {
                 let id = ServiceId::new(index);
                 let change = match places[index] {
                     _ if index >= before || self.is_back(id, places[index]) => Some(Change::Added),
-                    Some(place) => self.change(id, &new.services[place], keeps_process[place]),
+                    Some(place) => self.change(id, &new.services[place], programs[place]),
                     None => (!self.services[index].is_retired).then_some(Change::Removed),
                 };
                 (id, change)
@@ -168,33 +196,69 @@ impl Supervisor {
         self.take_over(new, now);
         self.commands.push_back(Command::Reconfigure { places });
         self.tell(Notice::ReloadApplied { changes: told, kept, later });
-        for (id, change) in changes {
-            match change {
-                Some(Change::Added) => self.add(id, now),
-                Some(Change::Removed) => self.retire(id),
-                Some(Change::Restarted) => self.renew(id, now),
-                Some(Change::Adjusted) => self.adjust(id, now),
-                None => {}
-            }
-            if !matches!(change, Some(Change::Added | Change::Restarted | Change::Removed)) {
-                self.send_reload_signal(id);
-            }
-            if let (Some(Change::Added | Change::Restarted | Change::Removed), Some(reload)) =
-                (change, &mut self.reload)
-            {
-                reload.awaited.insert(id);
+        // First what has no process: what is to start is counted anew then, before anything that runs can become ready.
+        let (at_rest, busy): (Vec<_>, Vec<_>) = changes.into_iter().partition(|(id, change)| {
+            matches!(change, Some(Change::Added | Change::Removed)) || self.is_at_rest(*id)
+        });
+        for (id, change) in &busy {
+            if *change == Some(Change::Restarted) {
+                self.expect_anew(*id);
             }
         }
-        // Nothing may be in somebody's way any more: neither of what is to start nor of what is to stop.
+        for (id, change) in &at_rest {
+            match change {
+                Some(Change::Added) => self.add(*id, now),
+                Some(Change::Removed) => self.retire(*id),
+                Some(Change::Restarted) => self.renew_at_rest(*id, now),
+                Some(Change::Adjusted) => self.adjust_at_rest(*id),
+                None => {}
+            }
+        }
         self.recount_awaited();
+        for (id, change) in &busy {
+            match change {
+                Some(Change::Restarted) => self.renew(*id, now),
+                Some(Change::Adjusted) => self.adjust(*id, now),
+                Some(Change::Added | Change::Removed) | None => {}
+            }
+            if *change != Some(Change::Restarted) {
+                self.send_reload_signal(*id);
+            }
+        }
         self.start_what_waits_for_nobody();
+        // Nothing may be in the way any more of what is to stop.
         for index in 0..self.settings.services.len() {
             if self.services[index].is_unwanted {
                 self.stop_unwanted(ServiceId::new(index), now);
             }
         }
+        for (id, change) in at_rest.into_iter().chain(busy) {
+            self.await_change(id, change);
+        }
         self.check_ready(now);
         self.check_nothing_left(now);
+    }
+
+    /// Whether it has no process, and none of it is on its way down.
+    fn is_at_rest(&self, id: ServiceId) -> bool {
+        matches!(self.services[id.index()].state, State::Waiting | State::BackOff | State::Down)
+    }
+
+    /// The reload is complete when this has come to its end.
+    fn await_change(&mut self, id: ServiceId, change: Option<Change>) {
+        let is_started = self.services[id.index()].state != State::Down;
+        let Some(reload) = &mut self.reload else { return };
+        let is_awaited = match change {
+            Some(Change::Added | Change::Restarted | Change::Removed) => true,
+            // It had failed, and is given another chance.
+            Some(Change::Adjusted) => is_started && reload.revived.contains(&id),
+            None => false,
+        };
+        if is_awaited {
+            reload.awaited.insert(id);
+            // How an earlier change of it went is of no interest any more.
+            reload.failed.remove(&id);
+        }
     }
 
     /// The place of each service in the new configuration, the new ones behind those that are known.
@@ -237,24 +301,26 @@ impl Supervisor {
     /// Whether a service that was removed is there again, and has to be started for that. If it has not even begun to stop,
     /// it just goes on.
     fn is_back(&mut self, id: ServiceId, place: Option<usize>) -> bool {
+        let kind = self.kind(id);
         let service = &mut self.services[id.index()];
         if place.is_none() || !service.is_retired {
             return false;
         }
         service.is_retired = false;
         service.is_unwanted = false;
-        service.reached = service.state == State::Up;
+        // A task is done when it has ended.
+        service.reached = service.state == State::Up && kind == Kind::Service;
         !service.runs()
     }
 
     /// What is new for a service that is known.
-    fn change(&self, id: ServiceId, new: &ServiceSettings, keeps_process: bool) -> Option<Change> {
+    fn change(&self, id: ServiceId, new: &ServiceSettings, program: ProgramChange) -> Option<Change> {
         let old = &self.settings.services[id.index()];
         // What it has in its environment, or what its end means, holds as long as it lives.
-        if !keeps_process || old.kind != new.kind || old.watchdog != new.watchdog {
+        if program == ProgramChange::Process || old.kind != new.kind || old.watchdog != new.watchdog {
             return Some(Change::Restarted);
         }
-        (old != new).then_some(Change::Adjusted)
+        (old != new || program == ProgramChange::Beside).then_some(Change::Adjusted)
     }
 
     /// Who is started after whom from now on. One that is retired, or has a process of before, still stops in the order of
@@ -278,19 +344,35 @@ impl Supervisor {
             true => self.settings.order.dependencies(ServiceId::new(index)),
             false => &[],
         };
-        let merged: Vec<Vec<ServiceId>> = now
-            .iter()
-            .enumerate()
-            .map(|(index, dependencies)| {
-                let is_removed = places[index].is_none();
-                let old = before(index).iter().filter(|of| known(of.index()));
-                let kept = old.filter(|of| is_removed || places[of.index()].is_none());
-                dependencies.iter().chain(kept).copied().collect()
-            })
+        let is_old = |one: usize, other: usize| {
+            let is_removed = places[one].is_none() || places[other].is_none();
+            // Of what is down nothing needs an order.
+            let is_down = [one, other].into_iter().any(|index| self.services[index].state == State::Down);
+            is_removed && !is_down
+        };
+        let old: Vec<(usize, ServiceId)> = (0..places.len())
+            .flat_map(|index| before(index).iter().map(move |of| (index, *of)))
+            .filter(|(index, of)| known(of.index()) && is_old(*index, of.index()))
             .collect();
-        StopOrder::new(&merged)
-            .or_else(|_| StopOrder::new(&now))
-            .expect("the order of a valid configuration has no circle")
+        let mut merged = now;
+        for (index, of) in &old {
+            merged[*index].push(*of);
+        }
+        if let Ok(order) = StopOrder::new(&merged) {
+            return order;
+        }
+        // As much of the old order as goes with the new one.
+        for (index, of) in old.iter().rev() {
+            let position = merged[*index].iter().rposition(|other| other == of);
+            merged[*index].remove(position.expect("it was put there"));
+        }
+        for (index, of) in old {
+            merged[index].push(of);
+            if StopOrder::new(&merged).is_err() {
+                merged[index].pop();
+            }
+        }
+        StopOrder::new(&merged).expect("the order of a valid configuration has no circle")
     }
 
     /// What holds for the whole system.
@@ -381,79 +463,133 @@ impl Supervisor {
         service.pending = None;
         // Nobody waits for it.
         service.reached = true;
+        if service.state == State::Waiting {
+            service.state = State::Down;
+            self.waiting -= 1;
+        }
+        if service.state == State::Down {
+            service.forget_outcome();
+        }
     }
 
-    /// Something else is to be executed for the service.
-    fn renew(&mut self, id: ServiceId, now: Timestamp) {
+    /// Something else is to be executed for the service: it has its restarts anew, and what is added and comes after it
+    /// waits for what is new.
+    fn expect_anew(&mut self, id: ServiceId) {
         let service = &mut self.services[id.index()];
-        let is_wanted = !service.is_unwanted;
         service.restarts.clear();
         service.restarts_in_a_row = 0;
-        if is_wanted {
-            // What is added and comes after it waits for what is new.
+        if !service.is_unwanted {
             service.reached = false;
         }
-        match (service.state, service.outcome.end) {
-            (State::Waiting, _) => self.adopt(id),
-            (State::BackOff, _) => {
-                self.adopt(id);
-                self.timers.set(Timer::Wait(id), now);
-            }
+    }
+
+    /// Something else is to be executed for a service that has no process.
+    fn renew_at_rest(&mut self, id: ServiceId, now: Timestamp) {
+        self.expect_anew(id);
+        self.adopt(id);
+        let service = &mut self.services[id.index()];
+        match service.state {
+            State::BackOff => self.timers.set(Timer::Wait(id), now),
             // Perhaps it is down since it was wrong. What a person stopped stays down.
-            (State::Down, _) => {
-                self.adopt(id);
-                if is_wanted {
-                    let service = &mut self.services[id.index()];
-                    (service.state, service.is_done) = (State::Waiting, false);
-                    self.waiting += 1;
-                }
-            }
-            (State::Preparing | State::Starting | State::Unready | State::Up, _) => {
-                if is_wanted {
-                    service.next = Next::Restart(Duration::ZERO);
-                    self.begin_stop(id, now);
-                }
-            }
-            (State::Held, Some(end)) => {
-                service.next = Next::Restart(Duration::ZERO);
-                self.conclude_end(id, end, false, now);
-            }
-            (State::Held | State::Ended | State::Stopping(_), _) => {
-                service.early_end = None;
-                if is_wanted {
-                    service.next = Next::Restart(Duration::ZERO);
-                    self.bound_wait_for_restart(id, now);
-                }
+            State::Down if !service.is_unwanted => self.revive(id),
+            _ => {}
+        }
+    }
+
+    /// Only how a service is looked after has changed that has no process.
+    fn adjust_at_rest(&mut self, id: ServiceId) {
+        let has_failed = self.has_failed_for_good(id);
+        self.adopt(id);
+        if has_failed {
+            self.expect_anew(id);
+            self.revive(id);
+            if let Some(reload) = &mut self.reload {
+                reload.revived.insert(id);
             }
         }
     }
 
-    /// Only how the service is looked after has changed.
+    /// It is down, and is to be started.
+    fn revive(&mut self, id: ServiceId) {
+        let service = &mut self.services[id.index()];
+        (service.state, service.is_done) = (State::Waiting, false);
+        self.waiting += 1;
+    }
+
+    /// Whether it is down, was not to be, and has not just done its work.
+    fn has_failed_for_good(&self, id: ServiceId) -> bool {
+        let service = &self.services[id.index()];
+        let has_failed = service.has_failed
+            || service.outcome.start_failure.is_some()
+            || service.outcome.end.is_some_and(|end| !self.is_success(id, end));
+        service.state == State::Down && !service.is_unwanted && !service.is_done && has_failed
+    }
+
+    /// Something else is to be executed for a service that runs, or is on its way down.
+    fn renew(&mut self, id: ServiceId, now: Timestamp) {
+        let service = &mut self.services[id.index()];
+        // It comes back as what is new if somebody starts it.
+        if service.is_unwanted {
+            service.early_end = None;
+            return;
+        }
+        service.next = Next::Restart(Duration::ZERO);
+        match (service.state, service.outcome.end) {
+            (State::Held, Some(end)) => self.conclude_end(id, end, false, now),
+            (State::Held | State::Ended | State::Stopping(_), _) => {
+                // What its end meant is of no interest any more.
+                service.early_end = None;
+                self.bound_wait_for_restart(id, now);
+            }
+            _ => self.begin_stop(id, now),
+        }
+    }
+
+    /// Only how the service is looked after has changed, and it runs or is on its way down.
     fn adjust(&mut self, id: ServiceId, now: Timestamp) {
-        match self.services[id.index()].state {
-            State::Waiting | State::Preparing | State::Starting | State::BackOff | State::Down => {
-                self.adopt(id);
+        // Its stop goes on as it began.
+        if !self.services[id.index()].runs() {
+            return;
+        }
+        let (ready, health) = (self.settings_of(id).ready.by, self.settings_of(id).health);
+        let limit = self.time_to_be_done(id);
+        self.adopt(id);
+        let service = &self.services[id.index()];
+        let is_expected = service.state != State::Up || self.kind(id) == Kind::Task;
+        let new_limit = self.time_to_be_done(id);
+        match (new_limit, service.forked) {
+            (Some(time), Some(forked)) if is_expected && new_limit != limit => {
+                self.timers.set(Timer::Start(id), forked + time);
             }
-            State::Unready => {
-                self.adopt(id);
-                // It need not show any more that it is ready.
-                if self.settings_of(id).ready.by == ReadyBy::Execution {
-                    self.become_ready(id, now);
-                }
-            }
-            State::Up => {
-                self.adopt(id);
-                let health = self.settings_of(id).health;
-                let is_watched =
-                    self.services[id.index()].is_probed || self.timers.get(Timer::Probe(id)).is_some();
-                match health {
-                    Some(health) if !is_watched => self.timers.set(Timer::Probe(id), now + health.every),
-                    Some(_) => {}
-                    None => self.forget_probe(id),
-                }
-            }
-            // Its stop goes on as it began.
-            State::Held | State::Ended | State::Stopping(_) => {}
+            // What prepares its start still has its old time.
+            (None, _) if service.state != State::Preparing => self.timers.clear(Timer::Start(id)),
+            _ => {}
+        }
+        match service.state {
+            State::Unready => self.adjust_readiness(id, ready, now),
+            State::Up => self.adjust_health(id, health, now),
+            _ => {}
+        }
+    }
+
+    /// Perhaps it shows in another way that it is ready, or need not show it any more.
+    fn adjust_readiness(&mut self, id: ServiceId, before: ReadyBy, now: Timestamp) {
+        match self.settings_of(id).ready.by {
+            by if by == before => {}
+            ReadyBy::Execution => self.become_ready(id, now),
+            ReadyBy::Probe => self.probe(id, Purpose::Ready, now),
+            ReadyBy::Notify | ReadyBy::Descriptor => self.forget_probe(id),
+        }
+    }
+
+    /// Perhaps its health is asked for from now on, or oftener, or not any more.
+    fn adjust_health(&mut self, id: ServiceId, before: Option<Health>, now: Timestamp) {
+        match (before, self.settings_of(id).health) {
+            (_, None) => self.forget_probe(id),
+            (Some(before), Some(health)) if before.every == health.every => {}
+            // The next one comes by the new interval.
+            (Some(_), Some(_)) if self.timers.get(Timer::Probe(id)).is_none() => {}
+            (_, Some(health)) => self.timers.set(Timer::Probe(id), now + health.every),
         }
     }
 
@@ -465,25 +601,19 @@ impl Supervisor {
         }
     }
 
-    /// Nothing of the service is left: what it is to be from now on holds, and what it came after is not needed by what it
-    /// was.
-    pub(super) fn adopt_when_gone(&mut self, id: ServiceId, now: Timestamp) {
-        if self.services.get(id.index()).is_none_or(|service| service.pending.is_none()) {
-            return;
-        }
-        self.adopt(id);
-        for position in 0..self.settings.order.dependencies(id).len() {
-            let dependency = self.settings.order.dependencies(id)[position];
-            if self.services[dependency.index()].is_retired {
-                self.stop_unwanted(dependency, now);
-            }
+    /// Nothing of the service is left: what it is to be from now on holds. In a stop there is no such thing.
+    pub(super) fn adopt_when_gone(&mut self, id: ServiceId) {
+        if self.stop.is_none() {
+            self.adopt(id);
         }
     }
 
     /// It goes on as it is, and may have a configuration of its own.
     fn send_reload_signal(&mut self, id: ServiceId) {
         let service = &self.services[id.index()];
-        let goes_on = matches!(service.state, State::Unready | State::Up) && service.step == Step::Main;
+        let goes_on = matches!(service.state, State::Unready | State::Up)
+            && service.step == Step::Main
+            && !service.is_unwanted;
         let settings = self.settings_of(id);
         if let (true, Some(_), Some(signal)) = (goes_on, service.leader, settings.reload_signal) {
             let recipients = Recipients::Leader(settings.signal_target);

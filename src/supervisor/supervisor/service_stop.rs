@@ -234,11 +234,10 @@ impl Supervisor {
     /// only slow, and will be started again.
     pub(super) fn give_up(&mut self, id: ServiceId, now: Timestamp) {
         let service = &self.services[id.index()];
-        if service.is_unwanted {
-            self.stop_unwanted_dependencies(id, now);
-        } else if service.is_given_up() {
+        if service.is_given_up() && !service.is_unwanted {
             self.reach(id, now);
         }
+        self.stop_unwanted_dependencies(id, now);
         self.check_nothing_left(now);
     }
 

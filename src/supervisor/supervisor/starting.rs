@@ -63,15 +63,7 @@ impl Supervisor {
         let step = service.step;
         service.outcome.has_run |= step != Step::PostStop;
         let wait = service.share.scale.of(self.settings_of(id).hooks.post_stop.unwrap_or_default());
-        let settings = self.settings_of(id);
-        let must_be_done = match (step, settings.kind) {
-            (Step::PreStart, _) => settings.hooks.pre_start,
-            (Step::Main, Kind::Task) => settings.task_timeout,
-            (Step::Main, Kind::Service) if settings.ready.by == ReadyBy::Execution => None,
-            (Step::Main, Kind::Service) => Some(settings.ready.timeout),
-            (Step::PostStop, _) => None,
-        };
-        if let Some(time) = must_be_done {
+        if let Some(time) = self.time_to_be_done(id) {
             self.timers.set(Timer::Start(id), now + time);
         }
         match step {
@@ -81,6 +73,18 @@ impl Supervisor {
                 self.timers.set(Timer::Wait(id), now + wait);
                 self.tell(Notice::StepStarted { service: id, step, pid });
             }
+        }
+    }
+
+    /// How long what is started, or was, may take until it is ready or done.
+    pub(super) fn time_to_be_done(&self, id: ServiceId) -> Option<std::time::Duration> {
+        let settings = self.settings_of(id);
+        match (self.services[id.index()].step, settings.kind) {
+            (Step::PreStart, _) => settings.hooks.pre_start,
+            (Step::Main, Kind::Task) => settings.task_timeout,
+            (Step::Main, Kind::Service) if settings.ready.by == ReadyBy::Execution => None,
+            (Step::Main, Kind::Service) => Some(settings.ready.timeout),
+            (Step::PostStop, _) => None,
         }
     }
 

@@ -55,8 +55,11 @@ impl Supervisor {
         let is_retired = self.services[id.index()].is_retired;
         let is_out_of_the_way = |dependent: &ServiceId| {
             let service = &self.services[dependent.index()];
-            // What runs on, or has begun anew, does not need what is no longer there.
-            let needs_it_no_more = is_retired && !service.is_retired && service.pending.is_none();
+            // What runs on, or begins anew, does not need what is no longer there; the life before that did.
+            let is_old = service.is_retired
+                || service.pending.is_some()
+                || matches!(service.state, State::Held | State::Ended | State::Stopping(_));
+            let needs_it_no_more = is_retired && !is_old;
             matches!(service.state, State::Down | State::Waiting) || service.is_given_up() || needs_it_no_more
         };
         let is_free = self.settings.order.dependents(id).iter().all(is_out_of_the_way);
@@ -96,9 +99,6 @@ impl Supervisor {
     fn want(&mut self, id: ServiceId, now: Timestamp) {
         for of in self.closure(id, |supervisor, id| supervisor.settings.order.dependencies(id)) {
             let service = &mut self.services[of.index()];
-            if service.is_retired {
-                continue;
-            }
             service.is_unwanted = false;
             if of != id && service.is_done {
                 continue;
@@ -176,7 +176,7 @@ impl Supervisor {
         }
     }
 
-    /// The service, and all that can be reached from it this way.
+    /// The service, and all that can be reached from it this way; what was removed leads nowhere.
     fn closure(&self, id: ServiceId, next: impl Fn(&Self, ServiceId) -> &[ServiceId]) -> Vec<ServiceId> {
         let mut found = vec![id];
         let mut is_found = vec![false; self.services.len()];
@@ -184,7 +184,8 @@ impl Supervisor {
         let mut position = 0;
         while let Some(id) = found.get(position).copied() {
             for other in next(self, id) {
-                if !std::mem::replace(&mut is_found[other.index()], true) {
+                let is_retired = self.services[other.index()].is_retired;
+                if !is_retired && !std::mem::replace(&mut is_found[other.index()], true) {
                     found.push(*other);
                 }
             }

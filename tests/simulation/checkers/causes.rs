@@ -77,9 +77,9 @@ pub(super) fn judgements(history: &History) -> Vec<Judgement> {
                     if *end != End::Exited(0) {
                         judge(life, Judged::Failed(Failure::PreStart(*end)));
                     }
-                } else if history.is_success(*service, *end) {
+                } else if history.is_success(*service, index, *end) {
                     let is_early = run.forked.is_some_and(|forked| at < forked + DAEMONISES_WITHIN);
-                    match history.settings.services[service.index()].kind {
+                    match history.service_at(*service, index).kind {
                         Kind::Task => judge(life, Judged::Done(*end)),
                         Kind::Service if is_early => drop(early.insert(*service, (index, life, *end))),
                         Kind::Service => judge(life, Judged::Ended(*end)),
@@ -125,7 +125,7 @@ pub(super) fn judgements(history: &History) -> Vec<Judgement> {
 impl Judgement {
     /// The cause that it is, if it has consequences.
     fn cause(&self, history: &History) -> Option<Cause> {
-        let settings = &history.settings.services[self.service.index()];
+        let settings = history.service_at(self.service, self.index);
         let life = &history.lives(self.service)[self.life];
         let service = self.service;
         let is_one = history.settings.mode == Mode::OneCommand;
@@ -197,27 +197,21 @@ fn nothing_was_left(history: &History, stop: usize) -> Complaint {
     for id in history.ids() {
         let life = history.last_life(id);
         ensure!(
-            life.is_some_and(|life| life.is_over_before(stop) || history.lingers(life)),
+            life.is_none() && !history.epoch_at(stop).has(id)
+                || life.is_some_and(|life| life.is_over_before(stop) || history.lingers(life)),
             "nothing was said to be left, but there was {}",
             history.name(id)
         );
         ensure!(
-            life.is_none_or(|life| !life.is_planned() || history.lingers(life)),
+            life.is_none_or(|life| !life.is_planned() || life.removed.is_some() || history.lingers(life)),
             "nothing was said to be left, but {} was to be started again",
             history.name(id)
         );
         ensure!(
-            life.is_none_or(|life| !life.is_unwanted_at(stop)),
+            life.is_none_or(|life| !life.is_unwanted_at(stop) || life.removed.is_some()),
             "nothing was said to be left, but somebody may start {} again",
             history.name(id)
         );
     }
     Ok(())
-}
-
-impl History {
-    /// Whether it was configured, and is no pseudo-service.
-    pub(super) fn is_service(&self, id: ServiceId) -> bool {
-        id.index() < self.settings.services.len()
-    }
 }

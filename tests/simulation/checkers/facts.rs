@@ -33,14 +33,20 @@ impl History {
         id == self.settings.stray_id()
     }
 
-    pub(super) fn stage_waits(&self, id: ServiceId) -> Vec<Wait> {
-        self.stages(id).iter().map(|stage| stage.wait).collect()
+    pub(super) fn stage_waits(&self, id: ServiceId, index: usize) -> Vec<Wait> {
+        self.stages(id, index).iter().map(|stage| stage.wait).collect()
     }
 
     /// The first stage from here on that such processes take part in.
-    pub(super) fn stage_at_or_after(&self, id: ServiceId, from: usize, of_leader: bool) -> usize {
+    pub(super) fn stage_at_or_after(
+        &self,
+        id: ServiceId,
+        index: usize,
+        from: usize,
+        of_leader: bool,
+    ) -> usize {
         let skipped = |stage: &&Stage| !of_leader && matches!(stage.action, StageAction::Run(_));
-        from + self.stages(id).iter().skip(from).take_while(skipped).count()
+        from + self.stages(id, index).iter().skip(from).take_while(skipped).count()
     }
 
     /// All the time that the stop had, as it was told: with `extend` it may be longer than the deadline says.
@@ -108,12 +114,12 @@ impl History {
         life.work()?.process.map(|index| &self.processes[index])
     }
 
-    pub(super) fn is_task(&self, id: ServiceId) -> bool {
-        self.settings.services.get(id.index()).is_some_and(|settings| settings.kind == Kind::Task)
+    pub(super) fn is_task(&self, id: ServiceId, index: usize) -> bool {
+        self.is_service(id) && self.service_at(id, index).kind == Kind::Task
     }
 
-    pub(super) fn is_success(&self, id: ServiceId, end: End) -> bool {
-        let success = &self.settings.services[id.index()].success;
+    pub(super) fn is_success(&self, id: ServiceId, index: usize, end: End) -> bool {
+        let success = &self.service_at(id, index).success;
         match end {
             End::Exited(status) => status == 0 || success.statuses.contains(&status),
             End::Signaled { number, .. } => {
@@ -130,7 +136,7 @@ impl History {
             }
             _ => Signal::TERM,
         };
-        let stages = self.stages(id).iter().filter_map(|stage| match stage.action {
+        let stages = self.stages(id, index).iter().filter_map(|stage| match stage.action {
             StageAction::Fixed(signal) => Some(signal),
             StageAction::Received => Some(received),
             StageAction::Run(_) => None,
@@ -204,7 +210,7 @@ impl History {
         let settings = &self.settings.services[id.index()];
         let (mut own, mut levels) = (Duration::ZERO, 1);
         if self.leader(life).is_some() && life.end().is_none_or(|(index, _, _)| index > stop) {
-            own = self.stage_waits(id).iter().fold(Duration::ZERO, |sum, wait| match wait {
+            own = self.stage_waits(id, stop).iter().fold(Duration::ZERO, |sum, wait| match wait {
                 Wait::For(wait) => sum + *wait,
                 Wait::Open => sum + OPEN_NOMINAL,
             });

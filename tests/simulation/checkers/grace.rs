@@ -95,7 +95,7 @@ pub(super) fn whole_grace(history: &History) -> Complaint {
                 // Its share is measured right before it.
                 let scale = before.and_then(|before| before.scale).filter(|(told, _)| *told + 1 == index);
                 let mut next = Progress { scale, ..Progress::default() };
-                let needs = next.scale().of(history.post_stop_time(*service));
+                let needs = next.scale().of(history.post_stop_time(*service, index));
                 next.enter(index, Waits::PostStop, at, Some(needs));
                 progress.insert(*service, next);
                 continue;
@@ -138,7 +138,7 @@ pub(super) fn whole_grace(history: &History) -> Complaint {
             }
             Notice::PreStopBegun { service, wait } => {
                 let of = progress.entry(*service).or_default();
-                let written = history.settings.services[service.index()].hooks.pre_stop.unwrap_or_default();
+                let written = history.service_at(*service, index).hooks.pre_stop.unwrap_or_default();
                 of.check_wait(history.name(*service), "pre-stop", Some(*wait), written)?;
                 of.enter(index, Waits::PreStop, at, Some(*wait));
             }
@@ -152,7 +152,7 @@ pub(super) fn whole_grace(history: &History) -> Complaint {
                 let of = progress.entry(*service).or_default();
                 let name = history.name(*service);
                 of.check_over(name, "drain", at, false)?;
-                let written = history.settings.services[service.index()].drain;
+                let written = history.service_at(*service, index).drain;
                 of.check_wait(name, "drain", Some(*wait), written)?;
                 of.enter(index, Waits::Drain, at, Some(*wait));
             }
@@ -217,7 +217,7 @@ impl Told {
             return Ok(());
         }
         // What a leader left behind is told of no command.
-        let next = |from: usize| history.stage_at_or_after(service, from, of_leader);
+        let next = |from: usize| history.stage_at_or_after(service, index, from, of_leader);
         if let Some(moved) = of.may_begin_anew.take().filter(|_| stage == next(0)) {
             let scale = of.scale.filter(|(told, _)| *told > moved);
             *of = Progress { scale, is_extended: of.is_extended, ..Progress::default() };
@@ -242,7 +242,7 @@ impl Told {
         if of.scale.is_some_and(|(told, _)| is_old(told)) {
             of.scale = None;
         }
-        let needs = match history.stage_waits(service).get(stage) {
+        let needs = match history.stage_waits(service, index).get(stage) {
             Some(Wait::For(written)) => {
                 of.check_wait(name, &format!("stage {stage}"), wait, *written)?;
                 wait
@@ -304,7 +304,7 @@ pub(super) fn asked_before_killed(history: &History) -> Complaint {
             continue;
         }
         // A schedule may be KILL alone, or with commands before it.
-        let asks = !history.is_first_signal(service, usize::MAX);
+        let asks = !history.is_first_signal(service, index, usize::MAX);
         if signal != Signal::KILL || history.kill_is_due(index, at) || !asks {
             continue;
         }
@@ -432,9 +432,9 @@ impl History {
     }
 
     /// How long the command after a service's end may take; for `(cleanup)`, the last command of all.
-    pub(super) fn post_stop_time(&self, id: ServiceId) -> Duration {
+    pub(super) fn post_stop_time(&self, id: ServiceId, index: usize) -> Duration {
         match self.settings.services.get(id.index()) {
-            Some(settings) => settings.hooks.post_stop.unwrap_or_default(),
+            Some(_) => self.service_at(id, index).hooks.post_stop.unwrap_or_default(),
             None => self.settings.cleanup.unwrap_or_default(),
         }
     }

@@ -11,6 +11,7 @@ use super::Complaint;
 use super::causes::{Judged, judgements};
 use crate::history::History;
 use crate::kernel::Kernel;
+use crate::life::Life;
 
 /// What became of the services: of each, in its last life.
 #[derive(Debug, Default)]
@@ -28,12 +29,33 @@ struct Outcomes {
 impl History {
     /// Whether a process belongs to the last life of its service, or to none.
     fn is_of_last_life(&self, service: ServiceId, life: usize) -> bool {
-        !self.is_service(service) || life + 1 >= self.lives(service).len()
+        !self.is_service(service) || !self.is_forgotten(service) && life + 1 >= self.lives(service).len()
     }
 
     /// Since when the last life of a service counts.
     fn last_life_began(&self, service: ServiceId) -> usize {
+        if self.is_forgotten(service) {
+            return usize::MAX;
+        }
         self.last_life(service).map_or(0, |life| life.began)
+    }
+
+    /// Whether a service was removed from the configuration, and was gone when the stop began: how it went is no part of
+    /// that.
+    fn is_forgotten(&self, service: ServiceId) -> bool {
+        let removed = self.is_service(service).then(|| self.last_life(service)).flatten();
+        removed.filter(|life| life.removed.is_some()).is_some_and(|life| self.was_gone_at_stop(life))
+    }
+
+    fn was_gone_at_stop(&self, life: &Life) -> bool {
+        let began = self.stop().map_or(self.over, |(_, at, _)| at);
+        self.gone_at(life).is_some_and(|gone| gone + self.lateness < began) && self.is_prompt()
+    }
+
+    /// Whether a service was removed, and nobody can tell whether it was gone when the stop began.
+    fn is_removal_open(&self) -> bool {
+        let is_open = |life: &Life| life.removed.is_some() && !self.was_gone_at_stop(life);
+        self.ids().filter_map(|id| self.last_life(id)).any(is_open)
     }
 }
 
@@ -41,9 +63,9 @@ fn outcomes(history: &History) -> Outcomes {
     let judgements = judgements(history);
     let mut outcomes = Outcomes::default();
     for id in history.ids() {
-        let Some(life) = history.last_life(id) else { continue };
+        let Some(life) = history.last_life(id).filter(|_| !history.is_forgotten(id)) else { continue };
         let Some((index, at, end)) = life.end() else { continue };
-        if history.is_success(id, end) || life.start_failure().is_some() {
+        if history.is_success(id, index, end) || life.start_failure().is_some() {
             continue;
         }
         let was_unasked = judgements.iter().any(|judgement| {
@@ -58,11 +80,11 @@ fn outcomes(history: &History) -> Outcomes {
         let is_stop_death = history.is_stop_death(id, index, end);
         if leader.was_killed() {
             outcomes.killed = true;
-            if history.is_task(id) {
+            if history.is_task(id, index) {
                 outcomes.interrupted = outcomes.interrupted.or(Some(end.status()));
             }
         } else if is_stop_death {
-            if history.is_task(id) {
+            if history.is_task(id, index) {
                 outcomes.interrupted = outcomes.interrupted.or(Some(end.status()));
             }
         } else {
@@ -106,10 +128,10 @@ fn outcomes(history: &History) -> Outcomes {
             });
             index > history.last_life_began(*service)
                 && !of_post_stop
-                && (!history.is_first_signal(*service, *stage) || *signal == Signal::KILL)
+                && (!history.is_first_signal(*service, index, *stage) || *signal == Signal::KILL)
         }
         Notice::StageRun { service, stage, .. } => {
-            index > history.last_life_began(*service) && !history.is_first_signal(*service, *stage)
+            index > history.last_life_began(*service) && !history.is_first_signal(*service, index, *stage)
         }
         _ => false,
     });
@@ -118,6 +140,9 @@ fn outcomes(history: &History) -> Outcomes {
 
 pub(super) fn exit_status(history: &History) -> Complaint {
     let Some((_, _, status)) = history.finish() else { return Ok(()) };
+    if history.is_removal_open() {
+        return Ok(());
+    }
     let outcomes = outcomes(history);
     let ensure_is = |expected: u8, why: &str| {
         if status == expected { Ok(()) } else { Err(format!("{status} instead of {expected}: {why}")) }
@@ -197,6 +222,9 @@ pub(super) fn verdict(history: &History) -> Complaint {
         _ => None,
     });
     let (Some(told), Some(_)) = (told, history.finish()) else { return Ok(()) };
+    if history.is_removal_open() {
+        return Ok(());
+    }
     let outcomes = outcomes(history);
     let expected = if outcomes.survivors {
         Verdict::Survivors

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use curfew::supervisor::{Cause, Command, Event, Failure, PlatformMessage, ServiceId, Timestamp};
+use curfew::supervisor::{Cause, Command, Event, Failure, Mode, PlatformMessage, ServiceId, Step, Timestamp};
 
 use super::Complaint;
 use crate::history::History;
+use crate::life::Life;
 
 /// READY, once, when all that is essential is ready or done; STOPPING, once, when the stop begins.
 pub(super) fn ready_and_stopping_once(history: &History) -> Complaint {
@@ -22,19 +23,22 @@ pub(super) fn ready_and_stopping_once(history: &History) -> Complaint {
         _ => return Err(format!("STOPPING is said {} times", stopping.len())),
     }
     let wished = history.events().any(|(_, _, event)| matches!(event, Event::Requested(_)));
-    let essential: Vec<ServiceId> =
-        history.ids().filter(|id| history.settings.services[id.index()].essential).collect();
+    let essential_at = |index: usize| -> Vec<ServiceId> {
+        let epoch = history.epoch_at(index);
+        history.ids().filter(|id| epoch.has(*id) && history.service_at(*id, index).essential).collect()
+    };
+    let all = essential_at(usize::MAX);
     if let Some((index, at)) = ready.first() {
         ensure!(stop.is_none_or(|(stop, ..)| *index < stop), "READY is said in a stop");
-        for id in &essential {
+        for id in essential_at(*index) {
             ensure!(
-                history.reached_at(*id).is_some_and(|reached| reached <= *at),
+                history.reached_at(id).is_some_and(|reached| reached <= *at),
                 "READY is said at {at}, before {}",
-                history.name(*id)
+                history.name(id)
             );
         }
-    } else if !wished && !essential.iter().any(|id| history.leaves_others(*id)) {
-        let reached: Option<Vec<Timestamp>> = essential.iter().map(|id| history.reached_at(*id)).collect();
+    } else if !wished && !history.is_reloaded() && !all.iter().any(|id| history.leaves_others(*id)) {
+        let reached: Option<Vec<Timestamp>> = all.iter().map(|id| history.reached_at(*id)).collect();
         let all = reached.map(|reached| reached.into_iter().max().unwrap_or_default());
         let had_time = stop.is_none_or(|(_, stop, _)| all.is_some_and(|all| all + history.lateness < stop));
         ensure!(
@@ -129,20 +133,27 @@ impl History {
 
     /// When a service was first ready, or a task gone with its work done.
     fn reached_at(&self, id: ServiceId) -> Option<Timestamp> {
-        if self.settings.mode == curfew::supervisor::Mode::ManyServices && self.is_task(id) {
-            let done = |life: &&crate::life::Life| {
-                !life.was_told_before_its_end()
-                    && life.end().is_some_and(|(_, _, end)| self.is_success(id, end))
-                    && !life.runs.iter().all(|run| run.step == curfew::supervisor::Step::PreStart)
-            };
-            let life = self.lives(id).iter().find(done)?;
-            return if self.leaves_others(id) { life.end().map(|(_, at, _)| at) } else { self.gone_at(life) };
+        self.lives(id).iter().find_map(|life| self.reached_in(life))
+    }
+
+    fn reached_in(&self, life: &Life) -> Option<Timestamp> {
+        let id = life.service;
+        if self.settings.mode == Mode::OneCommand || !self.is_task(id, life.began) {
+            return life.ready.map(|(_, at)| at);
         }
-        self.lives(id).iter().find_map(|life| life.ready).map(|(_, at)| at)
+        let is_done = !life.was_told_before_its_end()
+            && life.end().is_some_and(|(index, _, end)| self.is_success(id, index, end))
+            && life.run(Step::Main).is_some();
+        match is_done {
+            true if self.leaves_others(id) => life.end().map(|(_, at, _)| at),
+            true => self.gone_at(life),
+            false => None,
+        }
     }
 
     /// Whether a task has other processes than its leaders: whether they are waited for depends.
     fn leaves_others(&self, id: ServiceId) -> bool {
-        self.is_task(id) && self.processes.iter().any(|process| process.service == id && !process.is_leader)
+        let is_task = self.lives(id).iter().any(|life| self.is_task(id, life.began));
+        is_task && self.processes.iter().any(|process| process.service == id && !process.is_leader)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use curfew::supervisor::{Cause, Failure, Kind, Notice, RestartWhen, ServiceId, Timestamp};
+use curfew::supervisor::{Cause, Change, Failure, Kind, Notice, RestartWhen, ServiceId, Timestamp};
 
 use super::Complaint;
 use super::causes::{Judged, Judgement, judgements};
@@ -18,13 +18,19 @@ pub(super) fn planned_as_configured(history: &History) -> Complaint {
     let judgements = judgements(history);
     let last = history.stop().map_or(usize::MAX, |(index, _, _)| index);
     for id in history.ids() {
-        let settings = &history.settings.services[id.index()];
         let name = history.name(id);
         let mut counted: Vec<Timestamp> = Vec::new();
         let mut in_a_row = 0;
         for life in history.lives(id) {
             if matches!(history.reason(life), Some(Reason::Wished(_))) {
                 // Somebody gave it another chance.
+                (counted, in_a_row) = (Vec::new(), 0);
+            }
+            let since = life.number.checked_sub(1).map_or(0, |before| history.lives(id)[before].began);
+            let is_renewed = |(index, change): (usize, Change)| {
+                change != Change::Adjusted && (since..life.began).contains(&index)
+            };
+            if history.renewals(id).any(is_renewed) {
                 (counted, in_a_row) = (Vec::new(), 0);
             }
             ensure!(life.plans.len() <= 1, "{name} is judged {} times in one life", life.plans.len());
@@ -42,6 +48,7 @@ pub(super) fn planned_as_configured(history: &History) -> Complaint {
             };
             ensure!(asks, "{name} is planned to be started again, though nothing asks for it");
             ensure!(index < last, "{name} is planned to be started again in a stop");
+            let settings = history.service_at(id, index);
             let restart = settings.restart;
             if settings.kind == Kind::Service {
                 counted.retain(|since| at.since(*since) < restart.within);
@@ -80,7 +87,7 @@ pub(super) fn planned_as_configured(history: &History) -> Complaint {
 
 /// Whether the settings ask for another life after this.
 fn asks_for_another(history: &History, life: &Life, judgement: &Judgement) -> bool {
-    let settings = &history.settings.services[life.service.index()];
+    let settings = history.service_at(life.service, judgement.index);
     let has_failed = matches!(judgement.what, Judged::Failed(_));
     let is_done = matches!(judgement.what, Judged::Done(_));
     !life.is_unwanted_at(judgement.index)

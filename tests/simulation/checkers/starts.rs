@@ -1,6 +1,6 @@
 //! When services are started, for the first time and again.
 
-use curfew::supervisor::{Command, Event, Kind, Notice, Request, ServiceId, Step};
+use curfew::supervisor::{Change, Command, Event, Kind, Notice, Request, ServiceId, Step};
 
 use super::Complaint;
 use super::causes::first_cause_seen;
@@ -29,12 +29,18 @@ impl History {
         let wish = wish.filter_map(|(index, _, event)| match event {
             Event::Requested(Request::Restart(service)) if *service == life.service => Some((index, true)),
             Event::Requested(Request::Start(service) | Request::Restart(service)) => {
-                self.all_before(*service).contains(&life.service).then_some((index, false))
+                self.all_before(*service, index).contains(&life.service).then_some((index, false))
             }
             _ => None,
         });
+        let renewed = self.renewals(life.service).filter(|(index, _)| (since..life.began).contains(index));
         let Some(before) = before else { return Some(Reason::First) };
-        let wishes: Vec<(usize, bool)> = wish.collect();
+        // What had failed is given another chance.
+        let renewed = renewed
+            .filter(|(index, change)| *change != Change::Adjusted || self.was_found_gone(before, *index))
+            .map(|(index, change)| (index, change == Change::Restarted));
+        let mut wishes: Vec<(usize, bool)> = wish.chain(renewed).collect();
+        wishes.sort_unstable();
         // A wish comes before what was planned, or after it was given up.
         match wishes.last() {
             None if before.is_planned() => Some(Reason::Planned),
@@ -49,6 +55,18 @@ impl History {
                 Some(if was_gone { Reason::Wished(*index) } else { Reason::Again })
             }
         }
+    }
+
+    /// When reloads changed a service, and how.
+    pub(super) fn renewals(&self, id: ServiceId) -> impl Iterator<Item = (usize, Change)> {
+        self.notices().flat_map(move |(index, _, notice)| {
+            let changes = match notice {
+                Notice::ReloadApplied { changes, .. } => changes.as_slice(),
+                _ => &[],
+            };
+            let of = changes.iter().filter(move |(of, change)| *of == id && *change != Change::Removed);
+            of.map(move |(_, change)| (index, *change))
+        })
     }
 
     /// Whether a census had found nothing of a life by this entry.
@@ -66,7 +84,7 @@ impl History {
 
     /// Whether what comes after `id` may be started at this entry. With `since`: what counted before does not.
     fn is_reached(&self, id: ServiceId, index: usize, since: Option<usize>) -> bool {
-        let settings = &self.settings.services[id.index()];
+        let settings = self.service_at(id, index);
         let since = since.unwrap_or(0);
         let lingers = self.notices().any(|(at, _, notice)| {
             at < index && matches!(notice, Notice::ServiceLingers { service, .. } if *service == id)
@@ -78,7 +96,7 @@ impl History {
                 let never_ran = life.start_failure().filter(|_| life.is_over_before(index));
                 let over = ended.map(|(ended, ..)| ended).or(never_ran.map(|(failed, _)| failed));
                 let has_failed = over.is_some_and(|over| over >= since)
-                    && !settings.essential
+                    && over.is_some_and(|over| !self.service_at(id, over).essential)
                     && !life.is_planned()
                     && !life.is_unwanted_at(index);
                 has_failed
@@ -89,7 +107,7 @@ impl History {
                         }
                         Kind::Task => {
                             !life.was_told_before_its_end()
-                                && ended.is_some_and(|(_, _, end)| self.is_success(id, end))
+                                && ended.is_some_and(|(ended, _, end)| self.is_success(id, ended, end))
                         }
                     }
             })
@@ -113,7 +131,7 @@ pub(super) fn starts(history: &History) -> Complaint {
             Reason::First => None,
             Reason::Wished(index) => Some(index),
         };
-        for dependency in history.settings.order.dependencies(life.service) {
+        for dependency in history.dependencies_at(life.service, life.began) {
             ensure!(
                 history.is_reached(*dependency, life.began, since),
                 "{name} was started before {}",

@@ -11,7 +11,7 @@ pub(super) fn at_their_place(history: &History) -> Complaint {
         let name = history.name(life.service);
         let steps: Vec<Step> = life.runs.iter().map(|run| run.step).collect();
         ensure!(steps.is_sorted_by(|one, other| one < other), "{name} runs {steps:?} in one life");
-        let is_prepared = history.settings.services[life.service.index()].hooks.pre_start.is_some();
+        let is_prepared = history.service_at(life.service, life.began).hooks.pre_start.is_some();
         match life.run(Step::PreStart) {
             Some(before) => before_the_start(history, life, before)?,
             None => ensure!(!is_prepared, "{name} is started without what runs before its start"),
@@ -51,7 +51,7 @@ fn before_the_start(history: &History, life: &Life, before: &Run) -> Complaint {
 fn after_the_end(history: &History, life: &Life, after: &Run) -> Complaint {
     let name = history.name(life.service);
     let at = history.entries[after.started].at;
-    let hooks = history.settings.services[life.service.index()].hooks;
+    let hooks = history.service_at(life.service, after.started).hooks;
     ensure!(hooks.post_stop.is_some(), "{name} has nothing that runs after its end");
     ensure!(
         life.is_over_before(after.started),
@@ -78,7 +78,7 @@ fn after_the_end(history: &History, life: &Life, after: &Run) -> Complaint {
 
 /// Whether a life is gone, and nothing keeps what runs after its end from running.
 fn is_owed_post_stop(history: &History, life: &Life) -> bool {
-    let settings = &history.settings.services[life.service.index()];
+    let settings = history.service_at(life.service, history.adopted_until(life));
     let Some(gone) = history.gone_at(life).filter(|_| life.is_over_before(usize::MAX)) else { return false };
     let is_concluded = history.finish().is_some() || life.until < usize::MAX;
     let in_haste = history.kill_is_due(usize::MAX, gone)
@@ -103,7 +103,8 @@ fn before_the_stop(history: &History, life: &Life) -> Complaint {
         })
         .map(|(index, at, _)| (index, at))
         .collect();
-    let hooks = history.settings.services[life.service.index()].hooks;
+    let last = life.stop_begun.map_or(life.began, |(begun, _)| begun);
+    let hooks = history.service_at(life.service, last).hooks;
     ensure!(runs.len() <= 1, "{name} runs its pre-stop {} times", runs.len());
     let was_ready = |index: usize| {
         let stop = history.stop().map_or(usize::MAX, |(stop, ..)| stop);
@@ -137,7 +138,7 @@ pub(super) fn no_longer_than_they_may(history: &History) -> Complaint {
     for life in history.ids().chain([history.settings.cleanup_id()]).flat_map(|id| history.lives(id)) {
         // What runs before a start must be done in time, or has failed: that is looked at elsewhere.
         for run in life.runs.iter().filter(|run| run.step == Step::PostStop) {
-            let time = history.post_stop_time(life.service);
+            let time = history.post_stop_time(life.service, run.started);
             let Some((process, forked)) = run.process.zip(run.forked) else { continue };
             let process = &history.processes[process];
             let due = forked + time;
@@ -179,7 +180,8 @@ pub(super) fn no_longer_than_they_may(history: &History) -> Complaint {
 impl History {
     /// When a pre-stop must be over; its service may have asked for more time.
     fn pre_stop_is_due(&self, service: ServiceId, since: Timestamp) -> Timestamp {
-        let written = self.settings.services[service.index()].hooks.pre_stop.unwrap_or_default();
+        let index = self.entries.partition_point(|entry| entry.at <= since);
+        let written = self.service_at(service, index).hooks.pre_stop.unwrap_or_default();
         let extended = self.notices().filter_map(|(_, at, notice)| match notice {
             Notice::WaitExtended { service: of, granted, .. } if *of == service && at >= since => {
                 Some(at + *granted)

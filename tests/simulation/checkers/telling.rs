@@ -34,7 +34,7 @@ pub(super) fn told_truly(history: &History) -> Complaint {
                     "{} is told {signal} at {at}, but not sent",
                     history.name(*service)
                 );
-                let stages = history.stage_waits(*service).len() + 1;
+                let stages = history.stage_waits(*service, *index).len() + 1;
                 ensure!(*of == stages && stage < of, "stage {stage} of {of}, but there are {stages}");
                 ensure!(
                     (*signal == Signal::KILL) == (stage + 1 == *of),
@@ -93,14 +93,15 @@ pub(super) fn told_truly(history: &History) -> Complaint {
             // What comes to lead a service that is killed is killed.
             Command::Tell(Notice::LeaderMoved { .. }) => explained = position + 1,
             Command::Tell(Notice::DependencyFailed { service }) => {
-                let settings = &history.settings.services[service.index()];
-                let awaited = !history.settings.order.dependents(*service).is_empty();
-                let was_up = !history.is_task(*service)
+                let settings = history.service_at(*service, *index);
+                let awaited = !history.dependents_at(*service, *index).is_empty();
+                let was_up = !history.is_task(*service, *index)
                     && history
                         .lives(*service)
                         .iter()
                         .any(|life| life.ready.is_some_and(|(at, _)| at < *index));
-                let was_wished = history.events().any(|(_, _, event)| matches!(event, Event::Requested(_)));
+                let was_wished = history.is_reloaded()
+                    || history.events().any(|(_, _, event)| matches!(event, Event::Requested(_)));
                 ensure!(
                     !settings.essential && awaited && (!was_up || was_wished) && stop_requests == 0,
                     "{} is told to have failed as a dependency at {at}",

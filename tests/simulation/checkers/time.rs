@@ -179,7 +179,7 @@ enum Behaves {
 
 fn behaves(history: &History, id: ServiceId, leader: &Process) -> Behaves {
     let behaviour = &leader.behaviour;
-    let stage = history.stages(id).first();
+    let stage = history.stages(id, usize::MAX).first();
     let first_signal = history.milestones[id.index()].first_signal;
     let hears = first_signal.is_some_and(|signal| !behaviour.ignores.contains(signal));
     if stage.is_some_and(|stage| matches!(stage.action, StageAction::Run(_))) {

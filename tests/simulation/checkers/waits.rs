@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use curfew::supervisor::{Command, Event, Failure, Kind, Notice, ReadyBy, ServiceMessage, Step, Timestamp};
+use curfew::supervisor::{
+    Command, Event, Failure, Kind, Notice, ReadyBy, ServiceMessage, ServiceSettings, Step, Timestamp,
+};
 
 use super::Complaint;
 use crate::history::{History, What};
@@ -13,7 +15,12 @@ pub(super) fn ready_or_done_in_time(history: &History) -> Complaint {
     for life in history.ids().flat_map(|id| history.lives(id)) {
         ready_is_told(history, life)?;
         let name = history.name(life.service);
-        let settings = &history.settings.services[life.service.index()];
+        let settings = history.service_at(life.service, life.began);
+        let last = history.service_at(life.service, history.adopted_until(life));
+        let times = |of: &ServiceSettings| (of.ready, of.task_timeout, of.hooks.pre_start);
+        if times(settings) != times(last) {
+            continue;
+        }
         let mut explained = false;
         for run in &life.runs {
             let (time, failure) = match (run.step, settings.kind) {
@@ -73,7 +80,7 @@ fn due(history: &History, life: &Life, run: &Run, due: Timestamp) -> Timestamp {
 fn is_free_of(history: &History, life: &Life, run: &Run, due: Timestamp) -> bool {
     let by_then = |at: Timestamp| history.may_be_late(due, at);
     let at = |index: usize| history.entries[index].at;
-    let is_task = history.is_task(life.service);
+    let is_task = history.is_task(life.service, life.began);
     run.ended.is_some_and(|(_, ended, _)| by_then(ended))
         || run.failure.is_some_and(|(failed, _)| by_then(at(failed)))
         || run.step == Step::Main && !is_task && life.ready.is_some_and(|(_, ready)| by_then(ready))
@@ -110,7 +117,7 @@ fn ready_is_told(history: &History, life: &Life) -> Complaint {
 /// Who is late for its watchdog has failed then, and nobody else.
 pub(super) fn watchdogs_are_heard(history: &History) -> Complaint {
     for life in history.ids().flat_map(|id| history.lives(id)) {
-        let Some(time) = history.settings.services[life.service.index()].watchdog else {
+        let Some(time) = history.service_at(life.service, life.began).watchdog else {
             let bitten = life.failing.is_some_and(|(_, _, failure)| failure == Failure::Watchdog);
             ensure!(!bitten, "{} has no watchdog", history.name(life.service));
             continue;
@@ -135,15 +142,15 @@ fn watched(history: &History, life: &Life, time: Duration) -> Complaint {
     let mut sign = None;
     let mut barks = false;
     for (index, entry) in history.entries.iter().enumerate().take(until).skip(life.began) {
+        if life.ready.is_some_and(|(ready, _)| ready == index) {
+            sign = Some(entry.at);
+        }
         let What::Event(event) = &entry.what else { continue };
         if entry.is_answer {
             continue;
         }
         ensure!(!barks, "{name} was late for its watchdog, and nothing came of it");
         let is_ready = life.ready.is_some_and(|(ready, _)| ready <= index);
-        if life.ready.is_some_and(|(ready, _)| ready == index) {
-            sign = Some(entry.at);
-        }
         match event {
             Event::Notified { service, message }
                 if *service == life.service && life.run(Step::Main).is_some() =>

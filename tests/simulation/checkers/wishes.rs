@@ -37,7 +37,7 @@ pub(super) fn stopped_as_asked(history: &History) -> Complaint {
         let name = history.name(begins);
         let failed = life.failing.is_some_and(|(failing, ..)| failing < index);
         let restarts = life.restart_wishes.iter().any(|wish| *wish < index);
-        let (begun, _) = life.stop_begun.unwrap_or((index, at));
+        let (begun, since) = life.stop_begun.unwrap_or((index, at));
         if failed || restarts {
             continue;
         }
@@ -45,7 +45,11 @@ pub(super) fn stopped_as_asked(history: &History) -> Complaint {
             life.is_unwanted_at(begun.min(index)),
             "{name} is stopped at {at}, and nobody has asked for it"
         );
-        for dependent in history.settings.order.dependents(begins) {
+        // What a reload puts behind it later is not in its way.
+        if at > since {
+            continue;
+        }
+        for dependent in &history.dependents_at(begins, begun.min(index)) {
             let given_up = killed.get(dependent).is_some_and(|since| at.since(*since) >= RESERVE_MAX);
             ensure!(
                 given_up || history.is_gone(*dependent, at),
@@ -73,7 +77,7 @@ fn is_on_its_way_down(history: &History, life: &Life) -> Complaint {
             .last_life(*dependent)
             .is_some_and(|life| history.gone_at(life).is_none() && !history.lingers(life))
     };
-    let waits = history.settings.order.dependents(life.service).iter().any(is_waited_for);
+    let waits = history.dependents_at(life.service, usize::MAX).iter().any(is_waited_for);
     ensure!(
         waits || life.stop_begun.is_some(),
         "{} is not wanted any more, but is not stopped",
