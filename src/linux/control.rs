@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
+use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::socket::{MsgFlags, getsockopt, send, sockopt};
 use nix::unistd::geteuid;
 use serde_json::Map;
@@ -27,6 +28,8 @@ pub(super) struct Control {
     clients: BTreeMap<u64, Client>,
     /// How many there were.
     count: u64,
+    /// How many there may be.
+    places: usize,
     /// Whose turn it is.
     turn: u64,
     waiting: Waiting,
@@ -54,7 +57,10 @@ impl Control {
             // Told once of each who comes: where there are no descriptors, it must not wake us for ever.
             wait_set.add_edges(socket, Ready::Control)?;
         }
-        Ok(Self { socket, ..Self::default() })
+        // Services need descriptors, too: to be started, above all.
+        let quarter = getrlimit(Resource::RLIMIT_NOFILE).map_or(usize::MAX, |(limit, _)| limit as usize / 4);
+        let places = defaults::CONTROL_CLIENTS.min(quarter).max(1);
+        Ok(Self { socket, places, ..Self::default() })
     }
 
     /// Takes in who has come.
@@ -78,7 +84,7 @@ impl Control {
                 refuse(&stream, &error);
                 continue;
             };
-            if self.clients.len() >= defaults::CONTROL_CLIENTS && !self.make_room(wait_set) {
+            if self.clients.len() >= self.places && !self.make_room(wait_set) {
                 refuse(&stream, &too_many());
                 continue;
             }
@@ -182,7 +188,7 @@ impl Control {
     /// Whether one more may wait or watch. There is always room left for those who ask and go.
     pub(super) fn has_room_to_last(&self, number: u64) -> bool {
         let others = self.clients.iter().filter(|(other, client)| **other != number && client.lasts());
-        others.count() < defaults::CONTROL_LASTING
+        others.count() < self.places.div_ceil(2)
     }
 
     /// It hears of events from now on.

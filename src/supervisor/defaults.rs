@@ -143,11 +143,9 @@ pub const QUICK_LOOK: Duration = Duration::from_millis(20);
 /// How many helpers look at the same time; of other services only a quick look is taken.
 pub const HELPERS_MAX: usize = 8;
 
-/// How many clients of the control socket there are at the same time.
+/// How many clients of the control socket there are at the same time; fewer where there are few descriptors. Half of them
+/// may wait for something to happen, or watch: the rest is for those who ask and go.
 pub const CONTROL_CLIENTS: usize = 64;
-
-/// How many of them may wait for something to happen, or watch: the rest is for those who ask and go.
-pub const CONTROL_LASTING: usize = 32;
 
 /// The longest request on the control socket, in bytes.
 pub const CONTROL_REQUEST: usize = 64 * 1024;

@@ -428,6 +428,7 @@ fn watch_works_in_a_pipe_that_has_seen_enough() {
         running.wait_for_events(4, "control.request");
         end(running);
         assert!(watcher.wait().unwrap().success() && jq.wait().unwrap().success());
+        assert!(lines.wait_for_end(crate::support::now().plus(std::time::Duration::from_secs(60))));
         assert_eq!(lines.so_far().last().map(String::as_str), Some("stop.complete"));
     } else {
         skip("there is no jq");

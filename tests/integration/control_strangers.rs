@@ -133,6 +133,22 @@ fn five_hundred_clients_half_of_them_stuck_or_sending_garbage_neither_delay_a_st
 }
 
 #[test]
+fn clients_leave_services_the_descriptors_that_they_need() {
+    let config = "service.db.command = <obedient>\nservice.api = { command = <obedient>, after = [\"db\"] }";
+    let few = ["sh", "-c", "ulimit -Sn 32; ulimit -Hn 32; exec \"$@\"", "sh"];
+    let running = Curfew::run([]).config(config).wrapped_by(few).start();
+    running.wait_for_event("system.ready");
+    let kept: Vec<UnixStream> = (0..100).map(|_| connect(&running)).collect();
+    for _ in 0..2 {
+        let request = b"{\"version\":1,\"verb\":\"restart\",\"all\":true,\"wait\":true}\n";
+        assert_eq!(answers(&running, request)[0]["ok"], true);
+    }
+    drop(kept);
+    running.signal(SIGTERM);
+    running.finish().assert_status(0);
+}
+
+#[test]
 fn no_more_than_half_of_the_places_are_for_those_who_wait() {
     let running = started("service.api = { command = <obedient> }");
     let watch = b"{\"version\":1,\"verb\":\"watch\"}\n";
