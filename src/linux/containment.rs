@@ -1,8 +1,10 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsString;
+use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 
 use nix::errno::Errno;
+use nix::sys::resource::{Resource, getrlimit};
 
 use super::cgroup::{CgroupTree, CgroupUnavailable, Figures, Leftover, Moving, Population, ServiceCgroup};
 use super::pidfd::PidFd;
@@ -31,7 +33,13 @@ pub(crate) struct Containment {
     names: HashMap<OsString, ServiceId>,
     /// Services of which it was said that they are not contained.
     told: HashSet<ServiceId>,
+    /// That there are too few descriptors was said.
+    told_descriptors: bool,
 }
+
+/// So many descriptors, or half of them, are left for starting, looking and reporting: each start that is under way has a pipe,
+/// and to be contained is not worth not to be started.
+const DESCRIPTORS_KEPT: u64 = 512;
 
 /// The cgroup of one service.
 #[derive(Debug)]
@@ -123,7 +131,15 @@ impl Containment {
         }
         let tree = self.tree.as_mut()?;
         if !self.leaves.contains_key(&service) {
+            // Descriptors are numbered from below: its number tells how many there are.
+            let leaves_room = |cgroup: &ServiceCgroup| {
+                let most = getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft);
+                cgroup.events().as_raw_fd() as u64 + DESCRIPTORS_KEPT.min(most / 2) < most
+            };
             match ServiceCgroup::create(tree, name) {
+                // Nobody was in it yet. What is left of it is removed at the end.
+                Ok(cgroup) if !leaves_room(&cgroup) => self.tell_no_descriptors(name),
+                Err(Errno::EMFILE | Errno::ENFILE) => self.tell_no_descriptors(name),
                 Ok(cgroup) => {
                     if let Err(errno) = wait_set.add_priority(&cgroup, Ready::Cgroup(service)) {
                         // Its end is still found by each census.
@@ -141,6 +157,18 @@ impl Containment {
             }
         }
         self.leaves.get(&service).map(|leaf| &leaf.cgroup)
+    }
+
+    fn tell_no_descriptors(&mut self, name: &str) {
+        if !std::mem::replace(&mut self.told_descriptors, true) {
+            tracing::warn!(
+                event = "cgroup.refused",
+                service = name,
+                errno = Errno::EMFILE as i32,
+                "too few descriptors for a cgroup of each service: its processes, and those of others to come, are found by \
+                 descent alone; raise the limit of open files"
+            );
+        }
     }
 
     fn tell_uncontained(&mut self, service: ServiceId, name: &str, errno: Errno) {

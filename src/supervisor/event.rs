@@ -140,6 +140,8 @@ pub enum Event {
 pub enum ServiceMessage {
     /// It is ready, or has done its reload.
     Ready,
+    /// It has closed the descriptor on which it was to say that it is ready.
+    NeverReady,
     /// It reads its configuration anew.
     Reloading,
     /// It begins to stop by itself.

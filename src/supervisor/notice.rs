@@ -406,6 +406,8 @@ pub enum Limit {
     Time(Duration),
     /// So many failed probes in a row.
     Probes(u32),
+    /// It closed the descriptor on which it was to say that it is ready.
+    Closed,
     /// None: it said so itself.
     None,
 }

@@ -121,6 +121,8 @@ pub(crate) struct Service {
     pub(crate) strays_stopping: bool,
     /// Why its current step could not be started.
     pub(crate) step_failure: Option<StartFailure>,
+    /// It cannot say any more that it is ready.
+    pub(crate) is_never_ready: bool,
     /// It reads its configuration anew.
     pub(crate) is_reloading: bool,
     /// What it says of its state.
@@ -181,6 +183,7 @@ impl Service {
             strays: BTreeSet::new(),
             strays_stopping: false,
             step_failure: None,
+            is_never_ready: false,
             is_reloading: false,
             status: String::new(),
             early_end: None,
@@ -210,6 +213,7 @@ impl Service {
         self.last_seen = None;
         self.strays_stopping = false;
         self.step_failure = None;
+        self.is_never_ready = false;
         self.is_reloading = false;
         self.status.clear();
         self.early_end = None;

@@ -10,6 +10,7 @@ use nix::libc::{self, SIGTERM};
 
 use crate::exit_status::{as_somebody, somebody};
 use crate::panic::{TRIGGER, panicking};
+use crate::scarcity::with_descriptors;
 use crate::support::{
     Cgroup, Curfew, Finished, Refusal, Running, children, curfew_binary, exists, fixture_binary,
     is_installed, is_root, kill, now, processes_in, skip,
@@ -708,4 +709,26 @@ fn a_reload_makes_and_empties_cgroups_as_services_come_and_go() {
     curfew.signal(SIGTERM);
     curfew.finish().assert_status(0);
     assert_eq!(cgroup.names_below(), [""; 0], "curfew leaves no cgroup behind");
+}
+
+/// Each cgroup costs a descriptor as long as its service is there.
+#[test]
+fn with_few_descriptors_services_go_without_a_cgroup_rather_than_not_at_all() {
+    let config: String =
+        (0..40).map(|index| format!("service.s{index}.command = [\"/bin/sleep\", \"1000\"]\n")).collect();
+    for limit in [48, 64] {
+        let start = |curfew: Curfew| {
+            let curfew = with_descriptors(curfew.report(None), limit).config(&config).start();
+            curfew.wait_for_events(40, "service.ready");
+            curfew.signal(SIGTERM);
+            let finished = curfew.finish();
+            finished.assert_status(0);
+            finished
+        };
+        start(Curfew::run(["--cgroup", "off"]));
+        let Some(cgroup) = cgroup() else { return };
+        let finished = start(cgroup.around(Curfew::run(["--cgroup", "require"])));
+        assert!(finished.events("cgroup.refused").len() <= 1, "it is said once{finished}");
+        assert_eq!(cgroup.names_below(), [""; 0], "with {limit} descriptors{finished}");
+    }
 }

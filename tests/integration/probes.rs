@@ -107,6 +107,27 @@ fn a_newline_on_a_descriptor_can_tell_whatever_its_number() {
 }
 
 #[test]
+fn a_descriptor_that_is_closed_without_a_newline_fails_the_start_at_once() {
+    for (last, status) in [("sleep 1000", 82), ("exit 3", 3)] {
+        let config = format!(
+            "[service.api]\ncommand = [\"bash\", \"-c\", \"echo -n soon >&3; exec 3>&-; {last}\"]\n\
+             ready = {{ fd = 3, timeout = \"50s\" }}\n[service.late]\ncommand = <obedient>\nafter = [\"api\"]"
+        );
+        let finished = Curfew::run(["--grace", "TERM 5s, KILL"]).config(&config).finish();
+        finished.assert_status(status);
+        assert!(finished.took < Duration::from_secs(20), "{:?}", finished.took);
+        if status == 82 {
+            assert_eq!(finished.report()["cause"]["failure"], "not-ready");
+            assert_eq!(
+                finished.events("service.failing")[0]["message"],
+                "closed its readiness descriptor without saying that it is ready"
+            );
+        }
+        assert_eq!(finished.said("late").len(), 0);
+    }
+}
+
+#[test]
 fn a_service_that_turns_unhealthy_stops_the_system_or_is_restarted() {
     let keys = "ready = { http = \"URL\", every = \"10ms\" }\n\
                 health = { http = \"URL\", every = \"20ms\", failures = 2 }";

@@ -8,7 +8,8 @@ use nix::libc::{self, SIGCONT, SIGSTOP, SIGTERM};
 
 use crate::support::{Curfew, is_installed, is_root, now, pause, skip, state};
 
-fn with_descriptors(curfew: Curfew, limit: u64) -> Curfew {
+/// With so many descriptors at most, soft and hard.
+pub(crate) fn with_descriptors(curfew: Curfew, limit: u64) -> Curfew {
     curfew.before_exec(move || {
         let limit = libc::rlimit { rlim_cur: limit, rlim_max: limit };
         // SAFETY: a system call with a valid argument.

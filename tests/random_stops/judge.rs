@@ -39,7 +39,9 @@ pub(crate) struct Tally {
 /// Finds what is wrong with a stop, and counts it.
 pub(crate) fn judge(plan: &Plan, evidence: &Evidence, tally: &mut Tally) -> Result<(), String> {
     let Some(status) = evidence.status else { return Err("it hung".to_owned()) };
-    let is_starved = evidence.lateness >= STARVED;
+    // The metronome sleeps, and so has its turn before others. Who is killed and could run, but does not, says more.
+    let is_starved =
+        evidence.lateness >= STARVED || evidence.left.iter().any(|left| left.is_dying && left.is_runnable);
     judge_left(evidence, is_starved)?;
     tally.stops += 1;
     tally.born += evidence.born.len();

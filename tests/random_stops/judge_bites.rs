@@ -55,7 +55,13 @@ fn the_judge_finds_what_is_wrong() {
         move |evidence: &mut Evidence| {
             let lateness = if is_dying { Duration::from_secs(1) } else { Duration::ZERO };
             evidence.lateness = lateness;
-            evidence.left.push(Left { pid: Some(77), is_dying, is_helper, words: words.clone() });
+            evidence.left.push(Left {
+                pid: Some(77),
+                is_dying,
+                is_runnable: false,
+                is_helper,
+                words: words.clone(),
+            });
         }
     };
     bites(complaint(&daemon(false, false)), "left behind");

@@ -49,6 +49,8 @@ pub(crate) struct Left {
     pub(crate) pid: Option<i32>,
     /// It has been sent KILL, and only a processor was missing for it to end.
     pub(crate) is_dying: bool,
+    /// It has nothing to wait for but a processor.
+    pub(crate) is_runnable: bool,
     /// It is curfew itself, as far as it looks at others or writes.
     pub(crate) is_helper: bool,
     pub(crate) words: String,
@@ -197,7 +199,7 @@ pub(crate) fn perform(plan: &Plan) -> Evidence {
     let status = child.wait().expect("it is our child");
     let mut left = clean_up(&token);
     // Whoever is in it is a process, and is judged as such.
-    let of_cgroup = |words| Left { pid: None, is_dying: true, is_helper: false, words };
+    let of_cgroup = |words| Left { pid: None, is_dying: true, is_runnable: false, is_helper: false, words };
     left.extend(cgroup.map(Cgroup::dissolve).unwrap_or_default().into_iter().map(of_cgroup));
     let diary = fs::read_to_string(diary).unwrap_or_default();
     let entered = |what| {
@@ -289,6 +291,7 @@ impl Left {
         Self {
             pid: Some(pid),
             is_dying: is_killed || threads.iter().all(is_exiting),
+            is_runnable: threads.iter().any(|stat| stat.contains(") R ")),
             is_helper: stat.contains("(curfew_under_te)"),
             words: format!("{pid}: {}; threads: {states:?}", short(&stat, 60)),
         }

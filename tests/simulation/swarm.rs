@@ -688,6 +688,8 @@ fn random_leader(random: &mut Random, kinds: Kinds, settings: &ServiceSettings) 
                 let after = random.up_to(settings.ready.timeout);
                 let after = random.pick(&[Duration::ZERO, after]);
                 leader = leader.saying(after, ServiceMessage::Ready);
+            } else if settings.ready.by == ReadyBy::Descriptor {
+                leader = leader.saying(random.up_to(settings.ready.timeout), ServiceMessage::NeverReady);
             }
         }
     }

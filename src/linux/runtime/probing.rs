@@ -122,15 +122,14 @@ impl<L: Listener> Runtime<L> {
 
     pub(super) fn look_at_ready_pipe(&mut self, service: ServiceId) {
         let Some(pipe) = self.ready_pipes.get(&service) else { return };
-        let word = pipe.look();
-        if word == Word::None {
-            return;
-        }
+        let message = match pipe.look() {
+            Word::None => return,
+            Word::Ready => ServiceMessage::Ready,
+            Word::Closed => ServiceMessage::NeverReady,
+        };
         self.wait_set.remove(pipe);
         self.ready_pipes.remove(&service);
-        if word == Word::Ready {
-            self.handle(Event::Notified { service, message: ServiceMessage::Ready });
-        }
+        self.handle(Event::Notified { service, message });
     }
 }
 

@@ -169,6 +169,9 @@ const MANY_YEARS: u64 = 1 << 32;
 
 fn describe_failing(failure: Failure, limit: Limit) -> String {
     match (failure, limit) {
+        (Failure::NotReady, Limit::Closed) => {
+            "closed its readiness descriptor without saying that it is ready".to_owned()
+        }
         (Failure::NotReady, Limit::Time(time)) => format!("was not ready within {}", words(time)),
         (Failure::TimedOut, Limit::Time(time)) => format!("took longer than {}", words(time)),
         (Failure::Watchdog, Limit::Time(time)) => {

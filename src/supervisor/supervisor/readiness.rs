@@ -152,7 +152,11 @@ impl Supervisor {
             (State::Starting | State::Up, Kind::Task) => Failure::TimedOut,
             _ => return,
         };
-        self.fail_while_running(id, failure, Limit::Time(time), now);
+        let limit = match failure {
+            Failure::NotReady if self.services[id.index()].is_never_ready => Limit::Closed,
+            _ => Limit::Time(time),
+        };
+        self.fail_while_running(id, failure, limit, now);
     }
 
     pub(super) fn on_watchdog(&mut self, id: ServiceId, now: Timestamp) {
@@ -217,6 +221,7 @@ impl Supervisor {
                     self.become_ready(id, now);
                 }
             }
+            ServiceMessage::NeverReady => self.on_never_ready(id, now),
             ServiceMessage::Reloading => {
                 service.is_reloading = true;
                 self.tell(Notice::Reloading { service: id, done: false });
@@ -244,10 +249,27 @@ impl Supervisor {
         }
     }
 
+    /// A service closed its descriptor without a word. Who ends closes it as well, a moment before that is known: then it is
+    /// its end that counts.
+    fn on_never_ready(&mut self, id: ServiceId, now: Timestamp) {
+        let is_awaited =
+            self.kind(id) == Kind::Service && self.settings_of(id).ready.by == ReadyBy::Descriptor;
+        let service = &mut self.services[id.index()];
+        let is_unready = matches!(service.state, State::Starting | State::Unready);
+        if self.stop.is_none() && is_awaited && is_unready && !service.is_never_ready {
+            service.is_never_ready = true;
+            let at = now + defaults::HELD_DEATH;
+            let due = self.timers.get(Timer::Start(id));
+            self.timers.set(Timer::Start(id), due.map_or(at, |due| due.min(at)));
+        }
+    }
+
     /// A service needs more time for what it does now: it gets what nobody else needs.
     fn extend(&mut self, id: ServiceId, asked: Duration, now: Timestamp) {
         let service = &self.services[id.index()];
         let timer = match service.state {
+            // It cannot become ready in any time.
+            State::Starting | State::Unready if service.is_never_ready => return,
             State::Starting | State::Unready => Timer::Start(id),
             State::Up if self.kind(id) == Kind::Task => Timer::Start(id),
             State::Stopping(Phase::PreStop | Phase::Drain | Phase::Stage(_)) => Timer::Wait(id),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use curfew::supervisor::{
     Command, Event, Failure, Kind, Notice, ReadyBy, ServiceMessage, ServiceSettings, Step, Timestamp,
+    defaults,
 };
 
 use super::Complaint;
@@ -32,6 +33,11 @@ pub(super) fn ready_or_done_in_time(history: &History) -> Complaint {
             };
             let (Some(time), Some(forked)) = (time, run.forked) else { continue };
             let due = due(history, life, run, forked + time);
+            // Nothing can make it ready any more; but its end, if that is what closed the descriptor, has time to be seen.
+            let closed = (settings.ready.by == ReadyBy::Descriptor && failure == Failure::NotReady)
+                .then(|| closed_at(history, life, run))
+                .flatten();
+            let due = closed.map_or(due, |closed| due.min(closed + defaults::HELD_DEATH));
             let failed = life.failing.filter(|(index, _, what)| {
                 *what == failure && *index > run.started && run.ended.is_none_or(|(ended, ..)| ended > *index)
             });
@@ -59,6 +65,19 @@ pub(super) fn ready_or_done_in_time(history: &History) -> Complaint {
         ensure!(told == explained, "{name} is said to be late, but need not be ready or done");
     }
     Ok(())
+}
+
+/// When it closed the descriptor on which it was to say that it is ready.
+fn closed_at(history: &History, life: &Life, run: &Run) -> Option<Timestamp> {
+    let until = run.ended.map_or(life.until, |(ended, ..)| ended).min(history.entries.len());
+    history.entries[run.started..until].iter().find_map(|entry| match &entry.what {
+        What::Event(Event::Notified { service, message: ServiceMessage::NeverReady })
+            if *service == life.service =>
+        {
+            Some(entry.at)
+        }
+        _ => None,
+    })
 }
 
 /// When it must be ready or done: it may have asked for more time.

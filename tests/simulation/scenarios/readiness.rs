@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use curfew::supervisor::{Cause, Failure, Notice, ReadyBy, RestartWhen, ServiceMessage};
+use curfew::supervisor::{Cause, End, Failure, Limit, Notice, ReadyBy, RestartWhen, ServiceMessage};
 
 use crate::process::{Answer, Behaviour, Start};
 use crate::spec::{ServiceSpec, Spec, done_after, ms, service, task};
@@ -73,6 +73,24 @@ fn a_service_that_says_it_is_ready_is_and_one_that_does_not_has_failed() {
         let silent = service("api").ready(by, ms(1000));
         Spec::many([silent]).run().ends(82, ms(1000));
     }
+}
+
+#[test]
+fn a_service_that_closes_its_descriptor_without_a_word_has_failed_unless_that_was_its_end() {
+    let closes = || Behaviour::obeys(ms(0)).saying(ms(400), ServiceMessage::NeverReady);
+    let api = |behaviour| service("api").that(behaviour).ready(ReadyBy::Descriptor, ms(60_000));
+    let world = Spec::many([api(closes())]).run();
+    world.ends(82, ms(500));
+    assert!(world.told(|notice| matches!(
+        notice,
+        Notice::ServiceFailing { failure: Failure::NotReady, limit: Limit::Closed, .. }
+    )));
+    let ends = Behaviour::ends(ms(450), End::Exited(3)).saying(ms(400), ServiceMessage::NeverReady);
+    Spec::many([api(ends)]).run().ends(3, ms(450));
+    // Only who is awaited there.
+    let notifies = closes().saying(ms(900), ServiceMessage::Ready);
+    let other = service("api").that(notifies).ready(ReadyBy::Notify, ms(1000));
+    Spec::many([other]).term(ms(2000)).run().ends(0, ms(2000));
 }
 
 #[test]
