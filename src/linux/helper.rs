@@ -36,6 +36,18 @@ impl Helper {
     /// # Errors
     /// What pipe2(2) and fork(2) say: EMFILE, EAGAIN, ENOMEM.
     pub(crate) fn start(longest: usize, work: impl FnOnce(&mut File)) -> nix::Result<Self> {
+        Self::start_with(None, longest, work)
+    }
+
+    /// The same, of one that keeps a descriptor of ours.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub(crate) fn start_with(
+        kept: Option<BorrowedFd>,
+        longest: usize,
+        work: impl FnOnce(&mut File),
+    ) -> nix::Result<Self> {
         let (pipe, helper_end) = pipe2(OFlag::O_CLOEXEC)?;
         // Our end only: the helper waits until there is room.
         fcntl(&pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
@@ -43,11 +55,11 @@ impl Helper {
         // The helper never unblocks them: a handler of curfew's would write to a pipe that is curfew's too. KILL
         // works, and a fault of its own.
         let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
-        // SAFETY: curfew is one thread, so no lock is held by a thread that the child has not; the child may
-        // allocate. It never returns from here.
+        // SAFETY: the only other thread is the guard of the deadline, which shares no lock with what the child does; the
+        // child may allocate. It never returns from here.
         let result = unsafe { libc::fork() };
         if result == 0 {
-            live(parent, helper_end, work);
+            live(parent, kept, helper_end, work);
         }
         let errno = Errno::last();
         // It can only fail for a bad first argument.
@@ -88,14 +100,15 @@ impl AsFd for Helper {
 }
 
 /// The helper's whole life.
-fn live(parent: u32, pipe: OwnedFd, work: impl FnOnce(&mut File)) -> ! {
+fn live(parent: u32, kept: Option<BorrowedFd>, pipe: OwnedFd, work: impl FnOnce(&mut File)) -> ! {
     // SAFETY: it takes integers only, and cannot fail for these.
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0) };
     if std::os::unix::process::parent_id() != parent {
         leave();
     }
     // A helper that hangs must not keep a pipe of curfew's or of a service's open, nor write to one.
-    close_all_but(pipe.as_raw_fd());
+    let kept = kept.map_or(pipe.as_raw_fd(), |kept| kept.as_raw_fd());
+    close_all_but([kept, pipe.as_raw_fd()]);
     // The hook that is there kills every service: not for us to do.
     std::panic::set_hook(Box::new(|_| leave()));
     work(&mut File::from(pipe));
@@ -108,19 +121,24 @@ pub(crate) fn leave() -> ! {
     unsafe { libc::_exit(0) }
 }
 
-fn close_all_but(kept: RawFd) {
-    let kept = kept.cast_unsigned();
+fn close_all_but(kept: [RawFd; 2]) {
+    let mut borders = kept.map(RawFd::cast_unsigned);
+    borders.sort_unstable();
+    let [low, high] = borders;
     let close = |first: u32, last: u32| {
         // SAFETY: in the helper nothing uses these descriptors any more, and nothing is dropped: it ends by _exit.
         first > last || unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) } == 0
     };
-    if (kept == 0 || close(0, kept - 1)) && close(kept + 1, u32::MAX) {
+    if (low == 0 || close(0, low - 1))
+        && (low == high || close(low + 1, high - 1))
+        && close(high + 1, u32::MAX)
+    {
         return;
     }
     // ENOSYS: a kernel before 5.9; EPERM: a filter that does not know the call.
     let listed = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
     let open: Vec<i32> = listed.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
-    for descriptor in open.into_iter().filter(|descriptor| descriptor.cast_unsigned() != kept) {
+    for descriptor in open.into_iter().filter(|descriptor| !kept.contains(descriptor)) {
         // SAFETY: as above. EBADF: it was the list's own.
         unsafe { libc::close(descriptor) };
     }
