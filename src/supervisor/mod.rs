@@ -34,7 +34,7 @@ pub use end::{End, SuccessStatuses};
 pub use event::{Event, Request, Sender, ServiceMessage, Stray};
 pub use grace_schedule::{Act, GraceSchedule, ScheduleError, Stage, StageAction, Target, Wait};
 pub use hook::{HookId, HookKind, Purpose, Step};
-pub use notice::{EndMeaning, IgnoredBecause, Level, Limit, Notice, Wish};
+pub use notice::{EndMeaning, IgnoredBecause, Level, Limit, Notice, UseOfExtension, Wish};
 pub use pid::Pid;
 pub use service_id::ServiceId;
 pub use settings::{

@@ -31,6 +31,8 @@ pub(crate) struct Spec {
     pub(crate) cleanup: Option<(Duration, Behaviour)>,
     /// The platform is asked for more time, at most so much.
     pub(crate) extend: Option<Duration>,
+    /// The deadline is only assumed.
+    pub(crate) assumed: bool,
     /// How often the platform wants to hear of us.
     pub(crate) platform_watchdog: Option<Duration>,
     /// The run is cut off then, if nothing stops it.
@@ -82,6 +84,8 @@ pub(crate) enum Input {
     Request(Request),
     /// The platform answers when it kills us; `None`: never.
     Learn(Option<Duration>),
+    /// The platform begins, or ceases, to hear us.
+    Hears(bool),
 }
 
 /// A process somewhere.
@@ -279,6 +283,7 @@ impl Spec {
             inputs: Vec::new(),
             cleanup: None,
             extend: None,
+            assumed: false,
             platform_watchdog: None,
             horizon: Duration::from_secs(3600),
             lateness: Duration::ZERO,
@@ -353,6 +358,11 @@ impl Spec {
         self.at(at, Input::Learn(deadline.into()))
     }
 
+    /// The platform begins, or ceases, to hear us.
+    pub(crate) fn hears(self, at: Duration, hears: bool) -> Self {
+        self.at(at, Input::Hears(hears))
+    }
+
     pub(crate) fn at(mut self, at: Duration, input: Input) -> Self {
         self.inputs.push((at, input));
         self
@@ -392,6 +402,7 @@ impl Spec {
         settings.map.clone_from(&self.map);
         settings.cleanup = self.cleanup.as_ref().map(|(time, _)| *time);
         settings.extend = self.extend;
+        settings.deadline_is_assumed = self.assumed;
         settings.platform_watchdog = self.platform_watchdog;
         settings.seed = self.jitter;
         settings
