@@ -156,6 +156,7 @@ pub struct Options {
     /// Under systemd (`Type=notify`) a schedule that is longer than `TimeoutStopSec` then has its whole time, and a start
     /// is not cut off by `TimeoutStartSec`. The value is the longest that is asked for.
     /// Example: --extend=5m.
+    /// Where no service manager hears us (Type=exec, a container) it does nothing.
     /// Default: not asked for; --extend alone: 10m.
     #[arg(long, value_name = "MAX", num_args = 0..=1, require_equals = true, default_missing_value = "10m",
           help_heading = "How to stop")]

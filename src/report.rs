@@ -262,6 +262,7 @@ impl ReportBuilder {
             | Notice::StopEscalated { .. }
             | Notice::SignalRefused { .. }
             | Notice::ServiceLingers { .. }
+            | Notice::Extension { .. }
             | Notice::AllStopped { .. } => {}
         }
     }

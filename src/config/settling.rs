@@ -93,6 +93,8 @@ impl<'a> Settling<'a> {
         let Description { name, system, file, .. } = description;
         let mut settings = Settings::new(mode, services, order);
         settings.deadline = deadline;
+        settings.deadline_is_assumed =
+            matches!(deadline_source, DeadlineSource::AssumedContainer | DeadlineSource::AssumedKubernetes);
         settings.asks_platform = deadline_choice == DeadlineChoice::Auto;
         settings.margin =
             self.overrides.margin.map(|given| given.value).or(system.margin.map(|(_, margin)| margin));

@@ -103,6 +103,11 @@ impl NotifySender {
         !self.kept.is_empty()
     }
 
+    /// Whether the last datagram that was not kept has arrived, or there was none.
+    pub fn works(&self) -> bool {
+        !self.is_broken
+    }
+
     fn send_one(&self, datagram: &[u8]) -> Result<(), Errno> {
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
         loop {

@@ -12,6 +12,8 @@ use crate::supervisor::{PlatformMessage, defaults};
 #[derive(Default)]
 pub(crate) struct Platform {
     sender: Option<NotifySender>,
+    /// It was told that nobody hears us.
+    is_unheard: bool,
 }
 
 impl Platform {
@@ -21,7 +23,7 @@ impl Platform {
             return Self::default();
         };
         match NotifySender::open(variable) {
-            Ok(sender) => Self { sender: Some(sender) },
+            Ok(sender) => Self { sender: Some(sender), is_unheard: false },
             Err(errno) => {
                 complain(errno);
                 Self::default()
@@ -32,6 +34,13 @@ impl Platform {
     /// Whether anybody listens.
     pub(crate) const fn listens(&self) -> bool {
         self.sender.is_some()
+    }
+
+    /// Whether it hears us, if that is new; at first it is taken to.
+    pub(crate) fn take_change(&mut self) -> Option<bool> {
+        let hears = self.sender.as_ref().is_some_and(NotifySender::works);
+        let is_new = std::mem::replace(&mut self.is_unheard, !hears) == hears;
+        is_new.then_some(hears)
     }
 
     /// Tells it what was decided.

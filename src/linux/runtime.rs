@@ -260,6 +260,7 @@ impl<L: Listener> Runtime<L> {
         if self.supervisor.settings().mode == Mode::ManyServices {
             self.open_signals()?;
         }
+        self.note_platform();
         self.handle(Event::Begin);
         // Whoever unmounts the directory we were started in must not be held up by us.
         let _ = std::env::set_current_dir("/");
@@ -278,6 +279,7 @@ impl<L: Listener> Runtime<L> {
             if self.supervisor.settings().deadline.is_some() {
                 self.guard.begin(self.clock);
             }
+            self.note_platform();
             let deadline = self.supervisor.next_deadline();
             let time = match deadline {
                 _ if self.work_is_left => Some(Duration::ZERO),
@@ -603,6 +605,9 @@ impl<L: Listener> Runtime<L> {
                 // What it is told is behind what was said before: whoever waits for it finds it in the log.
                 self.write_log();
                 self.platform.tell(message);
+                if let Some(hears) = self.platform.take_change() {
+                    self.feed(Event::PlatformHears(hears));
+                }
             }
             Command::Signal { service, recipients, signal } => self.signal(service, recipients, signal),
             Command::Resume { service } => self.resume(service),
@@ -684,6 +689,13 @@ impl<L: Listener> Runtime<L> {
             }
             // The end of one of them is a signal.
             self.wait_set.wait(Some(end.since(self.clock.now())));
+        }
+    }
+
+    /// Whether the platform hears us counts for what it is asked.
+    fn note_platform(&mut self) {
+        if let Some(hears) = self.platform.take_change() {
+            self.handle(Event::PlatformHears(hears));
         }
     }
 

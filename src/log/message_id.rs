@@ -4,7 +4,7 @@
 /// id for ever, also when its sentence changes; a new one gets a new one (`systemd-id128 new`), and an entry in each catalog.
 ///
 /// Source: systemd.journal-fields(7), `MESSAGE_ID=`: a random 128-bit id, in 32 lower-case hexadecimal digits.
-pub const MESSAGE_IDS: [(&str, &str); 76] = [
+pub const MESSAGE_IDS: [(&str, &str); 78] = [
     ("budget.shrunk", "a27bb188ff48421c9a9a86d4cc49f853"),
     ("cgroup.divided", "5bd59c9da64445fdb9b37d91260ae170"),
     ("cgroup.frozen", "4261fd88a9b74eeeab8205dd7cc52c4a"),
@@ -23,6 +23,8 @@ pub const MESSAGE_IDS: [(&str, &str); 76] = [
     ("dependency.failed", "88c7fd27f41f44f0af9d37f6c4b39f12"),
     ("drain.begun", "0a99f1fa191c4847bfc9e45237c1aace"),
     ("environment.unknown", "a6eca95ba441439db10edc1d7f755633"),
+    ("extend.heard", "2a7e95098024405caa325eaf8970f1e8"),
+    ("extend.unheard", "11b0b2d6a39142e09af0d98c9d36ae9e"),
     ("hook.ended", "a86d267a64d34acabcfdd5ae5dee2264"),
     ("hook.output", "24ee9f68dc6045a19b2b771bd9822d9e"),
     ("hook.started", "c864ed2d3592458eb06b87b918fd9710"),

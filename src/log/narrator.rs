@@ -9,7 +9,7 @@ use super::program_words::ProgramWords;
 use super::record::milliseconds;
 use crate::supervisor::{
     Cause, Deadline, End, EndMeaning, Failure, HookKind, IgnoredBecause, Level, Mode, Notice, Recipients,
-    Sender, ServiceId, Settings, Signal, StartFailure, Target, Verdict,
+    Sender, ServiceId, Settings, Signal, StartFailure, Target, UseOfExtension, Verdict,
 };
 
 use life::describe_failure;
@@ -127,6 +127,7 @@ impl Narrator {
                 "failed, but is not essential: what comes after it is started all the same"
             ),
             Notice::DeadlineLearnt { deadline, margin_kept } => self.deadline_learnt(deadline, margin_kept),
+            Notice::Extension { use_of_it, deadline } => extension(use_of_it, deadline),
             Notice::StopRequested { cause, budget } => self.stop_requested(cause, budget),
             Notice::SignalIgnored { signal, sender, reason } => {
                 let why = match reason {
@@ -476,6 +477,39 @@ impl Narrator {
 
     fn name(&self, service: ServiceId) -> &str {
         self.names.get(service.index()).map_or("?", String::as_str)
+    }
+}
+
+/// What `--extend` is good for here.
+fn extension(use_of_it: UseOfExtension, deadline: Option<Deadline>) {
+    let event = "extend.unheard";
+    let stays = deadline.map_or_else(
+        || "stops have no deadline".to_owned(),
+        |deadline| {
+            format!("the deadline of {} stays, budget {}", words(deadline.deadline), words(deadline.budget()))
+        },
+    );
+    let deadline_ms = deadline.map(|deadline| milliseconds(deadline.deadline));
+    match use_of_it {
+        UseOfExtension::Unheard => tracing::warn!(
+            event,
+            deadline_ms,
+            "--extend does nothing here: there is no service manager that hears us (systemd's Type=notify sets \
+             NOTIFY_SOCKET); {stays}"
+        ),
+        UseOfExtension::DeadlineAssumed => tracing::warn!(
+            event,
+            deadline_ms,
+            "--extend makes no stop longer here: the deadline is assumed, and who gave PID 1 its time is not asked for \
+             more; {stays}"
+        ),
+        UseOfExtension::HeardAgain => {
+            tracing::info!(
+                event = "extend.heard",
+                deadline_ms,
+                "the service manager hears us again, so that --extend counts"
+            );
+        }
     }
 }
 

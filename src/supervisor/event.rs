@@ -129,6 +129,8 @@ pub enum Event {
         /// From the first cause of a stop to the platform's SIGKILL; `None`: it never kills us.
         deadline: Option<Duration>,
     },
+    /// Whether the platform hears what it is told, if that is new; at first it is taken to.
+    PlatformHears(bool),
     /// Time has passed. Surplus calls are harmless.
     TimePassed,
 }

@@ -36,7 +36,7 @@ pub use end::{End, SuccessStatuses};
 pub use event::{Event, Request, Sender, ServiceMessage, Stray};
 pub use grace_schedule::{Act, GraceSchedule, ScheduleError, Stage, StageAction, Target, Wait};
 pub use hook::{HookId, HookKind, Purpose, Step};
-pub use notice::{EndMeaning, IgnoredBecause, Level, Limit, Notice, RefusedBecause, Wish};
+pub use notice::{EndMeaning, IgnoredBecause, Level, Limit, Notice, RefusedBecause, UseOfExtension, Wish};
 pub use pid::Pid;
 pub use reload::{Change, NewConfiguration, ProgramChange};
 pub use service_id::ServiceId;

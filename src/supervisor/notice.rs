@@ -9,6 +9,13 @@ use super::{
 /// What was decided or seen: each becomes one log event with fields, and a line in the report.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Notice {
+    /// The platform is to be asked for more time: whether that is of any use, if it is not or was not.
+    Extension {
+        /// Whether it is.
+        use_of_it: UseOfExtension,
+        /// The deadline that holds if nobody grants more.
+        deadline: Option<Deadline>,
+    },
     /// The service's process was forked.
     ServiceStarted {
         /// The service.
@@ -397,6 +404,17 @@ pub enum Notice {
         /// More than 80 % of the budget went.
         near_miss: bool,
     },
+}
+
+/// Whether it is of any use to ask the platform for more time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UseOfExtension {
+    /// Nobody hears us.
+    Unheard,
+    /// Whoever hears us is not who ends us: that somebody does is assumed.
+    DeadlineAssumed,
+    /// We are heard again.
+    HeardAgain,
 }
 
 /// What a service exceeded that fails while it runs.

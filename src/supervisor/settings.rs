@@ -18,6 +18,8 @@ pub struct Settings {
     pub margin: Option<Duration>,
     /// Whether the platform is asked for its deadline, which then takes the place of this one.
     pub asks_platform: bool,
+    /// The deadline is a guess of what whoever started us does: nobody is there to grant more.
+    pub deadline_is_assumed: bool,
     /// The schedule of processes that belong to no service.
     pub stray_grace: GraceSchedule,
     /// The signals that ask curfew to stop, besides those that always do.
@@ -34,7 +36,8 @@ pub struct Settings {
     pub exit_status: ExitStatusPolicy,
     /// How long the last command of all may take, which runs when every service is down; `None`: there is none.
     pub cleanup: Option<Duration>,
-    /// The platform is asked for more time while a start or a stop makes progress, at most so long. `None`: it is not.
+    /// The platform is asked for more time while a start or a stop makes progress, at most so long, as long as it hears us.
+    /// `None`: it is not.
     pub extend: Option<Duration>,
     /// How often the platform wants to hear that we are well; half of it is how often it does. `None`: never.
     pub platform_watchdog: Option<Duration>,
@@ -311,6 +314,7 @@ impl Settings {
             deadline: None,
             margin: None,
             asks_platform: false,
+            deadline_is_assumed: false,
             stray_grace,
             stop_signals: defaults::stop_signals(),
             map: BTreeMap::new(),

@@ -22,7 +22,7 @@ use super::service::{Phase, Service, State};
 use super::stop::Stop;
 use super::timers::{Timer, Timers};
 use super::{
-    Command, End, Event, GraceSchedule, HookId, HookTimes, Kind, Notice, Outcome, Pid, ServiceId,
+    Command, Deadline, End, Event, GraceSchedule, HookId, HookTimes, Kind, Notice, Outcome, Pid, ServiceId,
     ServiceSettings, Settings, Signal, Timestamp, Verdict, exit_status, verdict,
 };
 
@@ -69,8 +69,10 @@ pub struct Supervisor {
     suspending: bool,
     /// The platform was told that all is ready.
     is_ready: bool,
-    /// How long the platform waits for a stop if nobody asks for more; set when it begins.
-    platform_timeout: Option<Duration>,
+    /// The deadline of the stop if nobody asks for more; set when it begins.
+    plain_deadline: Option<Deadline>,
+    /// Whether the platform hears what it is told.
+    is_heard: bool,
     /// For the delays of restarts.
     random: u64,
     reload: Option<Reload>,
@@ -129,7 +131,8 @@ impl Supervisor {
             turns: Vec::new(),
             suspending: false,
             is_ready: false,
-            platform_timeout: None,
+            plain_deadline: None,
+            is_heard: true,
             random,
             reload: None,
             stop: None,
@@ -169,6 +172,7 @@ impl Supervisor {
                 self.tell(Notice::SignalRefused { service, pid, errno });
             }
             Event::DeadlineLearnt { deadline } => self.on_deadline_learnt(deadline, now),
+            Event::PlatformHears(hears) => self.on_platform_hears(hears, now),
             Event::TimePassed => self.on_time_passed(now),
         }
         if !self.finished {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use nix::libc::{SIGCONT, SIGSTOP, SIGTERM, SIGUSR1};
 
-use crate::support::{Curfew, Running, children, exists, is_root, kill, skip, state};
+use crate::support::{Curfew, Finished, Running, children, exists, is_root, kill, skip, state};
 
 /// A service manager that listens.
 struct Manager {
@@ -123,6 +123,53 @@ fn a_manager_that_is_not_there_is_told_of_once() {
     let finished = running.finish();
     finished.assert_status(0);
     assert_eq!(finished.events("notify.failed").len(), 1);
+}
+
+/// The end of a stop that would need longer than its deadline, and is asked to have more.
+fn extended_stop(curfew: Curfew) -> Finished {
+    let running = curfew.start();
+    running.wait_for("ready");
+    running.signal(SIGTERM);
+    let finished = running.finish();
+    finished.assert_status(80);
+    finished
+}
+
+#[test]
+fn where_no_manager_hears_us_more_time_is_not_taken_and_it_is_said_at_the_start() {
+    let curfew = || {
+        Curfew::run(["--extend", "--deadline", "600ms", "--margin", "100ms", "--grace", "TERM 5s, KILL"])
+            .fixture("ignores TERM")
+    };
+    let vanishing = "/nonexistent/notify";
+    for curfew in
+        [curfew(), curfew().env("NOTIFY_SOCKET", vanishing), curfew().env("NOTIFY_SOCKET", "nonsense")]
+    {
+        let finished = extended_stop(curfew);
+        assert_eq!(finished.events("budget.shrunk").len(), 1);
+        let [unheard] = &finished.events("extend.unheard")[..] else { panic!("it is said once") };
+        assert_eq!(unheard["deadline_ms"], 600);
+        assert_eq!(finished.events("stop.requested")[0]["budget_ms"], 500);
+    }
+    // Nobody asks for more.
+    let finished = Curfew::run([]).command(["true"]).finish();
+    assert_eq!(finished.events("extend.unheard").len(), 0);
+}
+
+#[test]
+fn a_manager_that_goes_away_in_a_stop_grants_nothing_any_more() {
+    let options = ["--extend", "--deadline", "1s", "--margin", "100ms", "--grace", "TERM 60s, KILL"];
+    let (curfew, manager) = with_manager(Curfew::run(options));
+    let running = curfew.fixture("ignores TERM").start();
+    running.wait_for("ready");
+    running.signal(SIGTERM);
+    manager.wait_for("STOPPING=1");
+    drop(manager);
+    // It is asked again when a third of its time is over.
+    let finished = running.finish();
+    finished.assert_status(80);
+    assert_eq!(finished.events("extend.unheard").len(), 1);
+    assert_eq!(finished.events("budget.shrunk").len(), 1);
 }
 
 fn service(behaviour: &str, keys: &str) -> Running {

@@ -76,6 +76,21 @@ fn pid_one_stops_when_it_is_asked_to() {
 }
 
 #[test]
+fn the_deadline_that_pid_one_assumes_is_not_extended() {
+    if !namespaces_work() {
+        return;
+    }
+    let curfew = as_pid_one(Curfew::run(["--extend", "--grace", "TERM 14s, KILL"]));
+    let curfew = curfew.fixture("obedient").start();
+    curfew.wait_for("ready");
+    kill(init(&curfew), SIGTERM);
+    let finished = curfew.finish();
+    finished.assert_status(0);
+    assert_eq!(finished.events("extend.unheard").len(), 1);
+    assert_eq!(finished.events("stop.requested")[0]["budget_ms"], 9000);
+}
+
+#[test]
 fn pid_one_stops_a_system_of_services_in_order() {
     if !namespaces_work() {
         return;

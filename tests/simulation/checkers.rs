@@ -82,14 +82,22 @@ const CHECKERS: [Checker; 39] = [
 
 /// What each checker has to complain about.
 pub(crate) fn complaints(history: &History) -> Vec<(&'static str, String)> {
-    // These know the deadline from the settings: where the platform tells it, the scenario says what is to come of it.
-    let learnt = history.events().any(|(_, _, event)| matches!(event, Event::DeadlineLearnt { .. }));
-    let of_deadline = [
-        "exit comes inside the budget",
+    // These know the deadline from the settings: where the platform tells it, the scenario says what is to come of it. So it
+    // is where the platform hears us again in the middle of a stop.
+    let stop = history.stop().map(|(stop, ..)| stop);
+    let learnt = history.events().any(|(index, _, event)| match event {
+        Event::DeadlineLearnt { .. } => true,
+        Event::PlatformHears(true) => stop.is_some_and(|stop| index > stop),
+        _ => false,
+    });
+    let of_deadline = ["exit comes inside the budget", "what is told is what was done"];
+    // Where it ceases to, what was granted is taken back.
+    let taken_back = history.unheard_in_the_stop().is_some();
+    let of_waits = [
         "nobody is killed before its grace has ended",
         "nobody is killed unasked",
         "nothing is shortened that would have fitted",
-        "what is told is what was done",
+        "a dependency is signalled when its dependents are down or given up",
     ];
     // These know of one set of settings for each life: where a reload changes them in the middle of it, the scenario says
     // what is to come of it.
@@ -105,6 +113,7 @@ pub(crate) fn complaints(history: &History) -> Vec<(&'static str, String)> {
         .iter()
         .filter(|(name, _)| !(learnt && of_deadline.contains(name)))
         .filter(|(name, _)| !(reloaded && of_settings.contains(name)))
+        .filter(|(name, _)| !((learnt || taken_back) && of_waits.contains(name)))
         .filter_map(|(name, checker)| checker(history).err().map(|complaint| (*name, complaint)))
         .collect()
 }

@@ -35,6 +35,8 @@ pub(crate) struct Spec {
     pub(crate) cleanup: Option<(Duration, Behaviour)>,
     /// The platform is asked for more time, at most so much.
     pub(crate) extend: Option<Duration>,
+    /// The deadline is only assumed.
+    pub(crate) assumed: bool,
     /// How often the platform wants to hear of us.
     pub(crate) platform_watchdog: Option<Duration>,
     /// The run is cut off then, if nothing stops it.
@@ -90,6 +92,8 @@ pub(crate) enum Input {
     Request(Request),
     /// The platform answers when it kills us; `None`: never.
     Learn(Option<Duration>),
+    /// The platform begins, or ceases, to hear us.
+    Hears(bool),
 }
 
 /// A process somewhere.
@@ -308,6 +312,7 @@ impl Spec {
             readings: Vec::new(),
             cleanup: None,
             extend: None,
+            assumed: false,
             platform_watchdog: None,
             horizon: Duration::from_secs(3600),
             lateness: Duration::ZERO,
@@ -380,6 +385,11 @@ impl Spec {
     /// The platform answers when it kills us.
     pub(crate) fn learns(self, at: Duration, deadline: impl Into<Option<Duration>>) -> Self {
         self.at(at, Input::Learn(deadline.into()))
+    }
+
+    /// The platform begins, or ceases, to hear us.
+    pub(crate) fn hears(self, at: Duration, hears: bool) -> Self {
+        self.at(at, Input::Hears(hears))
     }
 
     pub(crate) fn at(mut self, at: Duration, input: Input) -> Self {

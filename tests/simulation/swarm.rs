@@ -257,6 +257,7 @@ fn remove_service(spec: &mut Spec, index: usize) {
         Input::Signal(..)
         | Input::Suspend(_)
         | Input::Learn(_)
+        | Input::Hears(_)
         | Input::Request(Request::StopSystem { .. } | Request::Reload { .. } | Request::Reopen) => true,
     });
 }
@@ -477,6 +478,9 @@ fn random_inputs(random: &mut Random, kinds: Kinds, spec: &mut Spec) {
             };
             spec.inputs.push((at, Input::Request(request)));
         }
+    }
+    if kinds.has(Has::PlatformExtends) && random.one_in(4) {
+        spec.inputs.push((random.up_to(ms(8_000)), Input::Hears(false)));
     }
     if kinds.has(Has::Suspension) && random.one_in(3) {
         spec.inputs.push((random.up_to(ms(8_000)), Input::Suspend(random.up_to(ms(90_000)))));

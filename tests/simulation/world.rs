@@ -47,7 +47,7 @@ pub(crate) struct World {
     last_steps: Vec<Option<Step>>,
     probe_count: u64,
     /// Answers of the platform that curfew has not read yet.
-    answers: Vec<Option<Duration>>,
+    answers: Vec<Event>,
     is_stopping: bool,
     /// When curfew will be scheduled, if something woke it.
     wake_at: Option<Timestamp>,
@@ -305,7 +305,8 @@ impl World {
                         self.kernel.deliver(leader, signal, self.now);
                     }
                 }
-                Input::Learn(deadline) => self.answers.push(deadline),
+                Input::Learn(deadline) => self.answers.push(Event::DeadlineLearnt { deadline }),
+                Input::Hears(hears) => self.answers.push(Event::PlatformHears(hears)),
                 Input::Suspend(time) => {
                     self.suspended_until = self.suspended_until.max(self.now + time);
                     self.history.suspensions.push((self.now, self.suspended_until));
@@ -345,8 +346,8 @@ impl World {
                 }
             }
         }
-        for deadline in std::mem::take(&mut self.answers) {
-            self.handle(Event::DeadlineLearnt { deadline });
+        for answer in std::mem::take(&mut self.answers) {
+            self.handle(answer);
         }
         self.handle(Event::TimePassed);
         self.count();

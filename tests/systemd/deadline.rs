@@ -84,6 +84,19 @@ fn with_extend_and_a_configured_deadline_systemd_waits_as_well() {
     follower.wait_for(": saved");
 }
 
+/// Nobody hears that more time is asked for.
+#[test]
+fn without_a_socket_to_systemd_extend_changes_nothing() {
+    let Some(lab) = Lab::boot() else { return };
+    let more = "NotifyAccess=none\nTimeoutStopSec=3s";
+    lab.unit("deaf.service", &unit::exec(&format!("--extend --grace 'TERM 8s, KILL' {DEAF}"), more));
+    let follower = start(&lab, "deaf.service", "systemd kills us 3s");
+    stop(&lab, "deaf.service");
+    expect::stopped_with(&lab, "deaf.service", "exit-code", "80");
+    expect::nothing_left_for_systemd(&lab, "deaf.service");
+    follower.wait_for("--extend does nothing here");
+}
+
 #[test]
 fn a_task_that_is_longer_than_the_start_timeout_gets_its_time_with_extend() {
     let Some(lab) = Lab::boot() else { return };

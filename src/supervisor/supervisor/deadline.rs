@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::super::budget::{Budget, Share};
 use super::super::service::{Phase, State};
 use super::super::timers::Timer;
-use super::super::{Command, Deadline, Notice, ServiceId, Timestamp, Wait};
+use super::super::{Command, Deadline, Notice, ServiceId, Timestamp, UseOfExtension, Wait};
 use super::Supervisor;
 
 impl Supervisor {
@@ -19,20 +19,16 @@ impl Supervisor {
     /// The platform told when it kills us; `None`: never.
     pub(super) fn on_deadline_learnt(&mut self, length: Option<Duration>, now: Timestamp) {
         // It was asked, and then told not to matter.
-        if !self.settings.asks_platform {
-            return;
-        }
-        // Then the end has come by what was known before, and KILL is not taken back.
-        let too_late = self.stop.as_ref().is_some_and(|stop| stop.time_is_up || stop.swept);
-        if too_late {
+        if self.end_has_come() || !self.settings.asks_platform {
             return;
         }
         let deadline = length.map(|length| Deadline::with_margin(length, self.settings.margin));
+        let before = if self.stop.is_some() { self.plain_deadline } else { self.settings.deadline };
         let is_news = !std::mem::replace(&mut self.deadline_is_learnt, true);
-        if !is_news && deadline == self.settings.deadline {
+        if !is_news && deadline == before {
             return;
         }
-        let before = std::mem::replace(&mut self.settings.deadline, deadline);
+        self.settings.deadline = deadline;
         let margin_kept = deadline
             .is_none_or(|deadline| self.settings.margin.is_none_or(|margin| margin == deadline.margin));
         self.tell(Notice::DeadlineLearnt { deadline, margin_kept });
@@ -41,11 +37,38 @@ impl Supervisor {
         }
     }
 
+    /// The platform begins, or ceases, to hear what it is told: only who hears it can grant more time.
+    pub(super) fn on_platform_hears(&mut self, hears: bool, now: Timestamp) {
+        if std::mem::replace(&mut self.is_heard, hears) == hears || self.settings.extend.is_none() {
+            return;
+        }
+        let deadline = if self.stop.is_some() { self.plain_deadline } else { self.settings.deadline };
+        let use_of_it = if hears { UseOfExtension::HeardAgain } else { UseOfExtension::Unheard };
+        self.tell(Notice::Extension { use_of_it, deadline });
+        if !hears {
+            self.timers.clear(Timer::Extend);
+        }
+        if self.end_has_come() {
+            return;
+        }
+        if self.stop.is_some() {
+            self.settings.deadline = deadline;
+            self.budget_anew(now);
+        } else if !self.is_ready {
+            self.ask_for_time(now);
+        }
+    }
+
+    /// The end has come by what was known before, and KILL is not taken back.
+    fn end_has_come(&self) -> bool {
+        self.stop.as_ref().is_some_and(|stop| stop.time_is_up || stop.swept)
+    }
+
     /// Gives the stop that is under way the budget of the new deadline. Its clock still began at the first cause.
     fn budget_anew(&mut self, now: Timestamp) {
         let longest = self.measure_paths(now);
-        self.note_platform_timeout();
-        self.settings.deadline = self.extended_deadline(longest);
+        self.plain_deadline = self.settings.deadline;
+        self.settings.deadline = self.extended_deadline(longest, now);
         self.ask_for_time(now);
         let Some(stop) = &mut self.stop else { return };
         stop.budget =

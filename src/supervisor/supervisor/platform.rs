@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::budget::Path;
 use super::super::timers::Timer;
-use super::super::{Command, Deadline, PlatformMessage, Timestamp, defaults};
+use super::super::{Command, Deadline, Notice, PlatformMessage, Timestamp, UseOfExtension, defaults};
 use super::Supervisor;
 
 impl Supervisor {
@@ -27,9 +27,10 @@ impl Supervisor {
 
     /// Asks for more time, as long as there is progress to be made and the most is not reached.
     pub(super) fn ask_for_time(&mut self, now: Timestamp) {
-        let Some(most) = self.settings.extend else { return };
+        let Some(most) = self.longest_extension() else { return };
+        let timeout = self.plain_deadline.map(|deadline| deadline.deadline);
         let (since, time) = match &self.stop {
-            Some(stop) => (stop.since, self.platform_timeout.unwrap_or(defaults::EXTEND_BY)),
+            Some(stop) => (stop.since, timeout.unwrap_or(defaults::EXTEND_BY)),
             None => (Timestamp::ZERO, defaults::EXTEND_BY),
         };
         let rest = most.saturating_sub(now.since(since));
@@ -44,22 +45,44 @@ impl Supervisor {
         }
     }
 
-    /// The deadline of a stop that needs this long: a longer one, if the platform can be asked for it.
-    pub(super) fn extended_deadline(&self, longest: Path) -> Option<Deadline> {
+    /// Says so if the assumed deadline will stay what it is although more time is asked for.
+    pub(super) fn check_use_of_extension(&mut self) {
+        if self.longest_extension().is_some() && self.settings.deadline_is_assumed {
+            let (use_of_it, deadline) = (UseOfExtension::DeadlineAssumed, self.settings.deadline);
+            self.tell(Notice::Extension { use_of_it, deadline });
+        }
+    }
+
+    /// The most that a platform which hears us is asked for.
+    fn longest_extension(&self) -> Option<Duration> {
+        self.settings.extend.filter(|_| self.is_heard)
+    }
+
+    /// The deadline of a stop that needs this long from now on: a longer one, if there is somebody to grant it.
+    pub(super) fn extended_deadline(&self, longest: Path, now: Timestamp) -> Option<Deadline> {
         let deadline = self.settings.deadline?;
-        let Some(most) = self.settings.extend else { return Some(deadline) };
+        let Some(most) = self.most_granted() else { return Some(deadline) };
         let reserves = defaults::KILL_RESERVE_MAX.saturating_mul(longest.levels);
         let needed = match longest.is_open() {
             true => most,
             false => longest.bounded().saturating_add(reserves).saturating_add(defaults::REPORT_RESERVE_MAX),
         };
-        let needed = needed.saturating_add(deadline.margin).min(most).max(deadline.deadline);
+        let gone = self.stop.as_ref().map_or(Duration::ZERO, |stop| now.since(stop.since));
+        let needed = needed.saturating_add(gone).saturating_add(deadline.margin);
+        let needed = needed.min(most).max(deadline.deadline);
         Some(Deadline { deadline: needed, ..deadline })
     }
 
-    /// How long the platform waits if nobody asks for more.
-    pub(super) fn note_platform_timeout(&mut self) {
-        let time: Option<Duration> = self.settings.deadline.map(|deadline| deadline.deadline);
-        self.platform_timeout = time;
+    /// The deadline that the stop could have been given at most.
+    pub(super) fn furthest_deadline(&self) -> Option<Deadline> {
+        let deadline = self.settings.deadline?;
+        let most = self.most_granted().unwrap_or_default().max(deadline.deadline);
+        Some(Deadline { deadline: most, ..deadline })
+    }
+
+    /// How long after the first cause of a stop the platform may be made to wait. `None`: it waits as long as it does.
+    fn most_granted(&self) -> Option<Duration> {
+        // Whoever a deadline is only assumed of, it is not who is asked.
+        self.longest_extension().filter(|_| !self.settings.deadline_is_assumed || self.deadline_is_learnt)
     }
 }

@@ -382,6 +382,7 @@ impl Supervisor {
             services: _,
             order: _,
             deadline,
+            deadline_is_assumed,
             margin,
             asks_platform,
             stray_grace,
@@ -406,6 +407,7 @@ impl Supervisor {
             Some(_) | None => deadline,
         };
         let is_to_be_asked = asks_platform && !self.settings.asks_platform;
+        self.settings.deadline_is_assumed = deadline_is_assumed;
         self.settings.margin = margin;
         self.settings.asks_platform = asks_platform;
         self.settings.stray_grace = stray_grace;

@@ -11,6 +11,7 @@ use super::Supervisor;
 impl Supervisor {
     pub(super) fn on_begin(&mut self, now: Timestamp) {
         self.expect_ping(now);
+        self.check_use_of_extension();
         self.ask_for_time(now);
         for index in 0..self.settings.services.len() {
             if self.services[index].awaited == 0 {

@@ -27,8 +27,8 @@ impl Supervisor {
         self.abandon_reload();
         self.abandon_starts();
         let longest = self.measure_paths(now);
-        self.note_platform_timeout();
-        self.settings.deadline = self.extended_deadline(longest);
+        self.plain_deadline = self.settings.deadline;
+        self.settings.deadline = self.extended_deadline(longest, now);
         let budget = self.settings.deadline.map(|deadline| Budget::new(deadline, now, longest.levels));
         let mut stop = Stop::new(cause, now, budget, self.settings.services.len());
         stop.received = received;
@@ -254,7 +254,9 @@ impl Supervisor {
         let verdict = verdict(&outcomes);
         let status = exit_status(self.settings.mode, self.settings.exit_status, &cause, &outcomes);
         let budget = self.settings.deadline.map(Deadline::budget);
-        let near_miss = budget.is_some_and(|budget| after > budget / 100 * defaults::NEAR_MISS_PERCENT);
+        // What was asked for is just what is needed: how near the end was is seen by what could have been asked for.
+        let furthest = self.furthest_deadline().map(Deadline::budget);
+        let near_miss = furthest.is_some_and(|budget| after > budget / 100 * defaults::NEAR_MISS_PERCENT);
         if !outcomes.iter().any(|outcome| outcome.survived) {
             self.tell(Notice::AllStopped { after });
         }

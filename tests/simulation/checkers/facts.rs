@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use curfew::supervisor::{
-    Cause, Command, End, Kind, Level, Mode, Notice, Sender, ServiceId, Signal, Stage, StageAction, Timestamp,
-    Wait,
+    Cause, Command, End, Event, Kind, Level, Mode, Notice, Sender, ServiceId, Signal, Stage, StageAction,
+    Timestamp, Wait,
 };
 
 use crate::history::{Entry, History, What};
@@ -62,7 +62,19 @@ impl History {
         let (_, began, _) = self.stop()?;
         let (budget, margin) = (self.budget()?, self.settings.deadline?.margin);
         let report = REPORT_MAX.min(margin / 2).min(budget);
-        Some(began + (budget - report))
+        let by = began + (budget - report);
+        // Who does not hear us grants nothing more, and the plain deadline counts from then on.
+        let plain = self.settings.deadline.map(|deadline| deadline.deadline - deadline.margin)?;
+        let plain = began + (plain - REPORT_MAX.min(margin / 2).min(plain));
+        Some(self.unheard_in_the_stop().map_or(by, |unheard| by.min(plain.max(unheard))))
+    }
+
+    /// When the platform ceased to hear us in the middle of the stop.
+    pub(super) fn unheard_in_the_stop(&self) -> Option<Timestamp> {
+        let (stop, ..) = self.stop()?;
+        self.events().find_map(|(index, at, event)| {
+            (index > stop && matches!(event, Event::PlatformHears(false))).then_some(at)
+        })
     }
 
     /// Whether curfew was always scheduled nearly at once.

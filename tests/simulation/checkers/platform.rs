@@ -92,6 +92,17 @@ pub(super) fn time_is_asked_for(history: &History) -> Complaint {
         ensure!(asked.is_empty(), "the platform is asked for time, which it was not to be");
         return Ok(());
     };
+    let mut hearing = history.events().filter_map(|(index, _, event)| match event {
+        Event::PlatformHears(hears) => Some((index, *hears)),
+        _ => None,
+    });
+    if let Some((unheard, hears)) = hearing.next() {
+        // Who does not hear us is not asked; the scenario says what is to come of it.
+        let until = hearing.next().map_or(usize::MAX, |(index, _)| index);
+        let in_vain = asked.iter().find(|(index, ..)| !hears && (unheard..until).contains(index));
+        ensure!(in_vain.is_none(), "the platform is asked for time, and does not hear us");
+        return Ok(());
+    }
     let stop = history.stop().map(|(index, at, _)| (index, at));
     let ready = history.told_platform(PlatformMessage::Ready).first().copied();
     let of_stop = |index: usize| stop.is_some_and(|(stop, _)| index > stop);

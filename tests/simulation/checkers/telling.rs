@@ -122,16 +122,16 @@ pub(super) fn told_truly(history: &History) -> Complaint {
             }
             Command::Tell(Notice::StopRequested { budget, .. }) => {
                 stop_requests += 1;
-                check_budget(history, *budget)?;
+                check_budget(history, *budget, *index)?;
             }
             Command::Tell(Notice::StopComplete { status, after, budget, near_miss, .. }) => {
                 ensure!(next == Some(&Command::Finish { status: *status }), "complete, but not finished");
                 let began = history.stop().map(|(_, began, _)| began).unwrap_or_default();
                 ensure!(*after == at.since(began), "it took {:?}, not {after:?}", at.since(began));
-                let near = history.budget().is_some_and(|budget| *after * 5 > budget * 4);
+                let furthest = history.longest_budget(*index);
+                let near = furthest.is_some_and(|budget| *after * 5 > budget * 4);
                 // A budget divides into hundredths by the nanosecond.
-                let exact = history
-                    .budget()
+                let exact = furthest
                     .is_none_or(|budget| (*after * 5).abs_diff(budget * 4) > Duration::from_micros(1));
                 ensure!(
                     *near_miss == near || !exact,
@@ -160,18 +160,29 @@ pub(super) fn told_truly(history: &History) -> Complaint {
 }
 
 /// The budget is the one that was configured, or a longer one that the platform is asked for.
-fn check_budget(history: &History, told: Option<Duration>) -> Complaint {
+fn check_budget(history: &History, told: Option<Duration>, index: usize) -> Complaint {
     let configured = history.settings.deadline.map(|deadline| deadline.deadline - deadline.margin);
-    let most = history
-        .settings
-        .deadline
-        .zip(history.settings.extend)
-        .map(|(deadline, most)| most.max(deadline.deadline) - deadline.margin);
+    let most = history.longest_budget(index);
     ensure!(
-        told >= configured && told <= most.or(configured),
+        told >= configured && told <= most,
         "the budget is said to be {told:?}, not {configured:?} to {most:?}"
     );
     Ok(())
+}
+
+impl History {
+    /// The longest budget that could have been asked for at this entry: only who hears us grants more.
+    fn longest_budget(&self, index: usize) -> Option<Duration> {
+        let deadline = self.settings.deadline?;
+        let before = self.events().take_while(|(place, ..)| *place <= index);
+        let heard = before.filter_map(|(_, _, event)| match event {
+            Event::PlatformHears(hears) => Some(*hears),
+            _ => None,
+        });
+        let is_granted = !self.settings.deadline_is_assumed && heard.last().unwrap_or(true);
+        let most = self.settings.extend.filter(|_| is_granted).unwrap_or_default();
+        Some(most.max(deadline.deadline) - deadline.margin)
+    }
 }
 
 /// The end of each leader is told once, but for those that could not even start.

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use curfew::supervisor::{Command, End, PlatformMessage, ReadyBy, ServiceMessage};
+use curfew::supervisor::{
+    Command, Deadline, End, Notice, PlatformMessage, ReadyBy, ServiceMessage, UseOfExtension,
+};
 
 use crate::history::What;
 use crate::process::{Behaviour, Start};
@@ -143,4 +145,71 @@ fn what_fits_the_deadline_is_not_extended() {
     let task = task("job").that(Behaviour::ends(ms(100), End::Exited(0)));
     let world = Spec::many([task]).extend(Duration::ZERO).run();
     assert_eq!(told(&world), ["100 ready", "100 stopping"]);
+}
+
+/// The lines of those that ask for time.
+fn asked_for_time(world: &World) -> Vec<String> {
+    told(world).into_iter().filter(|line| line.contains("extend")).collect()
+}
+
+#[test]
+fn where_nobody_hears_us_the_deadline_is_not_extended_and_it_is_said_why() {
+    let api = || service("api").grace("TERM 8s").that(Behaviour::stubborn());
+    let spec = || Spec::many([api()]).deadline(ms(3000), ms(500)).extend(ms(60_000)).term(ms(1000));
+    let world = spec().hears(ms(1), false).run();
+    // 2.5 s, less 0.1 s for the report, and 0.125 s for each of two levels.
+    world.ends(80, ms(3150)).sent("1.000s api TERM → leader 100\n3.150s api KILL → all 100");
+    let said = |deadline| Notice::Extension { use_of_it: UseOfExtension::Unheard, deadline };
+    let deadline = Some(Deadline { deadline: ms(3000), margin: ms(500) });
+    assert!(world.told(|notice| *notice == said(deadline)));
+    assert_eq!(asked_for_time(&world), ["0 extend 10000"]);
+    // It is said of those alone who would have it.
+    let plain = Spec { extend: None, ..spec() }.hears(ms(1), false).run();
+    assert!(!plain.told(|notice| matches!(notice, Notice::Extension { .. })));
+}
+
+#[test]
+fn a_platform_that_ceases_to_hear_us_in_a_stop_kills_us_when_it_would_have_and_so_we_are_in_time() {
+    let api = service("api").grace("TERM 8s").that(Behaviour::stubborn());
+    let spec = Spec::many([api]).deadline(ms(3000), ms(500)).extend(ms(60_000)).term(ms(1000));
+    let world = spec.clone().hears(ms(1001), false).run();
+    world.ends(80, ms(3150)).sent("1.000s api TERM → leader 100\n3.150s api KILL → all 100");
+    // It hears us again before it would have used its KILL, and is asked anew.
+    let world = spec.clone().hears(ms(1001), false).hears(ms(2500), true).run();
+    world.ends(80, ms(9000)).sent("1.000s api TERM → leader 100\n9.000s api KILL → all 100");
+    assert_eq!(asked_for_time(&world)[..3], ["0 extend 10000", "1000 extend 3000", "2500 extend 3000"]);
+    // Far into the extended time there is nothing left.
+    spec.hears(ms(6000), false).run().ends(80, ms(6000));
+}
+
+#[test]
+fn who_hears_us_again_before_the_stop_grants_more() {
+    let api = service("api").grace("TERM 8s").that(Behaviour::stubborn());
+    let spec = Spec::many([api]).deadline(ms(3000), ms(500)).extend(ms(60_000)).term(ms(1000));
+    spec.hears(ms(1), false).hears(ms(500), true).run().ends(80, ms(9000));
+}
+
+#[test]
+fn a_deadline_that_is_only_assumed_is_nobodys_to_extend() {
+    let api = service("api").grace("TERM 14s").that(Behaviour::stubborn());
+    let spec = Spec::many([api]).deadline(ms(10_000), ms(1000)).extend(ms(60_000)).term(ms(0));
+    let world = Spec { assumed: true, ..spec.clone() }.run();
+    // 9 s, less 0.1 s for the report, and 0.45 s for each of two levels.
+    world.ends(80, ms(8000));
+    assert!(world.told(|notice| matches!(
+        notice,
+        Notice::Extension { use_of_it: UseOfExtension::DeadlineAssumed, .. }
+    )));
+    spec.run().ends(80, ms(14_000));
+}
+
+#[test]
+fn what_was_asked_for_and_used_is_no_near_miss() {
+    let api = service("api").grace("TERM 8s").that(Behaviour::stubborn());
+    let near = |most| {
+        let spec = Spec::many([api.clone()]).deadline(ms(3000), ms(500)).term(ms(0));
+        spec.extend(most).run().told(|notice| matches!(notice, Notice::StopComplete { near_miss: true, .. }))
+    };
+    assert!(!near(ms(60_000)));
+    assert!(near(ms(9_200)));
 }
