@@ -113,7 +113,9 @@ pub(super) fn no_time_lost(history: &History) -> Complaint {
         }
         if let Some(life) = life {
             let Some(after) = history.time_after(life, began) else { return Ok(()) };
-            at += after;
+            // What had ended before the stop waits for nobody: what runs behind its end begins with the stop.
+            let had_ended = life.end().is_some_and(|(index, ..)| index <= stop);
+            at = if had_ended { at.max(after) } else { at + after };
         }
         down.insert(*id, at);
     }
