@@ -1,6 +1,8 @@
 mod cgroups;
 mod controlling;
 mod hearing;
+mod hooking;
+mod listener;
 mod probing;
 mod reload_requests;
 mod reloading;
@@ -12,6 +14,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, AsRawFd};
 
 use controlling::Requests;
+pub use listener::Listener;
 use probing::open_ready_pipe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,14 +22,13 @@ use std::time::Duration;
 use nix::errno::Errno;
 
 use super::census::{Census, DEADLINE_VARIABLE, Family, Found, RUN_VARIABLE, SERVICE_VARIABLE};
-use super::cgroup::Figures;
 use super::clock::Clock;
 use super::containment::Containment;
 use super::control::{Control, ControlSocket};
 use super::deadline_guard::DeadlineGuard;
 use super::delivery::{to_group_of, to_process, to_tree_of, to_unlisted};
 use super::exec_pipe::{ExecPipe, ExecResult};
-use super::hooks::{EndedHook, Hooks, More};
+use super::hooks::Hooks;
 use super::identity::Identity;
 use super::inquiries::Inquiries;
 use super::journal_stream::JournalStream;
@@ -46,48 +48,10 @@ use super::start_up::StartUp;
 use super::terminal::{has_shell, stop_self};
 use super::unit_deadline::{Answer, UnitDeadline};
 use super::wait_set::{Ready, WaitSet};
-use crate::protocol::{WatchLevel, WatchedLine};
 use crate::supervisor::{
-    Cause, Command, End, Event, HookId, HookKind, Mode, Notice, Pid, Purpose, ServiceId, Settings, Signal,
-    Step, Stray, Supervisor, Timestamp, defaults,
+    Command, End, Event, HookId, Mode, Pid, Purpose, ServiceId, Settings, Signal, Step, Stray, Supervisor,
+    Timestamp, defaults,
 };
-
-/// Hears what is decided, and turns it into lines and a report.
-pub trait Listener {
-    /// The time since the start has come this far.
-    fn time(&mut self, now: Timestamp);
-    /// Something was decided.
-    fn hear(&mut self, notice: &Notice);
-    /// Takes the lines to write to the log.
-    fn take_lines(&mut self) -> Vec<Vec<u8>>;
-    /// Something was found out about a service that does not stop: in words, and the whole.
-    fn blame(&mut self, service: ServiceId, sentence: &str, whole: serde_json::Value);
-    /// Whether it wants to know what services used.
-    fn wants_figures(&self) -> bool;
-    /// What a service used, to its end.
-    fn figures(&mut self, service: ServiceId, figures: Figures);
-    /// A cause in words.
-    fn cause(&self, cause: Cause) -> String;
-    /// Somebody wants to hear of events that are at least so grave, or nobody of any.
-    fn watch(&mut self, level: Option<WatchLevel>);
-    /// Takes those events.
-    fn take_watched(&mut self) -> Vec<WatchedLine>;
-    /// How things are, in words, if that has changed.
-    fn take_status(&mut self) -> Option<String>;
-    /// A hook of a service says something.
-    fn hook_output(&mut self, service: ServiceId, kind: &HookKind, line: &str);
-    /// The settings were read anew: some services may be new. `programs` are those of all that there are.
-    fn reconfigured(
-        &mut self,
-        settings: &Settings,
-        programs: &[ServicePrograms],
-        deadline_source: &'static str,
-    );
-    /// From now on this is executed for the service.
-    fn adopted(&mut self, service: ServiceId, settings: &Settings, program: &Program);
-    /// The run is over: write the report, without taking long. Returns the last lines of the log.
-    fn finish(&mut self, status: u8) -> Vec<Vec<u8>>;
-}
 
 /// Where curfew speaks to those above it.
 pub struct Channels<'a> {
@@ -737,53 +701,6 @@ impl<L: Listener> Runtime<L> {
                 "systemd does not tell when it kills us: `systemctl show` did not answer; say it with --deadline"
             ),
         }
-    }
-
-    fn run_hook(&mut self, hook: HookId, service: ServiceId, kind: HookKind) {
-        let settings = self.supervisor.settings();
-        let stage = match &kind {
-            HookKind::Stage(name) => self.commands.get(name),
-            HookKind::PreStart | HookKind::PreStop | HookKind::PostStop => None,
-        };
-        let program = self.programs[service.index()].of_hook(&kind, stage);
-        let leader = self.leader(service).map(|leader| leader.to_string()).unwrap_or_default();
-        let extra = [
-            (RUN_VARIABLE, self.family.run.as_str()),
-            (SERVICE_VARIABLE, settings.name(service)),
-            (PID_VARIABLE, leader.as_str()),
-        ];
-        let cgroup = self.cgroups.get(service);
-        match self.hooks.start(hook, (service, kind), &program, &extra, &self.start_up.context, cgroup) {
-            Ok(pid) => {
-                self.family.hooks.insert(pid);
-                self.family.sessions.insert(pid.number(), service);
-                if let Some(running) = self.hooks.get(hook) {
-                    // Unwatched, it is read at its end, and held up by a full pipe until then.
-                    let _ = self.wait_set.add_read(running, Ready::HookOutput(hook.number()));
-                }
-                self.feed(Event::HookForked { hook, pid });
-            }
-            Err(failure) => self.feed(Event::HookEnded { hook, result: Err(failure) }),
-        }
-    }
-
-    fn hear_hook(&mut self, number: u64) {
-        let Some((hook, lines, more)) = self.hooks.read(HookId::from_number(number)) else { return };
-        for line in lines {
-            self.listener.hook_output(hook.service, &hook.kind, &line);
-        }
-        if more == More::Never {
-            self.wait_set.remove(hook);
-        }
-    }
-
-    fn hook_ended(&mut self, ended: EndedHook) {
-        let EndedHook { hook, running, result, lines } = ended;
-        self.wait_set.remove(&running);
-        for line in lines {
-            self.listener.hook_output(running.service, &running.kind, &line);
-        }
-        self.handle(Event::HookEnded { hook, result });
     }
 
     fn start(&mut self, service: ServiceId, step: Step) {

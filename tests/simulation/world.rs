@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use curfew::supervisor::{
     Command, End, Event, HookKind, Notice, Pid, Recipients, Request, Seat, Sender, ServiceId, ServiceState,
-    Signal, StartFailure, Step, StopStatus, SystemPhase, SystemStatus, Target, Timestamp,
+    ServiceStatus, Signal, StartFailure, Step, StopStatus, SystemPhase, SystemStatus, Target, Timestamp,
 };
 
 use super::broken_core::Core;
@@ -390,7 +390,9 @@ impl World {
             if wakes_by.is_some_and(|left| armed.is_none_or(|armed| armed > self.now + left)) {
                 return Some(format!("{name} waits for {wakes_by:?}, but nothing is armed for it"));
             }
-            let is_down = |id: &ServiceId| status.services[id.index()].is_down();
+            // What was removed and is gone is not told of.
+            let of = |id: &ServiceId| status.services.iter().find(|service| service.id == *id);
+            let is_down = |id: &ServiceId| of(id).is_none_or(ServiceStatus::is_down);
             if let (true, Some(other)) = (self.is_stopping, service.awaits.iter().find(|id| is_down(id))) {
                 return Some(format!("{name} waits for {other:?}, which is down"));
             }
