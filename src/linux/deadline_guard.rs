@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -91,7 +92,7 @@ impl Shared {
 
     fn keep(&self, clock: Clock) {
         let mut watch = self.lock();
-        let mut is_excused = false;
+        let (mut is_excused, mut waited_before) = (false, time_in_queue());
         loop {
             let Some(end) = watch.end else {
                 watch = self.changed.wait(watch).unwrap_or_else(PoisonError::into_inner);
@@ -99,10 +100,15 @@ impl Shared {
             };
             let now = clock.now();
             if now < end {
+                waited_before = time_in_queue();
                 let wait = self.changed.wait_timeout(watch, end.since(now));
                 watch = wait.unwrap_or_else(PoisonError::into_inner).0;
-            } else if now.since(end) >= defaults::GUARD_LATE && !is_excused {
-                // It comes too late itself: curfew was stopped, or frozen, as a whole, and the loop has not had its turn.
+            } else if now.since(end).saturating_sub(time_in_queue().saturating_sub(waited_before))
+                >= defaults::GUARD_LATE
+                && !is_excused
+            {
+                // It comes too late itself, and not for want of a processor: curfew was stopped, or frozen, as a whole, and
+                // the loop has not had its turn.
                 is_excused = true;
                 watch.end = Some(now + defaults::GUARD_AGAIN);
             } else {
@@ -144,6 +150,15 @@ fn ask_for_short_turns() {
     attributes.sched_runtime = 100_000;
     // SAFETY: a valid structure, which says how long it is; 0 is this thread. Refused, it waits for longer.
     unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
+}
+
+/// How long this thread has waited for a processor so far; nothing where the kernel does not tell.
+fn time_in_queue() -> Duration {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    // The time it ran, the time it waited, and how often it ran.
+    let waited = text.split_ascii_whitespace().nth(1).and_then(|word| word.parse().ok());
+    let nanoseconds: u64 = waited.unwrap_or(0);
+    Duration::new(nanoseconds / 1_000_000_000, (nanoseconds % 1_000_000_000) as u32)
 }
 
 /// Nobody is waited for who does not read.

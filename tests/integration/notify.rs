@@ -3,7 +3,7 @@
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 
-use nix::libc::{SIGCONT, SIGSTOP, SIGTERM, SIGUSR1};
+use nix::libc::{SIGCONT, SIGHUP, SIGSTOP, SIGTERM};
 
 use crate::support::{Curfew, Finished, Running, children, exists, is_root, kill, skip, state};
 
@@ -282,14 +282,14 @@ fn a_service_that_goes_into_the_background_can_name_who_leads_it() {
 #[test]
 fn who_leads_on_is_heard_before_the_end_of_the_first_process_though_both_are_known_at_once() {
     let config =
-        "service.api = { command = <script say:here until:USR1 leave say:left until:TERM>, notify = true }";
+        "service.api = { command = <script say:here until:HUP leave say:left until:TERM>, notify = true }";
     let curfew = Curfew::run([]).config(config).start();
     curfew.wait_for("api: here");
     let first = children(curfew.pid())[0];
     // From now on it sees nothing until all has happened.
     curfew.signal(SIGSTOP);
     curfew.eventually("curfew is stopped", || state(curfew.pid()) == Some('T'));
-    kill(first, SIGUSR1);
+    kill(first, SIGHUP);
     curfew.wait_for("api: left");
     curfew.eventually("the first process has ended", || !exists(first));
     curfew.signal(SIGCONT);

@@ -56,7 +56,8 @@ pub(crate) fn judge(plan: &Plan, evidence: &Evidence, tally: &mut Tally) -> Resu
     };
     judge_time(plan, evidence, tally)?;
     let Some(report) = evidence.parsed() else {
-        if is_starved && evidence.report.is_none() && evidence.log.contains("\"report.failed\"") {
+        let why = evidence.log.contains("\"report.failed\"") || was_cut_short(evidence) && status == 81;
+        if is_starved && evidence.report.is_none() && why {
             tally.starved.push(plan.seed);
             return Ok(());
         }
@@ -81,7 +82,8 @@ fn judge_left(evidence: &Evidence, is_starved: bool) -> Result<(), String> {
     let report = evidence.parsed().unwrap_or_default();
     let survivors: BTreeSet<i32> = entries(&report, "survivors").iter().filter_map(pid).collect();
     let is_accounted_for = |left: &&Left| {
-        let is_named = left.pid.is_none_or(|pid| survivors.contains(&pid)) && !survivors.is_empty();
+        let is_named = left.pid.is_none_or(|pid| survivors.contains(&pid)) && !survivors.is_empty()
+            || was_cut_short(evidence);
         is_starved && left.is_dying && (is_named || left.is_helper)
     };
     let others: Vec<&str> =
@@ -90,6 +92,11 @@ fn judge_left(evidence: &Evidence, is_starved: bool) -> Result<(), String> {
         true => Ok(()),
         false => Err(format!("somebody is left behind:\n{}", others.join("\n"))),
     }
+}
+
+/// The guard of the deadline has ended it: then there is no report, and nobody is named but whom it knew.
+fn was_cut_short(evidence: &Evidence) -> bool {
+    evidence.log.contains("held up in the middle of the stop")
 }
 
 fn judge_time(plan: &Plan, evidence: &Evidence, tally: &mut Tally) -> Result<(), String> {
