@@ -244,6 +244,9 @@ impl History {
         request: Request,
     ) {
         match request {
+            // What was removed hears nothing.
+            Request::Stop(service) | Request::Start(service) | Request::Restart(service)
+                if !self.epoch_at(index).has(service) => {}
             Request::Stop(service) => {
                 for id in self.all_after(service, index) {
                     unwanted[id.index()].get_or_insert(index);

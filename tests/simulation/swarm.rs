@@ -105,7 +105,11 @@ fn run(spec: &Spec) -> World {
 fn finished(spec: &Spec) -> World {
     let mut spec = spec.clone();
     // An open stage without a deadline never ends.
-    spec.deadline = spec.deadline.or(Some(Deadline::with_default_margin(ms(20_000))));
+    let some = Some(Deadline::with_default_margin(ms(20_000)));
+    spec.deadline = spec.deadline.or(some);
+    for configuration in spec.readings.iter_mut().filter_map(|reading| reading.configuration.as_mut()) {
+        configuration.deadline = configuration.deadline.or(some);
+    }
     spec.inputs.push((ms(60_000), Input::Signal(Signal::TERM, SOMEBODY)));
     spec.horizon = ms(70_000);
     spec.map.clear();

@@ -27,9 +27,13 @@ impl History {
         let since = before.map_or(0, |before| before.began);
         let wish = self.events().filter(|(index, ..)| (since..life.began).contains(index));
         let wish = wish.filter_map(|(index, _, event)| match event {
-            Event::Requested(Request::Restart(service)) if *service == life.service => Some((index, true)),
+            Event::Requested(Request::Restart(service)) if *service == life.service => {
+                self.epoch_at(index).has(*service).then_some((index, true))
+            }
             Event::Requested(Request::Start(service) | Request::Restart(service)) => {
-                self.all_before(*service, index).contains(&life.service).then_some((index, false))
+                let is_meant = self.epoch_at(index).has(*service)
+                    && self.all_before(*service, index).contains(&life.service);
+                is_meant.then_some((index, false))
             }
             _ => None,
         });
