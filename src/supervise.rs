@@ -1,6 +1,7 @@
 //! One run of curfew, from the settled plan to the exit status.
 
 use std::ffi::OsString;
+use std::mem::ManuallyDrop;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
@@ -91,7 +92,9 @@ pub fn supervise(plan: Plan, clock: Clock, collector: Collector) -> u8 {
     let supervisor = Supervisor::new(settings);
     let channels = Channels { notify_socket: notify_socket.as_deref(), log };
     let mut runtime = match Runtime::new(supervisor, programs, start_up, channels, clock, run, reporter) {
-        Ok(runtime) => runtime,
+        // It is never dropped: to close a socket takes as long as a service wishes that has sent another along, unread. The
+        // kernel does not wait for that when we have ended.
+        Ok(runtime) => ManuallyDrop::new(runtime),
         Err(errno) => {
             write_plainly(format!("curfew: cannot set up the event loop: {}\n", errno.desc()).as_bytes());
             return STATUS_REFUSED;

@@ -6,9 +6,11 @@ use std::os::unix::ffi::OsStringExt;
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::{
-    AddressFamily, SockFlag, SockType, UnixAddr, bind, getsockname, setsockopt, socket, sockopt,
+    AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, bind, getsockname, getsockopt, recv, setsockopt,
+    socket, sockopt,
 };
 use nix::unistd::geteuid;
+use nix::{getsockopt_impl, setsockopt_impl, sockopt_impl};
 
 use crate::protocol::{LONGEST_DATAGRAM, NotifyMessage};
 use crate::supervisor::Pid;
@@ -29,6 +31,8 @@ pub struct NotifyReceiver {
     /// The service's user, if it is not curfew's own.
     user: Option<u32>,
     discarded: Discarded,
+    /// How many datagrams were heard, but are still there, as descriptors came along with the first of them.
+    held: usize,
 }
 
 /// What came.
@@ -79,7 +83,7 @@ impl NotifyReceiver {
         }
         let address: UnixAddr = getsockname(socket.as_raw_fd())?;
         let name = address.as_abstract().ok_or(Errno::EADDRNOTAVAIL)?.to_vec();
-        Ok(Self { socket, name, user, discarded: Discarded::default() })
+        Ok(Self { socket, name, user, discarded: Discarded::default(), held: 0 })
     }
 
     /// The value of `NOTIFY_SOCKET` for the service.
@@ -92,16 +96,26 @@ impl NotifyReceiver {
         self.discarded
     }
 
-    /// Takes one datagram, without waiting. Handle it wholly before you take the next: taking a `BARRIER=1` tells its
+    /// Hears one datagram, without waiting. Handle it wholly before you hear the next: taking a `BARRIER=1` tells its
     /// sender that everything before it was handled.
+    ///
+    /// What has no descriptors with it is taken. Everything else is [held](Self::held): who takes it closes them, and that
+    /// may take as long as a service wishes.
     ///
     /// `leader` is trusted whoever it has become: a program may give up its user by itself.
     pub fn receive(&mut self, leader: Option<Pid>) -> Received {
         // One byte more than is read: who fills it has sent too much.
         let mut buffer = [0; LONGEST_DATAGRAM + 1];
-        let Some((length, pid, uid)) = receive_from(&self.socket, &mut buffer) else {
+        let Some(datagram) = look_at_next(&self.socket, &mut buffer) else {
             return Received::Nothing;
         };
+        let Datagram { length, pid, uid, has_descriptors } = datagram;
+        if has_descriptors || self.held > 0 {
+            self.hold(length, buffer.len());
+        } else {
+            // The very one that was looked at: nobody else takes any.
+            take(self.socket.as_fd());
+        }
         let is_trusted =
             |pid: Pid| uid == 0 || uid == geteuid().as_raw() || Some(uid) == self.user || Some(pid) == leader;
         // A sender without a pid is outside our pid namespace: nothing that we started.
@@ -122,6 +136,71 @@ impl NotifyReceiver {
     }
 }
 
+/// What comes with descriptors is left for a helper to take.
+impl NotifyReceiver {
+    /// How many datagrams, the first ones that are there, were heard and are to be [taken](take_heard) by a helper.
+    pub(crate) const fn held(&self) -> usize {
+        self.held
+    }
+
+    /// Leaves a datagram where it is, and goes on behind it.
+    fn hold(&mut self, length: usize, room: usize) {
+        let behind = match self.held {
+            0 => Some(length),
+            // The kernel has gone on as far as there was room.
+            _ if length > room => Some(self.heard() + (length - room)),
+            _ => None,
+        };
+        if let Some(behind) = behind {
+            self.look_from(i32::try_from(behind).unwrap_or(i32::MAX));
+        }
+        self.held += 1;
+    }
+
+    fn look_from(&self, place: i32) {
+        // EINTR: a helper was just taking one. Nothing else is expected.
+        while setsockopt(&self.socket, PeekOffset, &place) == Err(Errno::EINTR) {}
+    }
+
+    /// How many bytes of what is there were heard already. The kernel keeps the count, whoever takes them.
+    fn heard(&self) -> usize {
+        getsockopt(&self.socket, PeekOffset).ok().and_then(|heard| usize::try_from(heard).ok()).unwrap_or(0)
+    }
+
+    /// A helper that was to take so many is no more. If it was killed, it may not have come that far.
+    pub(crate) fn helper_ended(&mut self, asked_for: usize) {
+        self.held = self.held.saturating_sub(asked_for);
+        match (self.held, self.heard()) {
+            (_, 0) => {
+                self.held = 0;
+                self.look_from(-1);
+            }
+            (0, _) => self.held = 1,
+            (_, _) => {}
+        }
+    }
+}
+
+/// Takes the first datagrams, and with them closes the descriptors that came along: that can take as long as a service
+/// wishes (a socket that lingers, with its reader gone). Only for a helper.
+pub(crate) fn take_heard(socket: BorrowedFd, count: usize) {
+    for _ in 0..count {
+        take(socket);
+    }
+}
+
+/// Takes the first datagram, whatever it is.
+///
+/// There is no room for descriptors, so that the kernel closes them at once, on our way out of the call. That is all that a
+/// barrier asks for, and none can leak, not even where we are out of descriptors ourselves.
+fn take(socket: BorrowedFd) {
+    // EAGAIN: there is none. EINTR: it is looked at again.
+    let _ = recv(socket.as_raw_fd(), &mut [0], MsgFlags::MSG_DONTWAIT);
+}
+
+// SO_PEEK_OFF: where MSG_PEEK looks, in bytes from the first that is there; -1: always at the first datagram.
+sockopt_impl!(PeekOffset, Both, libc::SOL_SOCKET, libc::SO_PEEK_OFF, i32);
+
 impl AsFd for NotifyReceiver {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
@@ -139,11 +218,20 @@ union Control {
     bytes: [u8; CONTROL_LENGTH],
 }
 
-/// The length of the next datagram, as far as it fits, with the sender's pid and uid; zeros if they are not known.
+/// What is known of a datagram besides what it says.
+struct Datagram {
+    length: usize,
+    /// 0: not known.
+    pid: i32,
+    uid: u32,
+    has_descriptors: bool,
+}
+
+/// Looks at the next datagram, which stays where it is.
 ///
-/// Descriptors that come along never arrive: there is no room for them, so the kernel closes them at once. That is all
-/// that a barrier asks for, and none can leak, not even where we are out of descriptors ourselves.
-fn receive_from(socket: &OwnedFd, buffer: &mut [u8]) -> Option<(usize, i32, u32)> {
+/// The descriptors that came with it stay there as well, so that nothing is closed by it. None arrives: there is no room for
+/// them, which the kernel says.
+fn look_at_next(socket: &OwnedFd, buffer: &mut [u8]) -> Option<Datagram> {
     let mut part = IoSliceMut::new(buffer);
     let mut control = Control { bytes: [0; CONTROL_LENGTH] };
     // SAFETY: zeros are a valid header.
@@ -152,11 +240,11 @@ fn receive_from(socket: &OwnedFd, buffer: &mut [u8]) -> Option<(usize, i32, u32)
     header.msg_iovlen = 1;
     header.msg_control = (&raw mut control).cast();
     header.msg_controllen = CONTROL_LENGTH as _;
+    // With the first it is the true length that is returned.
+    let flags = libc::MSG_TRUNC | libc::MSG_PEEK | libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
     let length = loop {
         // SAFETY: an IoSliceMut is an iovec; the buffer and the control area are ours for the call, and as long as said.
-        let result = unsafe {
-            libc::recvmsg(socket.as_raw_fd(), &raw mut header, libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC)
-        };
+        let result = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, flags) };
         match Errno::result(result) {
             Ok(length) => break length as usize,
             Err(Errno::EINTR) => {}
@@ -164,6 +252,7 @@ fn receive_from(socket: &OwnedFd, buffer: &mut [u8]) -> Option<(usize, i32, u32)
             Err(_) => return None,
         }
     };
+    let has_descriptors = header.msg_flags & libc::MSG_CTRUNC != 0;
     // SAFETY: the kernel has filled in the header and the area, or set its length to zero, which gives a null pointer.
     let first = unsafe { libc::CMSG_FIRSTHDR(&raw const header).as_ref() };
     let credentials = first
@@ -171,7 +260,7 @@ fn receive_from(socket: &OwnedFd, buffer: &mut [u8]) -> Option<(usize, i32, u32)
         // SAFETY: a message of this type carries a ucred; where it stands it need not be aligned.
         .map(|first| unsafe { libc::CMSG_DATA(first).cast::<libc::ucred>().read_unaligned() });
     let (pid, uid) = credentials.map_or((0, 0), |credentials| (credentials.pid, credentials.uid));
-    Some((length, pid, uid))
+    Some(Datagram { length, pid, uid, has_descriptors })
 }
 
 #[cfg(test)]
@@ -260,7 +349,58 @@ mod tests {
         assert_eq!(said(&mut receiver), [NotifyField::Ready]);
         assert!(!is_lifted());
         assert_eq!(said(&mut receiver), [NotifyField::Barrier]);
+        // Not by us: what it takes to close a descriptor is not known.
+        assert!(!is_lifted());
+        assert_eq!(receiver.receive(None), Received::Nothing);
+        take_held(&mut receiver);
         assert!(is_lifted());
+    }
+
+    /// What a helper does.
+    fn take_held(receiver: &mut NotifyReceiver) {
+        let held = receiver.held();
+        take_heard(receiver.as_fd(), held);
+        receiver.helper_ended(held);
+        assert_eq!(receiver.held(), 0);
+    }
+
+    #[test]
+    fn what_is_held_is_heard_once_and_so_is_what_comes_behind_it() {
+        let mut receiver = receiver("held");
+        let (_, write) = pipe().unwrap();
+        let long = [b"STATUS=".to_vec(), vec![b'x'; 3 * LONGEST_DATAGRAM]].concat();
+        // Empty, too long, and in the middle: each in its place.
+        send_with(&receiver, b"", &[write.as_raw_fd()]);
+        send(&receiver, b"READY=1");
+        send(&receiver, &long);
+        send_with(&receiver, &long, &[write.as_raw_fd()]);
+        send(&receiver, b"");
+        send(&receiver, b"STOPPING=1");
+        assert_eq!(said(&mut receiver), []);
+        assert_eq!(said(&mut receiver), [NotifyField::Ready]);
+        assert_eq!(receiver.receive(None), Received::Nonsense);
+        assert_eq!(receiver.receive(None), Received::Nonsense);
+        assert_eq!(said(&mut receiver), []);
+        assert_eq!(said(&mut receiver), [NotifyField::Stopping]);
+        assert_eq!(receiver.receive(None), Received::Nothing);
+        // More comes while a helper is about to take what was heard; it is killed in the middle.
+        assert_eq!(receiver.held(), 6);
+        send(&receiver, b"STATUS=more");
+        take_heard(receiver.as_fd(), 2);
+        assert_eq!(said(&mut receiver), [NotifyField::Status("more".into())]);
+        receiver.helper_ended(6);
+        assert_eq!(receiver.held(), 1);
+        assert_eq!(receiver.receive(None), Received::Nothing);
+        take_heard(receiver.as_fd(), 1);
+        receiver.helper_ended(1);
+        assert_eq!(receiver.held(), 1);
+        take_heard(receiver.as_fd(), 4);
+        receiver.helper_ended(1);
+        assert_eq!(receiver.held(), 0);
+        // As it was before.
+        send(&receiver, b"READY=1");
+        assert_eq!(said(&mut receiver), [NotifyField::Ready]);
+        assert_eq!(receiver.held(), 0);
     }
 
     #[test]
@@ -275,6 +415,7 @@ mod tests {
         assert_eq!(said(&mut receiver), [NotifyField::StoreDescriptors]);
         assert_eq!(receiver.receive(None), Received::Nonsense);
         assert_eq!(said(&mut receiver), []);
+        take_held(&mut receiver);
         // Every copy of the pipe's end is closed: this ends.
         assert_eq!(read.read(&mut [0]).unwrap(), 0);
     }

@@ -251,7 +251,8 @@ impl<L: Listener> Runtime<L> {
                 deadline => deadline.map(|deadline| deadline.since(self.clock.now())),
             };
             let census = self.census_wanted.then(|| self.census_after.since(self.clock.now()));
-            let time = time.into_iter().chain(self.platform.try_again()).chain(census).min();
+            let helpers = self.messages.next_deadline().map(|deadline| deadline.since(self.clock.now()));
+            let time = time.into_iter().chain(self.platform.try_again()).chain(census).chain(helpers).min();
             let ready = self.wait_set.wait(time);
             self.take_in(&ready);
         }
@@ -338,6 +339,7 @@ impl<L: Listener> Runtime<L> {
                 Ready::Signals | Ready::LogOutput | Ready::OutputRoom => {}
             }
         }
+        self.mind_helpers();
         self.handle(Event::TimePassed);
         self.count();
     }
@@ -394,7 +396,9 @@ impl<L: Listener> Runtime<L> {
             } else if let Some(ended) = self.probe_commands.ended(pid, end) {
                 self.family.helpers.remove(&pid);
                 self.probe_command_ended(ended);
-            } else if !self.family.inherited.remove(&pid) && !self.family.helpers.remove(&pid) {
+            } else if self.family.helpers.remove(&pid) {
+                self.helper_ended(pid);
+            } else if !self.family.inherited.remove(&pid) {
                 self.family.remembered.remove(&pid);
                 self.handle(Event::StrayEnded { pid, end });
             }
@@ -601,6 +605,7 @@ impl<L: Listener> Runtime<L> {
                 self.guard.decide(status);
                 self.give_terminal_back();
                 self.inquiries.end_all();
+                self.messages.end_helpers();
                 self.carry_last_words();
                 self.unit_deadline.end();
                 // The lines so far are out before the disk is touched.

@@ -1,9 +1,12 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
+use std::os::fd::AsFd;
 
-use super::notify_receiver::{Discarded, NotifyReceiver, Received};
+use super::delivery::to_child;
+use super::helper::Helper;
+use super::notify_receiver::{Discarded, NotifyReceiver, Received, take_heard};
 use crate::protocol::NotifyField;
-use crate::supervisor::{Pid, ServiceId, ServiceMessage};
+use crate::supervisor::{Pid, ServiceId, ServiceMessage, Signal, Timestamp, defaults};
 
 /// What services say of themselves, each on a socket of its own.
 #[derive(Default)]
@@ -11,6 +14,33 @@ pub(crate) struct ServiceMessages {
     receivers: HashMap<ServiceId, NotifyReceiver>,
     /// What was thrown away of each, as far as it was told.
     told: HashMap<ServiceId, Discarded>,
+    /// The services of which somebody takes what came with descriptors: one for each, so that who holds it up holds up its own
+    /// messages. The next ones stay in the socket until then, and its senders wait.
+    takers: HashMap<ServiceId, Taker>,
+    /// Those for which none could be had, and when that is tried again.
+    without: HashMap<ServiceId, Timestamp>,
+    /// Nobody starts any more.
+    is_over: bool,
+}
+
+/// A helper that takes what came with descriptors.
+struct Taker {
+    helper: Helper,
+    /// So many datagrams.
+    count: usize,
+    /// When it gets KILL. `None`: it got it, and is not long any more, or no signal ends it.
+    end: Option<Timestamp>,
+}
+
+/// What is to be done about the socket of a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taking {
+    /// Nobody needs to be asked to take anything.
+    NotNeeded,
+    /// This helper takes what was heard: a child of ours that is no stray.
+    By(Pid),
+    /// Somebody does, or will: for now nothing is to be read.
+    Later,
 }
 
 /// Something that a service said.
@@ -46,11 +76,16 @@ impl ServiceMessages {
         self.receivers.get(&service).map(NotifyReceiver::variable)
     }
 
-    /// Takes one message of a service: `None` if there is none, nothing if it made no sense. That is counted, and told the
+    /// The socket of a service.
+    pub(crate) fn receiver(&self, service: ServiceId) -> Option<&NotifyReceiver> {
+        self.receivers.get(&service)
+    }
+
+    /// Hears one message of a service: `None` if there is none, nothing if it made no sense. That is counted, and told the
     /// first time.
     ///
-    /// Handle it wholly before you take the next: see [`NotifyReceiver::receive`].
-    pub(crate) fn take(
+    /// Handle it wholly before you hear the next: see [`NotifyReceiver::receive`].
+    pub(crate) fn hear(
         &mut self,
         service: ServiceId,
         name: &str,
@@ -78,6 +113,70 @@ impl ServiceMessages {
             Received::Message { message, .. } => message.fields,
         };
         Some(fields.into_iter().filter_map(meaning))
+    }
+}
+
+/// What came with descriptors: who takes that closes them, and may be held up by it.
+impl ServiceMessages {
+    /// Has a helper take what was heard of a service and is still there, if there is any.
+    pub(crate) fn begin_taking(&mut self, service: ServiceId, now: Timestamp) -> Taking {
+        let Some(receiver) = self.receivers.get(&service).filter(|receiver| receiver.held() > 0) else {
+            return Taking::NotNeeded;
+        };
+        if self.is_over || self.takers.contains_key(&service) {
+            return Taking::Later;
+        }
+        let (socket, count) = (receiver.as_fd(), receiver.held());
+        let Ok(helper) = Helper::start_with(Some(socket), 0, |_| take_heard(socket, count)) else {
+            // No process, no memory, no descriptor: there will be some again.
+            self.without.insert(service, now + defaults::NOTIFY_AGAIN);
+            return Taking::Later;
+        };
+        let pid = helper.pid();
+        self.without.remove(&service);
+        self.takers.insert(service, Taker { helper, count, end: Some(now + defaults::CLOSE_TIME) });
+        Taking::By(pid)
+    }
+
+    /// A helper was reaped. Returns whose messages it took.
+    pub(crate) fn helper_ended(&mut self, pid: Pid) -> Option<ServiceId> {
+        let service = *self.takers.iter().find(|(_, taker)| taker.helper.pid() == pid)?.0;
+        let taker = self.takers.remove(&service)?;
+        self.receivers.get_mut(&service)?.helper_ended(taker.count);
+        Some(service)
+    }
+
+    /// Ends the helpers that take too long. Returns the services that have none and should.
+    pub(crate) fn mind_helpers(&mut self, now: Timestamp) -> Vec<ServiceId> {
+        for taker in self.takers.values_mut() {
+            if taker.end.is_some_and(|end| now >= end) {
+                taker.kill();
+            }
+        }
+        self.without.extract_if(|_, again| now >= *again).map(|(service, _)| service).collect()
+    }
+
+    /// When [`Self::mind_helpers`] is to be called.
+    pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
+        let ends = self.takers.values().filter_map(|taker| taker.end);
+        ends.chain(self.without.values().copied()).min()
+    }
+
+    /// The end: ends every helper, and starts no more.
+    pub(crate) fn end_helpers(&mut self) {
+        self.is_over = true;
+        self.without.clear();
+        for taker in self.takers.values_mut() {
+            taker.kill();
+        }
+    }
+}
+
+impl Taker {
+    /// ESRCH: it has ended, and was reaped.
+    fn kill(&mut self) {
+        self.end = None;
+        let _ = to_child(self.helper.pid(), Signal::KILL);
     }
 }
 

@@ -78,6 +78,10 @@ pub const REPORT_RESERVE_MAX: Duration = Duration::from_millis(100);
 /// How long writing the report may take when there is no deadline.
 pub const REPORT_TIME_WITHOUT_DEADLINE: Duration = Duration::from_secs(5);
 
+/// How long a helper may take to close the descriptors that a service has sent along with its messages, before it is killed. A
+/// socket lingers as long as its owner wishes; until then the service's next messages wait.
+pub const CLOSE_TIME: Duration = Duration::from_secs(1);
+
 /// What an open wait counts for when a path is measured: it must not come out as nothing when time is short.
 pub const OPEN_WAIT_NOMINAL: Duration = Duration::from_secs(1);
 

@@ -253,3 +253,40 @@ fn who_leads_on_is_heard_before_the_end_of_the_first_process_though_both_are_kno
     assert_eq!(finished.service("api")["pid"], moved["pid"]);
     assert_eq!(finished.said("got TERM").len(), 1);
 }
+
+/// A service that has sent a socket that whoever closes it last has to wait for, ten minutes; and then does `more`. Curfew is
+/// stopped, and has heard nothing of it yet.
+fn with_what_lingers(more: &str) -> Running {
+    let config = format!("service.api = {{ command = <notifies stopping lingering {more}>, notify = true }}");
+    let options = ["--deadline", "10s", "--grace", "TERM 200ms, KILL"];
+    let curfew = Curfew::run(options).config(&config).start();
+    let pid = curfew.wait_for_pid("ready");
+    curfew.signal(SIGSTOP);
+    curfew.eventually("curfew is stopped", || state(curfew.pid()) == Some('T'));
+    kill(pid, SIGTERM);
+    curfew.wait_for("sent what lingers");
+    curfew
+}
+
+#[test]
+fn what_takes_long_to_close_keeps_nobody_from_being_killed_in_time() {
+    let curfew = with_what_lingers("ignore");
+    // It comes first. After that no signal wakes curfew.
+    curfew.signal(SIGTERM);
+    curfew.signal(SIGCONT);
+    let finished = curfew.finish();
+    finished.assert_status(80);
+    let report = finished.report();
+    assert!(report["took_ms"].as_u64() <= report["deadline"]["budget_ms"].as_u64(), "{finished}");
+}
+
+#[test]
+fn what_takes_long_to_close_is_given_up_and_what_was_said_behind_it_is_heard() {
+    let curfew = with_what_lingers("STATUS=behind barrier stay");
+    curfew.signal(SIGCONT);
+    // The barrier is behind as well.
+    curfew.wait_for("handled");
+    assert_eq!(curfew.wait_for_event("service.status")["status"], "behind");
+    curfew.signal(SIGTERM);
+    curfew.finish().assert_status(0);
+}

@@ -2,7 +2,8 @@
 
 use super::super::notify_receiver::DATAGRAMS_AT_ONCE;
 use super::super::proc_file_system::{FamilyTree, Process};
-use super::super::service_messages::Said;
+use super::super::service_messages::{Said, Taking};
+use super::super::wait_set::Ready;
 use super::{Listener, Runtime};
 use crate::supervisor::{Event, Pid, ServiceId};
 
@@ -12,10 +13,16 @@ const TIMES_AT_THE_END: u32 = 16;
 impl<L: Listener> Runtime<L> {
     /// What a service says, as far as one wake-up may take: the rest wakes us again. Returns whether there was more.
     pub(super) fn hear_service(&mut self, service: ServiceId) -> bool {
+        let there_is_more = self.hear_some_of(service);
+        self.let_go_of_descriptors(service);
+        there_is_more
+    }
+
+    fn hear_some_of(&mut self, service: ServiceId) -> bool {
         let name = self.supervisor.settings().name(service).to_owned();
         for _ in 0..DATAGRAMS_AT_ONCE {
             let leader = self.leader(service);
-            let Some(said) = self.messages.take(service, &name, leader) else { return false };
+            let Some(said) = self.messages.hear(service, &name, leader) else { return false };
             for said in said {
                 match said {
                     Said::Message(message) => self.handle(Event::Notified { service, message }),
@@ -27,6 +34,36 @@ impl<L: Listener> Runtime<L> {
             }
         }
         true
+    }
+
+    /// What came with descriptors was heard: a helper takes it, and closes them. Until it has done so, nothing more is read.
+    fn let_go_of_descriptors(&mut self, service: ServiceId) {
+        let taking = self.messages.begin_taking(service, self.clock.now());
+        if let Taking::By(helper) = taking {
+            self.family.helpers.insert(helper);
+        }
+        if taking != Taking::NotNeeded
+            && let Some(receiver) = self.messages.receiver(service)
+        {
+            self.wait_set.remove(receiver);
+        }
+    }
+
+    /// A helper was reaped. If it was to take what a service has sent, that can go on.
+    pub(super) fn helper_ended(&mut self, helper: Pid) {
+        let Some(service) = self.messages.helper_ended(helper) else { return };
+        self.let_go_of_descriptors(service);
+        if let Some(receiver) = self.messages.receiver(service).filter(|receiver| receiver.held() == 0) {
+            // Unwatched, it is not heard, as at the start.
+            let _ = self.wait_set.add_read(receiver, Ready::Message(service));
+        }
+    }
+
+    /// Ends helpers that take too long, and tries again where none could be had.
+    pub(super) fn mind_helpers(&mut self) {
+        for service in self.messages.mind_helpers(self.clock.now()) {
+            self.let_go_of_descriptors(service);
+        }
     }
 
     /// All that a service has said before its leader ended.
