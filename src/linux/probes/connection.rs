@@ -4,8 +4,9 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockType, SockaddrIn, SockaddrIn6, SockaddrLike, SockaddrStorage,
-    UnixAddr, connect, getpeername, getsockname, getsockopt, recv, send, setsockopt, socket, sockopt,
+    AddressFamily, MsgFlags, Shutdown, SockFlag, SockType, SockaddrIn, SockaddrIn6, SockaddrLike,
+    SockaddrStorage, UnixAddr, connect, getpeername, getsockname, getsockopt, recv, send, setsockopt,
+    shutdown, socket, sockopt,
 };
 
 use super::http_answer::{HttpAnswer, Reading};
@@ -169,6 +170,11 @@ fn next_connection(addresses: &mut Vec<SocketAddr>) -> Result<OwnedFd, String> {
 fn begin(family: AddressFamily, address: &dyn SockaddrLike) -> nix::Result<OwnedFd> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let socket = socket(family, SockType::Stream, flags, None)?;
+    if family == AddressFamily::Unix {
+        // A service could send descriptors along with its answer, and to close these takes as long as it wishes. So nothing
+        // comes back at all: before the connection, for afterwards would be too late.
+        shutdown(socket.as_raw_fd(), Shutdown::Read)?;
+    }
     match connect(socket.as_raw_fd(), address) {
         // EAGAIN: the queue of a Unix socket is full, which is the answer then, at once.
         Ok(()) | Err(Errno::EINPROGRESS | Errno::EINTR) => Ok(socket),

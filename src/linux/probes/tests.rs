@@ -143,6 +143,20 @@ fn localhost_is_whichever_address_answers() {
 }
 
 #[test]
+fn nothing_comes_back_through_a_unix_socket() {
+    let path = std::env::temp_dir().join(format!("curfew-probe-back-{}", std::process::id()));
+    let _ = std::fs::remove_file(&path);
+    let listener = UnixListener::bind(&path).unwrap();
+    let mut probes = Probes::default();
+    let step = probes.start(service(), Purpose::Health, &ProbeTarget::Unix(path.clone()));
+    let (mut connection, _) = listener.accept().unwrap();
+    std::fs::remove_file(&path).unwrap();
+    // Nor do descriptors.
+    assert_eq!(connection.write(b"hello").unwrap_err().kind(), std::io::ErrorKind::BrokenPipe);
+    assert_eq!(wait(&mut probes, step), Ok(()));
+}
+
+#[test]
 fn a_unix_socket_is_connected_to() {
     let directory = std::env::temp_dir().join(format!("curfew-probes-{}", std::process::id()));
     std::fs::create_dir_all(&directory).unwrap();
