@@ -87,6 +87,7 @@ pub fn supervise(plan: Plan, clock: Clock, collector: Collector) -> u8 {
         level,
         report,
         report_time,
+        report_by: clock.now(),
         now: clock.now(),
     };
     let supervisor = Supervisor::new(settings);
