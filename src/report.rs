@@ -33,7 +33,7 @@ pub struct ReportBuilder {
     stop: Option<(Timestamp, Value)>,
     /// Processes that could not be listed are left.
     hidden_survivors: bool,
-    end: Option<(Timestamp, Verdict, bool, u8)>,
+    end: Option<(Verdict, bool, u8)>,
 }
 
 /// What is known of one service.
@@ -233,7 +233,7 @@ impl ReportBuilder {
             }
             Notice::Survivor { service, pid } => self.services[service.index()].survivors.push(pid),
             Notice::StopComplete { verdict, status, near_miss, .. } => {
-                self.end = Some((now, verdict, near_miss, status));
+                self.end = Some((verdict, near_miss, status));
             }
             Notice::HiddenSurvivors => self.hidden_survivors = true,
             Notice::EndHeld { .. }
@@ -290,11 +290,12 @@ impl ReportBuilder {
         self.events.push_back(record.report_entry());
     }
 
-    /// The report as it stands.
-    pub fn build(&self, finished: SystemTime) -> Value {
+    /// The report as it stands, `now` that the run is `finished`.
+    pub fn build(&self, finished: SystemTime, now: Timestamp) -> Value {
         let requested = self.stop.as_ref().map(|(at, _)| self.started + at.since_start());
+        // Not until its last service was down: what comes after that takes time as well.
         let took = match (&self.stop, self.end) {
-            (Some((since, _)), Some((at, ..))) => Some(milliseconds(at.since(*since))),
+            (Some((since, _)), Some(_)) => Some(milliseconds(now.since(*since))),
             _ => None,
         };
         let (services, pseudo) = self.services.split_at(self.services.len() - 2);
@@ -325,8 +326,8 @@ impl ReportBuilder {
             "cause": self.stop.as_ref().map_or(Value::Null, |(_, cause)| cause.clone()),
             "deadline": self.deadline,
             "took_ms": took,
-            "verdict": self.end.map(|(_, verdict, ..)| verdict.to_string()),
-            "near_miss": self.end.is_some_and(|(_, _, near_miss, _)| near_miss),
+            "verdict": self.end.map(|(verdict, ..)| verdict.to_string()),
+            "near_miss": self.end.is_some_and(|(_, near_miss, _)| near_miss),
             "exit_status": self.end.map(|(.., status)| status),
             "services": services,
             "survivors": survivors,

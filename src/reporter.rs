@@ -38,6 +38,8 @@ pub struct Reporter {
     pub watched_level: Option<WatchLevel>,
     /// What they have not heard yet.
     pub watched: Vec<WatchedLine>,
+    /// Or until then, if that is later.
+    pub report_by: Timestamp,
     /// The time of the last event.
     pub now: Timestamp,
 }
@@ -55,7 +57,7 @@ impl Listener for Reporter {
         if let Notice::StopComplete { after, budget: Some(budget), .. } = notice {
             // What the stop did not need.
             let left = budget.saturating_sub(*after).min(defaults::REPORT_TIME_WITHOUT_DEADLINE);
-            self.report_time = self.report_time.max(left);
+            self.report_by = self.now + left;
         }
         self.builder.hear(notice, |cause| self.narrator.cause(cause), self.now);
         self.status_line.hear(notice, self.now);
@@ -138,8 +140,9 @@ impl Listener for Reporter {
         let mut lines = self.take_lines();
         if let Some(path) = self.report.take() {
             let path = in_history(path, self.builder.name());
-            let content = format!("{:#}\n", self.builder.build(time_of_day()));
-            if let Err(reason) = write_within(path.clone(), content.into_bytes(), self.report_time) {
+            let content = format!("{:#}\n", self.builder.build(time_of_day(), self.now));
+            let time = self.report_time.max(self.report_by.since(self.now));
+            if let Err(reason) = write_within(path.clone(), content.into_bytes(), time) {
                 tracing::error!(
                     event = "report.failed",
                     path = %path.display(),

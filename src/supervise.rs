@@ -105,6 +105,7 @@ pub fn supervise(plan: Plan, clock: Clock, collector: Collector) -> u8 {
         report_time,
         watched_level: None,
         watched: Vec::new(),
+        report_by: clock.now(),
         now: clock.now(),
     };
     let supervisor = Supervisor::new(settings);

@@ -104,7 +104,7 @@ pub(crate) struct Controllers {
 pub(crate) struct Leftover {
     /// The cgroup that stays, or whose controllers stay enabled.
     pub(crate) path: PathBuf,
-    /// EBUSY: somebody is still in it.
+    /// EBUSY: somebody is still in it. ETIME: there was more below it than could be removed in time.
     pub(crate) errno: Errno,
 }
 
@@ -251,7 +251,7 @@ impl CgroupTree {
                     return Ok(());
                 }
                 Err(errno) if is_new && !is_gone(errno) => {
-                    let _ = remove_all(&leaf);
+                    let _ = remove_all(&leaf, &|| true);
                     return Err(errno);
                 }
                 // It was removed in between, or is another user's.
@@ -305,9 +305,27 @@ impl CgroupTree {
         Controllers { enabled, refused }
     }
 
+    /// Removes the services' leaves, and what services made below them. What is left of those with too much to remove in time
+    /// stays for good.
+    pub(crate) fn remove_services(&mut self, goes_on: &dyn Fn() -> bool) -> Vec<Leftover> {
+        let removed = self.services.drain(..).map(|path| (remove_all(&path, goes_on), path));
+        let (mut left, mut again) = (Vec::new(), Vec::new());
+        for (result, path) in removed {
+            match result {
+                Ok(()) => {}
+                Err(Errno::ETIME) => left.push(Leftover { path, errno: Errno::ETIME }),
+                Err(_) => again.push(path),
+            }
+        }
+        self.services = again;
+        left
+    }
+
     /// Undoes what we did: removes the services' leaves, disables the controllers that we enabled, moves us back, and
     /// removes our leaf. What is gone already is fine. May be called again, for what was left.
-    pub(crate) fn restore(&mut self) -> Vec<Leftover> {
+    ///
+    /// `goes_on` is asked again and again whether there is time for more: services make as many cgroups as they like.
+    pub(crate) fn restore(&mut self, goes_on: &dyn Fn() -> bool) -> Vec<Leftover> {
         let mut left = Vec::new();
         let mut stays = |path: &Path, result: nix::Result<()>| match result {
             Ok(()) => false,
@@ -316,7 +334,7 @@ impl CgroupTree {
                 true
             }
         };
-        self.services.retain(|leaf| stays(leaf, remove_all(leaf)));
+        self.services.retain(|leaf| stays(leaf, remove_all(leaf, goes_on)));
         let file = self.base.join("cgroup.subtree_control");
         self.enabled.retain(|controller| {
             // EBUSY: a cgroup that stays has it enabled for its own children.
@@ -328,7 +346,7 @@ impl CgroupTree {
                 list_processes(leaf).is_ok_and(|there| there.contains(&(std::process::id() as i32)));
             // EBUSY: controllers stay enabled, so the base may hold nobody.
             let moved = if is_there { gone_is_fine(move_self(&self.base)) } else { Ok(()) };
-            if !stays(leaf, moved.and_then(|()| remove_all(leaf))) {
+            if !stays(leaf, moved.and_then(|()| remove_all(leaf, goes_on))) {
                 self.home = Home::Base;
             }
         }

@@ -8,6 +8,7 @@ use nix::sys::resource::{Resource, getrlimit};
 
 use super::cgroup::{CgroupTree, CgroupUnavailable, Figures, Leftover, Moving, Population, ServiceCgroup};
 use super::pidfd::PidFd;
+use super::proc_file_system::Process;
 use super::wait_set::{Ready, WaitSet};
 use crate::supervisor::{Pid, ServiceId, Signal};
 
@@ -51,8 +52,8 @@ struct Leaf {
     is_empty: bool,
     /// When it was last looked at, it was not there any more.
     is_removed: bool,
-    /// Who was in it when it was killed, as long as no census has looked since.
-    killed: HashSet<Pid>,
+    /// The kernel has killed everybody who was in it, and no census has looked since.
+    was_killed: bool,
     /// What it used when its service began to stop.
     at_stop: Figures,
 }
@@ -64,7 +65,7 @@ impl Leaf {
             cgroup,
             is_empty: true,
             is_removed: false,
-            killed: HashSet::new(),
+            was_killed: false,
             at_stop: Figures::default(),
         }
     }
@@ -201,7 +202,7 @@ impl Containment {
     pub(crate) fn check_joined(&mut self, service: ServiceId, leader: Option<Pid>) {
         let Some(leaf) = self.leaves.get(&service) else { return };
         // One that has ended is in no cgroup.
-        let lives = |pid| super::proc_file_system::Process::read(pid).is_some_and(|process| !process.is_dead);
+        let lives = |pid| Process::read(pid).is_some_and(|process| !process.is_dead);
         if leaf.cgroup.population() == Population::Empty
             && leader.is_some_and(lives)
             && self.told.insert(service)
@@ -251,7 +252,7 @@ impl Containment {
     ) -> (Vec<Member>, HashSet<ServiceId>) {
         let (mut members, mut unlisted) = (Vec::new(), HashSet::new());
         for (service, leaf) in &mut self.leaves {
-            leaf.killed.clear();
+            leaf.was_killed = false;
             let is_due = wanted == Some(*service) || !has_leader(*service);
             if leaf.is_empty || !is_due {
                 continue;
@@ -289,19 +290,22 @@ impl Containment {
     /// Kills everybody in its cgroup: once, however often it is asked for until the next census.
     pub(crate) fn kill(&mut self, service: ServiceId) {
         let Some(leaf) = self.leaves.get_mut(&service) else { return };
-        if leaf.is_empty || !leaf.killed.is_empty() {
-            return;
-        }
-        let there = leaf.cgroup.processes().unwrap_or_default();
-        // EAGAIN, EPERM: without the kernel's help. They are signalled one by one, too, and what is refused is told.
-        if leaf.cgroup.kill().is_ok() {
-            leaf.killed = there.into_iter().collect();
+        if !leaf.is_empty && !leaf.was_killed {
+            // EAGAIN, EPERM: without the kernel's help. They are signalled one by one, too, and what is refused is told.
+            leaf.was_killed = leaf.cgroup.kill().is_ok();
         }
     }
 
     /// Whether this process has just been killed with its cgroup.
     pub(crate) fn was_killed(&self, pid: Pid) -> bool {
-        self.leaves.values().any(|leaf| leaf.killed.contains(&pid))
+        if !self.leaves.values().any(|leaf| leaf.was_killed) {
+            return false;
+        }
+        match self.service_of(pid) {
+            Some(service) => self.leaves.get(&service).is_some_and(|leaf| leaf.was_killed),
+            // It is dead already, or hidden.
+            None => Process::read(pid).is_none(),
+        }
     }
 
     /// The file of each that kills everybody in it.
@@ -360,8 +364,13 @@ impl Containment {
         self.leaves.iter().map(|(service, leaf)| (*service, of(leaf))).collect()
     }
 
+    /// As [`CgroupTree::remove_services`].
+    pub(crate) fn remove_services(&mut self, goes_on: &dyn Fn() -> bool) -> Vec<Leftover> {
+        self.tree.as_mut().map(|tree| tree.remove_services(goes_on)).unwrap_or_default()
+    }
+
     /// Undoes it all. May be called again, for what was left.
-    pub(crate) fn restore(&mut self) -> Vec<Leftover> {
-        self.tree.as_mut().map(CgroupTree::restore).unwrap_or_default()
+    pub(crate) fn restore(&mut self, goes_on: &dyn Fn() -> bool) -> Vec<Leftover> {
+        self.tree.as_mut().map(|tree| tree.restore(goes_on)).unwrap_or_default()
     }
 }

@@ -293,7 +293,8 @@ impl<L: Listener> Runtime<L> {
             // One of them will end, and its signal ends this wait.
             self.wait_set.wait(Some(defaults::LAST_RESORT / 100));
         }
-        self.cgroups.restore();
+        let end = self.clock.now() + defaults::LAST_CGROUPS;
+        self.cgroups.restore(&|| self.clock.now() < end);
     }
 
     /// Tells the guard when curfew must be gone, and whom to kill then.
@@ -625,6 +626,8 @@ impl<L: Listener> Runtime<L> {
                 // The lines so far are out before the disk is touched.
                 self.write_log();
                 self.tell_figures();
+                self.remove_cgroups_of_services();
+                self.listener.time(self.clock.now());
                 for line in self.listener.finish(status) {
                     self.log.push(line);
                 }

@@ -120,6 +120,11 @@ pub const GUARD_AGAIN: Duration = Duration::from_secs(2);
 
 /// How long a cgroup whose last process is just dying is waited for, before curfew leaves it behind.
 pub const LAST_CGROUPS: Duration = Duration::from_millis(20);
+
+/// How long curfew may take at most to remove what services made below their cgroups; as long as the budget lasts, or
+/// [`LAST_CGROUPS`] if it is used up. The rest is left behind.
+pub const CGROUP_REMOVAL: Duration = Duration::from_secs(5);
+
 /// The longest line, in bytes, that curfew carries in one piece. A service takes this much memory while such a line
 /// comes.
 pub const OUTPUT_LINE_MAX: usize = 1024 * 1024;

@@ -169,6 +169,41 @@ fn a_storm_without_any_bound_does_not_keep_curfew_past_its_deadline() {
     assert!(took < Duration::from_secs(4), "{took:?}{finished}");
 }
 
+/// The stop of a service with so many cgroups below its own.
+fn stop_with_cgroups_below(cgroup: &Cgroup, count: u32, options: [&str; 4]) -> Finished {
+    let curfew = Curfew::run(["--cgroup", "require", "--grace", "TERM 100ms, KILL"])
+        .config(&format!("service.a.command = <makes-cgroups {count}>"));
+    let curfew = options.into_iter().fold(curfew, Curfew::arg);
+    let curfew = cgroup.around(curfew).start();
+    curfew.wait_for("a: ready");
+    curfew.signal(SIGTERM);
+    curfew.finish()
+}
+
+#[test]
+fn what_a_service_made_below_its_cgroup_is_removed_with_it() {
+    let Some(cgroup) = cgroup() else { return };
+    // More than are ever looked into.
+    let finished = stop_with_cgroups_below(&cgroup, 2000, ["--deadline", "1m", "--margin", "5s"]);
+    finished.assert_status(80);
+    assert_eq!(finished.events("cgroup.left").len(), 0, "{finished}");
+    assert_eq!(cgroup.names_below(), [""; 0]);
+}
+
+/// Whatever was made, curfew does not stay for it longer than it may.
+#[test]
+fn what_a_service_made_below_its_cgroup_is_left_if_there_is_no_time_and_the_report_tells() {
+    let Some(cgroup) = cgroup() else { return };
+    // A short budget, that is used up, and a long margin, so that a slow machine is in time all the same.
+    let finished = stop_with_cgroups_below(&cgroup, 20_000, ["--deadline", "10s", "--margin", "9900ms"]);
+    finished.assert_status(80);
+    let left = |event: &&serde_json::Value| event["event"] == "cgroup.left";
+    let events = finished.report()["events"].as_array().unwrap();
+    assert_eq!(events.iter().filter(left).count(), 1, "{finished}");
+    assert_eq!(finished.events("cgroup.left").len(), 1, "{finished}");
+    assert_eq!(cgroup.names_below(), ["service-a"]);
+}
+
 /// One that ignores TERM while it forks: KILL finds its leader alive.
 #[test]
 fn a_leader_is_killed_with_all_that_is_in_its_cgroup() {

@@ -57,7 +57,7 @@ fn what_a_command_leaves_in_its_group_ends_with_it() {
 #[test]
 fn a_command_that_says_too_much_holds_nothing_up() {
     let finished =
-        dumped(r#"["sh", "-c", "yes 'a line' | head -c 20000000; echo the end >&2"]"#, "run:dump 2s, KILL");
+        dumped(r#"["sh", "-c", "yes 'a line' | head -c 5000000; echo the end >&2"]"#, "run:dump 2s, KILL");
     let said = said(&finished);
     let (last, lines) = said.split_last().unwrap();
     assert_eq!(last, "run:dump: … and more, which is left out");

@@ -10,7 +10,7 @@ use crate::support::Curfew;
 fn services_of_a_procfile_have_their_ports_and_variables_and_stop_properly() {
     let directory = tempfile::tempdir().unwrap();
     let procfile = "# comment\n\n\
-         web: sh -c 'echo web on $PORT for $STAGE; trap \"echo web done; exit 0\" TERM; while :; do sleep 0.01; done'\n\
+         web: sh -c 'trap \"echo web done; exit 0\" TERM; echo web on $PORT for $STAGE; while :; do sleep 0.01; done'\n\
          Worker: echo worker on $PORT | cat; sleep 1000 | cat\n";
     fs::write(directory.path().join("Procfile"), procfile).unwrap();
     fs::write(directory.path().join(".env"), "STAGE=test\nPORT=7000\n").unwrap();

@@ -57,50 +57,73 @@ pub(super) fn value_of(text: &[u8], key: &str) -> Option<u64> {
     pairs.find(|(name, _)| *name == key)?.1.trim().parse().ok()
 }
 
-/// A cgroup and everything below it, parents before their children.
+/// A cgroup and what is below it, parents before their children; no more than `most` of them, whoever has made more.
 ///
 /// What vanishes meanwhile is left out. Other errors are told: a list that is too short would be a lie.
-pub(super) fn with_descendants(cgroup: &Path) -> nix::Result<Vec<PathBuf>> {
+pub(super) fn with_descendants(cgroup: &Path, most: usize) -> nix::Result<Vec<PathBuf>> {
     let mut found = vec![cgroup.to_owned()];
     let mut next = 0;
-    while let Some(directory) = found.get(next).cloned() {
+    while let Some(directory) = found.get(next).cloned()
+        && found.len() < most
+    {
         next += 1;
-        let entries = match fs::read_dir(&directory) {
-            Ok(entries) => entries,
-            Err(error) if is_gone(errno_of(&error)) => continue,
-            Err(error) => return Err(errno_of(&error)),
-        };
-        for entry in entries {
-            match entry {
-                // The type is in the entry itself: no further call.
-                Ok(entry) if entry.file_type().is_ok_and(|kind| kind.is_dir()) => found.push(entry.path()),
-                Ok(_) => {}
-                Err(error) if is_gone(errno_of(&error)) => break,
-                Err(error) => return Err(errno_of(&error)),
-            }
-        }
+        let room = most - found.len();
+        found.extend(children(&directory)?.take(room));
     }
     Ok(found)
 }
 
+/// The cgroups right below one, as they are found. What vanishes meanwhile is left out.
+fn children(cgroup: &Path) -> nix::Result<impl Iterator<Item = PathBuf> + use<>> {
+    let entries = match fs::read_dir(cgroup) {
+        Ok(entries) => Some(entries),
+        Err(error) if is_gone(errno_of(&error)) => None,
+        Err(error) => return Err(errno_of(&error)),
+    };
+    // ENOENT: this one was removed. Nothing else is expected once it is open.
+    let entries = entries.into_iter().flatten().map_while(Result::ok);
+    // The type is in the entry itself: no further call.
+    let directories = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    Ok(directories.map(|entry| entry.path()))
+}
+
 /// Removes a cgroup with everything below it, deepest first. Gone already is fine.
 ///
-/// EBUSY: somebody is in it, or is about to make one there. EACCES, EPERM, EROFS: not ours.
-pub(super) fn remove_all(cgroup: &Path) -> nix::Result<()> {
+/// EBUSY: somebody is in it, or is about to make one there. EACCES, EPERM, EROFS: not ours. ETIME: `goes_on` said no; it is
+/// asked before each that is removed, as a service makes as many as it likes.
+pub(super) fn remove_all(cgroup: &Path, goes_on: &dyn Fn() -> bool) -> nix::Result<()> {
     // Most have nothing below them.
     if fs::remove_dir(cgroup).is_ok() {
         return Ok(());
     }
     let mut problem = Ok(());
-    for directory in with_descendants(cgroup)?.iter().rev() {
-        if let Err(error) = fs::remove_dir(directory)
-            && !is_gone(errno_of(&error))
-        {
-            // The first one is the reason; the parents then only say that they have a child.
-            problem = problem.and(Err(errno_of(&error)));
+    // Those that are not removed yet, and whether what is below them is.
+    let mut pending = vec![(cgroup.to_owned(), false)];
+    while let Some((directory, is_bare)) = pending.pop() {
+        if is_bare {
+            // The first problem is the reason; the parents then only say that they have a child.
+            problem = problem.and(remove_one(&directory));
+            continue;
+        }
+        let below = children(&directory)?;
+        pending.push((directory, true));
+        for child in below {
+            if !goes_on() {
+                return Err(Errno::ETIME);
+            }
+            if remove_one(&child).is_err() {
+                pending.push((child, false));
+            }
         }
     }
     problem
+}
+
+fn remove_one(cgroup: &Path) -> nix::Result<()> {
+    match fs::remove_dir(cgroup) {
+        Err(error) if !is_gone(errno_of(&error)) => Err(errno_of(&error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 /// A short extended attribute.

@@ -1,3 +1,4 @@
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -27,6 +28,10 @@ pub(crate) struct ServiceCgroup {
 /// How often a killing without `cgroup.kill` looks again for new processes, in one call.
 const KILL_ROUNDS: u32 = 32;
 
+/// How many cgroups that a service made below its own are looked into, and removed before a start: what is in others is found by
+/// descent, and killed with all the rest.
+const LOOKED_INTO: usize = 1024;
+
 impl ServiceCgroup {
     /// Makes the leaf of a service. What a curfew that crashed left under this name is made anew if nobody is in it,
     /// so that the figures begin at nothing, and passed over otherwise.
@@ -47,7 +52,7 @@ impl ServiceCgroup {
                 Ok(events) => events,
                 Err(error) => {
                     // It is empty: we just made it.
-                    let _ = remove_all(&path);
+                    let _ = remove_all(&path, &|| true);
                     return Err(errno_of(&error));
                 }
             };
@@ -121,13 +126,14 @@ impl ServiceCgroup {
         self.events.as_fd()
     }
 
-    /// Everybody who is in it, or in a cgroup that the service made below it; the dead left out.
+    /// Everybody who is in it, or in a cgroup that the service made below it; the dead left out. A service that makes more
+    /// than a thousand is not looked at whole.
     ///
     /// # Errors
     /// EMFILE, ENFILE, ENOMEM: nothing left to look with. A cgroup that is gone has nobody in it, and is no error.
     pub(crate) fn processes(&self) -> nix::Result<Vec<Pid>> {
         let mut found = Vec::new();
-        for cgroup in with_descendants(&self.path)? {
+        for cgroup in with_descendants(&self.path, LOOKED_INTO)? {
             match list_processes(&cgroup) {
                 Ok(there) => found.extend(there),
                 Err(errno) if is_gone(errno) => {}
@@ -225,7 +231,7 @@ impl ServiceCgroup {
     /// EBUSY: somebody is in it. EACCES, EPERM, EROFS: not ours any more.
     #[cfg(test)]
     pub(crate) fn remove(&self) -> nix::Result<()> {
-        remove_all(&self.path)
+        remove_all(&self.path, &|| true)
     }
 }
 
@@ -238,6 +244,8 @@ impl AsFd for ServiceCgroup {
 
 /// EEXIST: somebody is in it, or it is in use.
 fn make_anew(path: &Path, is_in_use: impl Fn() -> bool) -> nix::Result<()> {
+    let removed = Cell::new(0);
+    let may_remove = || removed.replace(removed.get() + 1) < LOOKED_INTO;
     // A second attempt, after what was left is removed.
     for _ in 0..2 {
         match fs::create_dir(path) {
@@ -245,10 +253,10 @@ fn make_anew(path: &Path, is_in_use: impl Fn() -> bool) -> nix::Result<()> {
             Err(error) if errno_of(&error) == Errno::EEXIST && !is_in_use() => {}
             Err(error) => return Err(errno_of(&error)),
         }
-        match remove_all(path) {
+        match remove_all(path, &may_remove) {
             Ok(()) => {}
-            // Not ours to remove, so not ours to use.
-            Err(Errno::EBUSY | Errno::EACCES | Errno::EPERM) => return Err(Errno::EEXIST),
+            // Not ours to remove, or too much of it, so not ours to use.
+            Err(Errno::EBUSY | Errno::EACCES | Errno::EPERM | Errno::ETIME) => return Err(Errno::EEXIST),
             Err(errno) => return Err(errno),
         }
     }

@@ -45,7 +45,7 @@ impl Drop for Sandbox {
     fn drop(&mut self) {
         let _ = write(&self.0.join("cgroup.kill"), "1");
         for _ in 0..1000 {
-            match remove_all(&self.0) {
+            match remove_all(&self.0, &|| true) {
                 // Whoever was killed is not dead at once.
                 Err(Errno::EBUSY) => pause(),
                 _ => return,
@@ -174,7 +174,7 @@ fn own_place(base: &Path) -> PathBuf {
 }
 
 fn names_in(base: &Path) -> Vec<String> {
-    let mut names: Vec<String> = with_descendants(base)
+    let mut names: Vec<String> = with_descendants(base, usize::MAX)
         .unwrap()
         .iter()
         .skip(1)
@@ -211,13 +211,13 @@ fn a_service_lives_in_its_leaf_from_fork_to_kill_and_nothing_stays() {
         wait_until("CPU time", || service.total_figures().cpu_usec.is_some_and(|time| time > 0));
         assert_eq!(service.remove(), Err(Errno::EBUSY));
         let stays = Leftover { path: service.path().to_owned(), errno: Errno::EBUSY };
-        assert!(tree.restore().contains(&stays));
+        assert!(tree.restore(&|| true).contains(&stays));
         service.kill().unwrap();
         wait_for(&service, Population::Empty);
         assert_eq!(reap(pid), libc::SIGKILL);
         assert_eq!(service.processes().unwrap(), []);
-        assert_eq!(tree.restore(), []);
-        assert_eq!(tree.restore(), []);
+        assert_eq!(tree.restore(&|| true), []);
+        assert_eq!(tree.restore(&|| true), []);
         assert_eq!(own_place(base), Path::new(""));
         assert_eq!(names_in(base), [""; 0]);
     });
@@ -245,7 +245,7 @@ fn a_forked_child_can_join_by_itself() {
         service.kill().unwrap();
         assert_eq!(reap(pid), libc::SIGKILL);
         wait_for(&service, Population::Empty);
-        assert_eq!(tree.restore(), []);
+        assert_eq!(tree.restore(&|| true), []);
     });
 }
 
@@ -277,7 +277,7 @@ fn what_a_service_makes_below_its_leaf_is_seen_killed_and_removed() {
             service.remove().unwrap();
             assert_eq!(service.population(), Population::Gone);
         }
-        assert_eq!(tree.restore(), []);
+        assert_eq!(tree.restore(&|| true), []);
     });
 }
 
@@ -298,7 +298,7 @@ fn without_the_kernels_kill_a_forking_service_is_killed_one_by_one() {
         wait_for(&service, Population::Empty);
         let end = waitpid(nix::unistd::Pid::from_raw(pid.number()), Some(WaitPidFlag::empty())).unwrap();
         assert!(matches!(end, WaitStatus::Exited(_, 0)), "{end:?}");
-        assert_eq!(tree.restore(), []);
+        assert_eq!(tree.restore(&|| true), []);
     });
 }
 
@@ -349,7 +349,7 @@ fn what_a_crashed_curfew_left_is_replaced_if_empty_and_passed_over_if_not() {
         }
         let long = ServiceCgroup::create(&mut tree, &"ä".repeat(500)).unwrap();
         assert!(long.path().file_name().unwrap().len() < 200);
-        assert_eq!(tree.restore(), []);
+        assert_eq!(tree.restore(&|| true), []);
         assert_eq!(names_in(base), ["service-alive"]);
         sleeper.kill().unwrap();
         sleeper.wait().unwrap();
@@ -369,10 +369,10 @@ fn two_curfews_in_one_cgroup_do_not_share_a_leaf() {
         ServiceCgroup::create(&mut second, "api").unwrap();
         assert_eq!(names_in(base), ["curfew", "curfew.2", "service-api", "service-api.2"]);
         // We are not in its leaf, so it does not move us.
-        assert_eq!(first.restore(), []);
+        assert_eq!(first.restore(&|| true), []);
         assert_eq!(own_place(base), Path::new("curfew.2"));
         assert_eq!(names_in(base), ["curfew.2", "service-api.2"]);
-        assert_eq!(second.restore(), []);
+        assert_eq!(second.restore(&|| true), []);
         assert_eq!(names_in(base), [""; 0]);
     });
 }
@@ -409,7 +409,7 @@ fn a_cgroup_that_somebody_removed_is_ordinary() {
         // Our own, too, and we are moved out of it first.
         move_self(base).unwrap();
         fs::remove_dir(base.join("curfew")).unwrap();
-        assert_eq!(tree.restore(), []);
+        assert_eq!(tree.restore(&|| true), []);
     });
 }
 
@@ -440,7 +440,7 @@ fn controllers_are_enabled_one_by_one_and_only_ours_are_disabled() {
         assert_eq!(tree.enable_controllers(&wanted), enabled);
         assert_eq!(tree.enabled, [controller]);
         assert_eq!(move_self(base), Err(Errno::EBUSY));
-        assert_eq!(tree.restore(), []);
+        assert_eq!(tree.restore(&|| true), []);
         assert_eq!(list("cgroup.subtree_control").trim(), "");
         assert_eq!(own_place(base), Path::new(""));
     });
@@ -465,7 +465,7 @@ fn curfew_stays_where_it_is_if_to_move_brings_no_figures() {
         service.kill().unwrap();
         wait_for(&service, Population::Empty);
         reap(pid);
-        assert_eq!((first.restore(), second.restore()), (Vec::new(), Vec::new()));
+        assert_eq!((first.restore(&|| true), second.restore(&|| true)), (Vec::new(), Vec::new()));
         assert_eq!(names_in(base), [""; 0]);
         other.kill().unwrap();
         other.wait().unwrap();
@@ -484,7 +484,7 @@ fn the_limit_of_cgroups_is_told_and_leaves_nothing_half_done() {
         write(&limit, "1").unwrap();
         tree.prepare(Moving::Always).unwrap();
         assert_eq!(ServiceCgroup::create(&mut tree, "api").unwrap_err(), Errno::EAGAIN);
-        assert_eq!(tree.restore(), []);
+        assert_eq!(tree.restore(&|| true), []);
         assert_eq!(names_in(base), [""; 0]);
     });
 }
@@ -523,7 +523,7 @@ fn in_the_sub_group_that_systemd_made_for_us_its_parent_is_divided() {
         assert_eq!(names_in(base), ["service-api", "supervisor"]);
         // A second one divides the sub-group.
         assert_eq!(CgroupTree::find().unwrap().base(), base.join("supervisor"));
-        assert_eq!(tree.restore(), []);
+        assert_eq!(tree.restore(&|| true), []);
         assert_eq!(names_in(base), ["supervisor"]);
         assert_eq!(own_place(base), Path::new("supervisor"));
     });
@@ -554,7 +554,7 @@ fn an_ordinary_user_divides_the_cgroup_that_was_given_to_it() {
         service.kill().unwrap();
         wait_for(&service, Population::Empty);
         assert_eq!(reap(pid), libc::SIGKILL);
-        assert_eq!(tree.restore(), []);
+        assert_eq!(tree.restore(&|| true), []);
         assert_eq!(names_in(base), [""; 0]);
     });
 }
@@ -589,7 +589,7 @@ fn the_root_of_a_cgroup_namespace_is_ours() {
         service.kill().unwrap();
         wait_for(&service, Population::Empty);
         reap(pid);
-        assert_eq!(tree.restore(), []);
+        assert_eq!(tree.restore(&|| true), []);
         assert_eq!(own_path(&fs::read("/proc/self/cgroup").unwrap()), Some(Path::new("/")));
     });
 }
@@ -614,5 +614,28 @@ fn without_proc_the_reason_is_told() {
         // SAFETY: a valid string. Only the mount namespace of this process loses it.
         Errno::result(unsafe { libc::umount2(c"/proc".as_ptr(), libc::MNT_DETACH) }).unwrap();
         assert_eq!(CgroupTree::find().unwrap_err(), CgroupUnavailable::NoProc);
+    });
+}
+
+#[test]
+fn walks_end_however_much_a_service_has_made() {
+    in_a_cgroup_of_its_own("walks_end_however_much_a_service_has_made", Wrapper::None, |base| {
+        let many = base.join("many");
+        for name in ["", "a", "a/b", "a/b/c", "d", "e", "f"] {
+            fs::create_dir(many.join(name)).unwrap();
+        }
+        assert_eq!(with_descendants(&many, usize::MAX).unwrap().len(), 7);
+        for most in 1..7 {
+            let found = with_descendants(&many, most).unwrap();
+            assert_eq!((found.len(), &found[0]), (most, &many));
+        }
+        let asked = std::cell::Cell::new(0);
+        let goes_on = || asked.replace(asked.get() + 1) < 2;
+        assert_eq!(remove_all(&many, &goes_on), Err(Errno::ETIME));
+        // Of the two that it came to, `a` may be one, which has others below it.
+        let left = with_descendants(&many, usize::MAX).unwrap().len();
+        assert!((5..=6).contains(&left), "{left}");
+        assert_eq!(remove_all(&many, &|| true), Ok(()));
+        assert!(!many.exists());
     });
 }

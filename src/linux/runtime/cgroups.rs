@@ -64,29 +64,49 @@ impl<L: Listener> Runtime<L> {
         }
     }
 
-    /// The end: whoever is still in a cgroup and could not be named is killed, and all of them are removed.
-    pub(super) fn remove_cgroups(&mut self) {
-        let end = self.clock.now() + defaults::LAST_CGROUPS;
+    /// The end: whoever is still in a cgroup and could not be named is killed, and the cgroups are removed, as long as there is
+    /// time. This comes before the report, which tells what is left and how long it took.
+    pub(super) fn remove_cgroups_of_services(&mut self) {
+        let now = self.clock.now();
+        let time = self.supervisor.time_left(now).unwrap_or(defaults::CGROUP_REMOVAL);
+        let end = now + time.clamp(defaults::LAST_CGROUPS, defaults::CGROUP_REMOVAL);
         self.cgroups.kill_all();
-        let mut left = self.cgroups.restore();
+        let clock = self.clock;
+        let left = self.cgroups.remove_services(&|| clock.now() < end);
+        self.tell_what_is_left(left);
+    }
+
+    /// The very end: all else that we did to cgroups is undone.
+    pub(super) fn remove_cgroups(&mut self) {
+        let clock = self.clock;
+        let end = clock.now() + defaults::LAST_CGROUPS;
+        let goes_on = || clock.now() < end;
+        let mut left = self.cgroups.restore(&goes_on);
         // Whoever is dying is out of it in a moment, and that wakes us.
-        while left.iter().any(|left| left.errno == Errno::EBUSY) && self.clock.now() < end {
-            for ready in self.wait_set.wait(Some(end.since(self.clock.now()))) {
+        while left.iter().any(|left| left.errno == Errno::EBUSY) && goes_on() {
+            for ready in self.wait_set.wait(Some(end.since(clock.now()))) {
                 if let Ready::Cgroup(service) = ready {
                     self.cgroups.look_at(service);
                 }
             }
             self.reap_all();
-            left = self.cgroups.restore();
+            left = self.cgroups.restore(&goes_on);
         }
+        self.tell_what_is_left(left);
+    }
+
+    fn tell_what_is_left(&mut self, left: Vec<Leftover>) {
         for Leftover { path, errno } in left {
+            let reason = match errno {
+                Errno::ETIME => "there is too much below it",
+                errno => errno.desc(),
+            };
             tracing::warn!(
                 event = "cgroup.left",
                 cgroup = %path.display(),
                 errno = errno as i32,
-                "cannot remove the cgroup {}: {}",
+                "cannot remove the cgroup {}: {reason}",
                 path.display(),
-                errno.desc()
             );
         }
         self.write_log();

@@ -52,12 +52,11 @@ impl<L: Listener> Runtime<L> {
             refused.extend(self.signal_orphans_of(service, signal));
             return refused;
         }
-        // Who is to be named is looked at before it is dead.
-        let members = self.members_of(service);
         let (mut killed, refused) = to_tree_of(leader, signal);
         self.cgroups.kill(service);
-        // What is under the leader no more, and in no cgroup, is found by the census that follows its end.
-        killed.extend(members);
+        // To look who is in all the cgroups of a service may take long, so that comes after. Who is dead by now is named when he
+        // is reaped. What is under the leader no more, and in no cgroup, is found by the census that follows its end.
+        killed.extend(self.members_of(service));
         for process in &killed {
             self.family.remember(process, service);
         }
