@@ -130,8 +130,9 @@ pub struct Options {
     /// When the platform kills us: a duration from the first request to stop, `auto` or `none`
     ///
     /// Everything is down before it: waits shrink to fit.
+    /// Under systemd a shorter `TimeoutStopSec` of the unit counts.
     /// Example: --deadline 30s.
-    /// Default: auto: as PID 1 10s is assumed, in a Kubernetes pod 30s, else none.
+    /// Default: auto: asked of systemd; as PID 1 10s is assumed, in a Kubernetes pod 30s, else none.
     #[arg(long, value_name = "DURATION", help_heading = "How to stop")]
     pub deadline: Option<String>,
 

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::log::{Record, failure_name, milliseconds};
 use crate::supervisor::{
     Act, Cause, Deadline, End, EndMeaning, Failure, Kind, Notice, Pid, Recipients, Scale, Sender, ServiceId,
-    Settings, Signal, StartFailure, Target, Timestamp, Verdict,
+    Settings, Signal, StartFailure, Target, Timestamp, Told, Verdict,
 };
 
 /// The version of the report's schema. It rises when a key changes its meaning or goes away.
@@ -24,6 +24,8 @@ pub struct ReportBuilder {
     run: String,
     started: SystemTime,
     deadline: Value,
+    /// Where the first deadline is from.
+    deadline_source: &'static str,
     services: Vec<Entry>,
     events: VecDeque<Value>,
     events_dropped: u64,
@@ -81,7 +83,7 @@ impl ReportBuilder {
         name: &str,
         run: &str,
         settings: &Settings,
-        deadline_source: &str,
+        deadline_source: &'static str,
         started: SystemTime,
     ) -> Self {
         let services = (0..=settings.services.len() + 1).map(ServiceId::new).map(|id| {
@@ -99,6 +101,7 @@ impl ReportBuilder {
             run: run.to_owned(),
             started,
             deadline,
+            deadline_source,
             services: services.collect(),
             events: VecDeque::new(),
             events_dropped: 0,
@@ -137,8 +140,9 @@ impl ReportBuilder {
                 entry.down = Some(now);
             }
             Notice::ServiceDown { service, .. } => self.services[service.index()].down = Some(now),
-            Notice::DeadlineLearnt { deadline, .. } => {
-                self.deadline = deadline_value(deadline, "systemd");
+            Notice::DeadlineLearnt { deadline, told, .. } => {
+                let source = if told == Told::AsSaid { self.deadline_source } else { "systemd" };
+                self.deadline = deadline_value(deadline, source);
                 // What was shortened is shortened anew.
                 for entry in self.services.iter_mut().filter(|entry| entry.down.is_none()) {
                     entry.scale = None;

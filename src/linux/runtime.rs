@@ -40,8 +40,8 @@ use super::terminal::{has_shell, stop_self};
 use super::unit_deadline::{Answer, UnitDeadline};
 use super::wait_set::{Ready, WaitSet};
 use crate::supervisor::{
-    Command, End, Event, HookId, HookKind, Mode, Notice, Pid, Purpose, ServiceId, Signal, Step, Stray,
-    Supervisor, Timestamp, defaults,
+    Command, DeadlineBasis, End, Event, HookId, HookKind, Mode, Notice, Pid, Purpose, ServiceId, Signal,
+    Step, Stray, Supervisor, Timestamp, defaults,
 };
 
 /// Hears what is decided, and turns it into lines and a report.
@@ -648,6 +648,15 @@ impl<L: Listener> Runtime<L> {
                 event = "deadline.unknown",
                 "curfew is not the main process of its unit: the unit's TimeoutStopSec= is not taken for its own"
             ),
+            // What was said holds, and is all that there is to know where systemd cannot be asked.
+            Answer::Nothing
+                if matches!(self.supervisor.settings().deadline_basis, DeadlineBasis::Said(_)) =>
+            {
+                tracing::debug!(
+                    event = "deadline.unknown",
+                    "systemd does not tell when it kills us: the deadline that was said counts"
+                );
+            }
             Answer::Nothing => tracing::warn!(
                 event = "deadline.unknown",
                 "systemd does not tell when it kills us: `systemctl show` did not answer; say it with --deadline"

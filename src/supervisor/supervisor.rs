@@ -73,8 +73,8 @@ pub struct Supervisor {
     /// For the delays of restarts.
     random: u64,
     stop: Option<Stop>,
-    /// The platform has told its deadline.
-    deadline_is_learnt: bool,
+    /// What the platform told last: after what time it kills us, or that it never does.
+    learnt: Option<Option<Duration>>,
     timers: Timers,
     commands: VecDeque<Command>,
     finished: bool,
@@ -131,7 +131,7 @@ impl Supervisor {
             is_heard: true,
             random,
             stop: None,
-            deadline_is_learnt: false,
+            learnt: None,
             timers: Timers::default(),
             commands: VecDeque::new(),
             finished: false,

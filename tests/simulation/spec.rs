@@ -2,9 +2,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use curfew::supervisor::{
-    Deadline, End, ExitStatusPolicy, GraceSchedule, Health, Kind, Mode, Readiness, ReadyBy, Request, Restart,
-    RestartWhen, Seat, Sender, ServiceId, ServiceSettings, Settings, Signal, Stage, StageAction, Step,
-    StopOrder, Target, Wait,
+    Deadline, DeadlineBasis, End, ExitStatusPolicy, GraceSchedule, Health, Kind, Mode, Readiness, ReadyBy,
+    Request, Restart, RestartWhen, Seat, Sender, ServiceId, ServiceSettings, Settings, Signal, Stage,
+    StageAction, Step, StopOrder, Target, Wait,
 };
 
 use super::broken_core::Fault;
@@ -31,8 +31,8 @@ pub(crate) struct Spec {
     pub(crate) cleanup: Option<(Duration, Behaviour)>,
     /// The platform is asked for more time, at most so much.
     pub(crate) extend: Option<Duration>,
-    /// The deadline is only assumed.
-    pub(crate) assumed: bool,
+    /// What the deadline was known by.
+    pub(crate) deadline_basis: DeadlineBasis,
     /// How often the platform wants to hear of us.
     pub(crate) platform_watchdog: Option<Duration>,
     /// The run is cut off then, if nothing stops it.
@@ -283,7 +283,7 @@ impl Spec {
             inputs: Vec::new(),
             cleanup: None,
             extend: None,
-            assumed: false,
+            deadline_basis: DeadlineBasis::Unknown,
             platform_watchdog: None,
             horizon: Duration::from_secs(3600),
             lateness: Duration::ZERO,
@@ -391,6 +391,7 @@ impl Spec {
         let mut settings = Settings::new(self.mode, services, order);
         settings.deadline = self.deadline;
         settings.margin = self.margin;
+        settings.deadline_basis = self.deadline_basis;
         settings.asks_platform = self.inputs.iter().any(|(_, input)| matches!(input, Input::Learn(_)));
         if let Some(grace) = &self.stray_grace {
             settings.stray_grace = grace.clone();
@@ -402,7 +403,6 @@ impl Spec {
         settings.map.clone_from(&self.map);
         settings.cleanup = self.cleanup.as_ref().map(|(time, _)| *time);
         settings.extend = self.extend;
-        settings.deadline_is_assumed = self.assumed;
         settings.platform_watchdog = self.platform_watchdog;
         settings.seed = self.jitter;
         settings
