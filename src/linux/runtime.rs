@@ -27,7 +27,7 @@ use super::log_output::LogOutput;
 use super::output::{Output, ServiceOutput};
 use super::platform::Platform;
 use super::probes::Probes;
-use super::proc_file_system::{FamilyTree, Process};
+use super::proc_file_system::{self, FamilyTree, Process};
 use super::ready_pipe::ReadyPipe;
 use super::reap::{Children, look, reap, reap_after};
 use super::service_messages::{IsNew, Said, ServiceMessages};
@@ -382,7 +382,8 @@ impl<L: Listener> Runtime<L> {
         let is_known = family.leaders.contains_key(&pid)
             || family.helpers.contains(&pid)
             || family.inherited.contains(&pid);
-        if is_known || end.signal() != Some(Signal::KILL) {
+        // A /proc that is not ours shows a stranger under its number.
+        if is_known || end.signal() != Some(Signal::KILL) || !proc_file_system::is_ours() {
             return;
         }
         // Whoever was in a leader's group, but not under it any more, died of its KILL and was never seen.

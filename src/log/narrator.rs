@@ -201,7 +201,12 @@ impl Narrator {
                 service = self.name(service),
                 pid = pid.number(),
                 name = name.as_str(),
-                "left a process behind"
+                "{}",
+                if self.is_pseudo(service) {
+                    "found a process that belongs to none"
+                } else {
+                    "left a process behind"
+                }
             ),
             Notice::Daemonised { service, processes } => tracing::error!(
                 event = "service.daemonised",
@@ -224,7 +229,7 @@ impl Narrator {
                 service = self.name(service),
                 pid = pid.number(),
                 name = &**name,
-                "was killed with its leader"
+                "a process was killed as well"
             ),
             Notice::StrayEnded { service, pid, end, signal } => tracing::info!(
                 event = "stray.ended",
@@ -232,7 +237,7 @@ impl Narrator {
                 pid = pid.number(),
                 signal = signal.map(|signal| signal.to_string()),
                 end = end.map(|end| end.to_string()),
-                "what it left behind is gone"
+                "a process is gone"
             ),
             Notice::SignalRefused { service, pid, errno } => tracing::error!(
                 event = "signal.refused",
@@ -438,6 +443,11 @@ impl Narrator {
     fn start_failure(&self, service: ServiceId, failure: StartFailure) -> String {
         let program = self.programs.get(service.index());
         program.map_or_else(|| failure.step.to_string(), |program| program.start_failure(failure))
+    }
+
+    /// Whether it is `(stray)` or `(cleanup)`.
+    fn is_pseudo(&self, service: ServiceId) -> bool {
+        service.index() >= self.programs.len()
     }
 
     fn name(&self, service: ServiceId) -> &str {
