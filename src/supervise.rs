@@ -9,7 +9,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use crate::linux::clock::{Clock, time_of_day};
 use crate::linux::{
     CgroupUnavailable, CgroupUse, Channels, Journal, LogOutput, PassedSockets, Program, Programs, Runtime,
-    StartUp, write_plainly,
+    StartUp, report_problem, write_plainly,
 };
 use crate::log::{Collector, Level, LineFormat, Narrator, ProgramWords, StatusLine};
 use crate::report::ReportBuilder;
@@ -71,6 +71,12 @@ pub fn supervise(plan: Plan, clock: Clock, collector: Collector) -> u8 {
     let (log, format) = open_log(format);
     let status_line = StatusLine::new(&settings);
     announce(&settings, deadline_source);
+    if let Some(path) = &report
+        && let Some(problem) = report_problem(path)
+    {
+        // While there is time to change it.
+        tracing::warn!(event = "report.unwritable", path = %path.display(), "the report cannot be written: {problem}");
+    }
     let for_figures = mode == Mode::ManyServices || report.is_some();
     let start_up = match StartUp::prepare(mode, PassedSockets::take(&sockets), cgroup, for_figures) {
         Ok(start_up) => start_up,
