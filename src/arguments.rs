@@ -138,8 +138,9 @@ pub struct Options {
     /// When the platform kills us: a duration from the first request to stop, `auto` or `none`
     ///
     /// Everything is down before it: waits shrink to fit.
+    /// Under systemd a shorter `TimeoutStopSec` of the unit counts.
     /// Example: --deadline 30s.
-    /// Default: auto: as PID 1 10s is assumed, in a Kubernetes pod 30s, else none.
+    /// Default: auto: asked of systemd; as PID 1 10s is assumed, in a Kubernetes pod 30s, else none.
     #[arg(long, value_name = "DURATION", help_heading = "How to stop")]
     pub deadline: Option<String>,
 
@@ -298,8 +299,11 @@ curfew run [OPTIONS] -- COMMAND [ARG]...
 const AFTER_HELP: &str = "\
 Every option but --service can also be given as a variable: CURFEW_DEADLINE for
 --deadline. The option goes first, then the variable, then the file. An empty
-variable counts as not set. Services do not get these variables. Several values
-are separated by `;` in CURFEW_GRACE, `,` in CURFEW_MAP, `:` in CURFEW_ENV_FILE.
+variable counts as not set. Services do not get these variables, but one that
+tells each of them how long its own stop may take: CURFEW_DEADLINE. Several
+values are separated by `;` in CURFEW_GRACE, `,` in CURFEW_MAP, `:` in
+CURFEW_ENV_FILE. Where CURFEW_RUN is set another curfew has started this one,
+and CURFEW_EXIT_STATUS is what it tells its hooks, no option.
 
 Durations are written 10s, 1m 30s, 500ms. Relative paths, also those in a file,
 start from the directory that curfew was started in.
@@ -307,7 +311,8 @@ start from the directory that curfew was started in.
 EXAMPLES
   ENTRYPOINT [\"curfew\", \"--\", \"myproject\", \"api\"]
       in a container, as PID 1
-  curfew run --grace 'QUIT 20s, TERM 5s, KILL' --deadline 30s -- nginx
+  curfew run --grace 'QUIT 20s, TERM 5s, KILL' --deadline 30s -- \\
+             nginx -g 'daemon off;'
       QUIT, 20 s later TERM, 5 s later KILL: all of it within 30 seconds
   curfew run --service api='myproject api' --service web='myproject web'
       two services; when one of them ends, the other one is stopped
@@ -342,7 +347,13 @@ const NO_VARIABLE: [&str; 3] = ["service", "help", "version"];
 const SEPARATORS: [(&str, char); 3] = [("grace", ';'), ("map", ','), ("env-file", ':')];
 
 /// Variables that curfew sets itself: a curfew inside a service finds them there.
-const SET_BY_CURFEW: [&str; 2] = ["CURFEW_RUN", "CURFEW_SERVICE"];
+const SET_BY_CURFEW: [&str; 2] = [RUN_VARIABLE, "CURFEW_SERVICE"];
+
+/// Names the run of the curfew that started a process.
+const RUN_VARIABLE: &str = "CURFEW_RUN";
+
+/// What a curfew tells its hooks besides: one that was started by another takes none of them for its own options.
+const TOLD_BY_CURFEW: [&str; 3] = ["CURFEW_EXIT_STATUS", "CURFEW_VERDICT", "CURFEW_PID"];
 
 /// The variable that stands for an option: `CURFEW_LOG_LEVEL` for `log-level`.
 pub fn variable(option: &str) -> String {
@@ -475,9 +486,11 @@ impl Options {
     /// Reads the options that are given by variables. An empty variable counts as not set.
     pub fn from_environment(environment: &[(OsString, OsString)]) -> EnvironmentOptions {
         let mut read = EnvironmentOptions::default();
+        let is_nested = environment.iter().any(|(name, _)| name == RUN_VARIABLE);
+        let told: &[&str] = if is_nested { &TOLD_BY_CURFEW } else { &[] };
         let is_ours = |name: &OsStr| {
             name.as_encoded_bytes().starts_with(PREFIX.as_bytes())
-                && !SET_BY_CURFEW.iter().any(|known| name == *known)
+                && !SET_BY_CURFEW.iter().chain(told).any(|known| name == *known)
         };
         let ours: Vec<_> = environment.iter().filter(|(name, _)| is_ours(name)).collect();
         // Nearly always there are none.
@@ -695,6 +708,16 @@ mod tests {
         for no in ["0", "false", "no", ""] {
             assert!(!environment(&[("CURFEW_TASK", no)]).options.task);
         }
+    }
+
+    #[test]
+    fn what_a_curfew_above_tells_its_hooks_is_no_option() {
+        let told = [("CURFEW_EXIT_STATUS", "0"), ("CURFEW_VERDICT", "clean"), ("CURFEW_PID", "7")];
+        let read = environment(&[&[("CURFEW_RUN", "1-2")], &told[..]].concat());
+        assert_eq!((read.warnings, read.errors, read.options.exit_status), (vec![], vec![], None));
+        assert!(read.consumed.is_empty(), "whoever it starts may want to know as well");
+        // Nobody told it: then it is the option.
+        assert_eq!(environment(&[("CURFEW_EXIT_STATUS", "mirror")]).options.exit_status.unwrap(), "mirror");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::log::{Record, milliseconds};
 use crate::supervisor::{
     Act, Cause, Change, Deadline, End, EndMeaning, Failure, Kind, Notice, Pid, Recipients, Scale, Sender,
-    ServiceId, Settings, Signal, StartFailure, Target, Timestamp, Verdict,
+    ServiceId, Settings, Signal, StartFailure, Target, Timestamp, Told, Verdict,
 };
 
 /// The version of the report's schema. It rises when a key changes its meaning or goes away.
@@ -27,6 +27,8 @@ pub struct ReportBuilder {
     run: String,
     started: SystemTime,
     deadline: Value,
+    /// Where the first deadline is from.
+    deadline_source: &'static str,
     services: Vec<Entry>,
     events: VecDeque<Value>,
     events_dropped: u64,
@@ -86,7 +88,7 @@ impl ReportBuilder {
         name: &str,
         run: &str,
         settings: &Settings,
-        deadline_source: &str,
+        deadline_source: &'static str,
         started: SystemTime,
     ) -> Self {
         let services = (0..=settings.services.len() + 1).map(ServiceId::new).map(|id| {
@@ -103,6 +105,7 @@ impl ReportBuilder {
             run: run.to_owned(),
             started,
             deadline,
+            deadline_source,
             services: services.collect(),
             events: VecDeque::new(),
             events_dropped: 0,
@@ -113,12 +116,13 @@ impl ReportBuilder {
     }
 
     /// The settings were read anew: some services may be new.
-    pub fn reconfigured(&mut self, settings: &Settings, deadline_source: &str) {
+    pub fn reconfigured(&mut self, settings: &Settings, deadline_source: &'static str) {
         let known = self.services.len() - 2;
         let new =
             settings.services[known..].iter().map(|service| Entry::new(&service.name, kind(service.kind)));
         self.services.splice(known..known, new);
         // What the platform has told still counts.
+        self.deadline_source = deadline_source;
         if !settings.asks_platform || self.deadline["source"] != SOURCE_PLATFORM {
             self.deadline = deadline_value(settings.deadline, deadline_source);
         }
@@ -163,8 +167,9 @@ impl ReportBuilder {
                     self.services[service.index()].is_removed = *change == Change::Removed;
                 }
             }
-            Notice::DeadlineLearnt { deadline, .. } => {
-                self.deadline = deadline_value(deadline, SOURCE_PLATFORM);
+            Notice::DeadlineLearnt { deadline, told, .. } => {
+                let source = if told == Told::AsSaid { self.deadline_source } else { SOURCE_PLATFORM };
+                self.deadline = deadline_value(deadline, source);
                 // What was shortened is shortened anew.
                 for entry in self.services.iter_mut().filter(|entry| entry.down.is_none()) {
                     entry.scale = None;

@@ -1,16 +1,18 @@
 //! What hears the run: the log's lines, and the report at its end.
 
+use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
+use nix::errno::Errno;
 use serde_json::{Value, json};
 
 use crate::linux::Listener;
 use crate::linux::clock::time_of_day;
-use crate::linux::{Figures, MayWait, Program, ServicePrograms, write_plainly, write_report};
+use crate::linux::{Figures, MayWait, Program, ServicePrograms, report_problem, write_plainly, write_report};
 use crate::log::{Collector, Level, LineFormat, Narrator, ProgramWords, Record, StatusLine};
 use crate::protocol::{WatchLevel, WatchedLine};
 use crate::report::{ReportBuilder, not_started};
@@ -146,8 +148,8 @@ impl Listener for Reporter {
                 tracing::error!(
                     event = "report.failed",
                     path = %path.display(),
-                    "cannot write the report to {}: {reason}; name a writable file with --report",
-                    path.display()
+                    "{}",
+                    reason.of(&path)
                 );
             }
             lines.extend(self.take_lines());
@@ -184,9 +186,7 @@ pub(crate) fn report_not_started(path: Option<PathBuf>, name: &str, errors: &[St
     let path = in_history(path, name);
     let content = format!("{report:#}\n").into_bytes();
     if let Err(reason) = write_within(path.clone(), content, defaults::REPORT_TIME_WITHOUT_DEADLINE) {
-        write_plainly(
-            format!("curfew: cannot write the report to {}: {reason}\n", path.display()).as_bytes(),
-        );
+        write_plainly(format!("curfew: {}\n", reason.of(&path)).as_bytes());
     }
 }
 
@@ -207,11 +207,42 @@ pub(crate) fn in_history(path: PathBuf, name: &str) -> PathBuf {
     path.join(format!("{name}-{time}.json"))
 }
 
+/// Why there is no report, for all we know.
+#[derive(Debug)]
+pub(crate) enum ReportFailure {
+    /// The system refused it.
+    Refused(io::Error),
+    /// It was not finished within this time: the disk, or this machine, was too slow.
+    Late(Duration),
+}
+
+impl ReportFailure {
+    /// The whole sentence.
+    fn of(&self, path: &Path) -> String {
+        match self {
+            Self::Refused(error) => {
+                let problem = report_problem(path).unwrap_or_else(|| system_words(error));
+                format!("cannot write the report to {}: {problem}", path.display())
+            }
+            Self::Late(time) => format!(
+                "the report was not finished within {} of the end; it may be missing: {}",
+                humantime::format_duration(*time),
+                path.display()
+            ),
+        }
+    }
+}
+
+/// What the system says, without its number.
+fn system_words(error: &io::Error) -> String {
+    error.raw_os_error().map_or_else(|| error.to_string(), |errno| Errno::from_raw(errno).desc().to_owned())
+}
+
 /// Writes the report on a thread of its own: a disk that hangs must not keep us from leaving.
 ///
 /// # Errors
-/// The reason, in words.
-pub fn write_within(path: PathBuf, content: Vec<u8>, time: Duration) -> Result<(), String> {
+/// It was refused, or it was late.
+pub(crate) fn write_within(path: PathBuf, content: Vec<u8>, time: Duration) -> Result<(), ReportFailure> {
     let (sender, receiver) = mpsc::channel();
     let report = Arc::new((path, content));
     let shared = Arc::clone(&report);
@@ -223,11 +254,10 @@ pub fn write_within(path: PathBuf, content: Vec<u8>, time: Duration) -> Result<(
     if thread::Builder::new().name("report".into()).spawn(work).is_err() {
         // No more processes are allowed. A report that may come late is better than none.
         let (path, content) = &*report;
-        return write_report(path, content, MayWait::No).map_err(|error| error.to_string());
+        return write_report(path, content, MayWait::No).map_err(ReportFailure::Refused);
     }
     match receiver.recv_timeout(time) {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err("the disk did not answer in time".into()),
+        Ok(result) => result.map_err(ReportFailure::Refused),
+        Err(_) => Err(ReportFailure::Late(time)),
     }
 }

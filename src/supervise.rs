@@ -10,7 +10,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use crate::linux::clock::{Clock, time_of_day};
 use crate::linux::{
     CgroupUse, Channels, ConfigurationReader, ControlPlace, ControlSocket, Journal, LogOutput, NoSocket,
-    PassedSockets, Programs, Runtime, SocketProblem, StartUp, write_plainly,
+    PassedSockets, Programs, Runtime, SocketProblem, StartUp, report_problem, write_plainly,
 };
 use crate::log::{Collector, Level, LineFormat, Narrator, StatusLine};
 use crate::report::ReportBuilder;
@@ -88,6 +88,12 @@ pub fn supervise(plan: Plan, clock: Clock, collector: Collector) -> u8 {
             None
         }
     };
+    if let Some(path) = &report
+        && let Some(problem) = report_problem(path)
+    {
+        // While there is time to change it.
+        tracing::warn!(event = "report.unwritable", path = %path.display(), "the report cannot be written: {problem}");
+    }
     let for_figures = mode == Mode::ManyServices || report.is_some();
     let start_up = match StartUp::prepare(mode, PassedSockets::take(&sockets), cgroup, for_figures) {
         Ok(start_up) => start_up,

@@ -30,8 +30,9 @@ use crate::error::Error;
 use crate::nearest::nearest;
 use crate::protocol::{FIRST_PASSED, ProbeTarget, is_called};
 use crate::supervisor::{
-    Cycle, Deadline, ExitStatusPolicy, GraceSchedule, Health, HookTimes, Kind, Mode, Readiness, ReadyBy,
-    Restart, RestartWhen, ServiceId, ServiceSettings, Settings, SignalSet, StopOrder, defaults,
+    Cycle, Deadline, DeadlineBasis, ExitStatusPolicy, GraceSchedule, Health, HookTimes, Kind, Mode,
+    Readiness, ReadyBy, Restart, RestartWhen, ServiceId, ServiceSettings, Settings, SignalSet, StopOrder,
+    defaults,
 };
 
 /// Tells a service how long it may take to stop, so that a curfew in it knows.
@@ -93,9 +94,15 @@ impl<'a> Settling<'a> {
         let Description { name, system, file, .. } = description;
         let mut settings = Settings::new(mode, services, order);
         settings.deadline = deadline;
-        settings.deadline_is_assumed =
-            matches!(deadline_source, DeadlineSource::AssumedContainer | DeadlineSource::AssumedKubernetes);
-        settings.asks_platform = deadline_choice == DeadlineChoice::Auto;
+        settings.deadline_basis = match (deadline_source, deadline_choice) {
+            (DeadlineSource::AssumedContainer | DeadlineSource::AssumedKubernetes, _) => {
+                DeadlineBasis::Assumed
+            }
+            (_, DeadlineChoice::After(length)) => DeadlineBasis::Said(length),
+            (_, DeadlineChoice::Auto | DeadlineChoice::None) => DeadlineBasis::Unknown,
+        };
+        // Who says that there is none vouches for it.
+        settings.asks_platform = deadline_choice != DeadlineChoice::None;
         settings.margin =
             self.overrides.margin.map(|given| given.value).or(system.margin.map(|(_, margin)| margin));
         if let Some(grace) = self.overrides.grace.or(system.grace) {

@@ -11,7 +11,8 @@ use super::*;
 use crate::arguments::{Arguments, Request, Task};
 use crate::protocol::ProbeTarget;
 use crate::supervisor::{
-    ExitStatusPolicy, Health, Kind, Mode, ReadyBy, ServiceId, Signal, SignalSet, Target, defaults,
+    DeadlineBasis, ExitStatusPolicy, Health, Kind, Mode, ReadyBy, ServiceId, Signal, SignalSet, Target,
+    defaults,
 };
 
 /// A directory with files, and an environment: everything a configuration depends on.
@@ -222,7 +223,9 @@ fn every_option_reaches_its_place() {
         (config.settings.margin, config.deadline_source),
         (Some(seconds(3)), DeadlineSource::Configured)
     );
-    assert!(!config.settings.asks_platform);
+    // The platform's own may be shorter.
+    assert!(config.settings.asks_platform);
+    assert_eq!(config.settings.deadline_basis, DeadlineBasis::Said(seconds(40)));
     let settings = &config.settings;
     assert_eq!(settings.deadline.unwrap().budget(), seconds(37));
     assert_eq!(settings.stop_signals, parse(&["TERM", "QUIT"]));
@@ -249,6 +252,23 @@ fn every_option_reaches_its_place() {
 
 fn parse(signals: &[&str]) -> SignalSet {
     signals.iter().map(|signal| Signal::parse(signal).unwrap()).collect()
+}
+
+#[test]
+fn who_says_that_there_is_no_deadline_is_believed() {
+    let settings = one(&["--deadline", "none", "--", "ls"]).settings;
+    assert_eq!((settings.deadline, settings.asks_platform), (None, false));
+    assert_eq!(settings.deadline_basis, DeadlineBasis::Unknown);
+}
+
+#[test]
+fn a_deadline_in_the_environment_is_said_and_that_of_pid_one_assumed() {
+    let told = World::new().with("CURFEW_DEADLINE", "7s").settle(&["--", "ls"]).settings;
+    assert_eq!((told.deadline_basis, told.asks_platform), (DeadlineBasis::Said(seconds(7)), true));
+    let mut world = World::new();
+    world.is_pid_1 = true;
+    let first = world.settle(&["--", "ls"]).settings;
+    assert_eq!((first.deadline_basis, first.asks_platform), (DeadlineBasis::Assumed, true));
 }
 
 #[test]

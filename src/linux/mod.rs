@@ -54,7 +54,7 @@ pub use notify_receiver::{DATAGRAMS_AT_ONCE, Discarded, NotifyReceiver, Received
 pub use notify_sender::{Importance, NotifySender};
 pub use output::{Colours, ServiceOutput};
 pub use passed_sockets::{PassedSockets, WantedSockets};
-pub use report_file::{MayWait, write_report};
+pub use report_file::{MayWait, report_problem, write_report};
 pub use runtime::{Channels, Listener, Programs, Runtime};
 pub use service_programs::ServicePrograms;
 pub use signal_mask::{block_all_signals, interruptible};

@@ -74,9 +74,6 @@ impl FamilyTree {
     /// Reads every process there is.
     pub(crate) fn scan() -> Self {
         let mut children: HashMap<i32, Vec<Pid>> = HashMap::new();
-        if !is_ours() {
-            return Self::Scanned(children);
-        }
         for process in all_processes() {
             children.entry(process.parent).or_default().push(process.pid);
         }
@@ -139,8 +136,10 @@ pub(crate) fn environment_variable(pid: Pid, name: &str) -> Option<String> {
     String::from_utf8(entry[prefix.len()..].to_vec()).ok()
 }
 
+/// Every process that our /proc shows; none if it is that of another pid namespace, where our numbers name others.
 pub(crate) fn all_processes() -> impl Iterator<Item = Process> {
-    fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|entry| {
+    let folder = is_ours().then(|| fs::read_dir("/proc").ok()).flatten();
+    folder.into_iter().flatten().flatten().filter_map(|entry| {
         let pid = Pid::new(entry.file_name().to_str()?.parse().ok()?)?;
         Process::read(pid)
     })

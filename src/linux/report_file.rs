@@ -1,11 +1,13 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc;
+use nix::unistd::{AccessFlags, access};
 
 /// Writes a report so that a reader sees the old one or the new one, never half of it.
 ///
@@ -23,6 +25,34 @@ pub fn write_report(path: &Path, content: &[u8], may_wait: MayWait) -> io::Resul
     match replace(&path, content) {
         Err(error) if path.exists() && cannot_be_replaced(&error) => write_in_place(&path, content, may_wait),
         result => result,
+    }
+}
+
+/// Why a report could not be written here, as far as that can be told before there is one, with what to do about it.
+///
+/// A path that ends in `/` is a folder of reports.
+pub fn report_problem(path: &Path) -> Option<String> {
+    let keeps_all = path.as_os_str().as_bytes().ends_with(b"/");
+    let is_folder = fs::metadata(path).is_ok_and(|metadata| metadata.is_dir());
+    if is_folder && !keeps_all {
+        return Some(format!("{0} is a folder; write {0}/ to keep every report in it", path.display()));
+    }
+    let may_write = |path: &Path| access(path, AccessFlags::W_OK);
+    // What is there, a device or a mounted file, may be written in place.
+    if !keeps_all && may_write(path).is_ok() {
+        return None;
+    }
+    let folder = if keeps_all { path } else { path.parent()? };
+    match may_write(folder) {
+        Ok(()) if folder.is_dir() => None,
+        Err(Errno::ENOENT) => Some(format!("there is no folder {0}; make it", folder.display())),
+        Ok(()) | Err(Errno::ENOTDIR) => Some(format!("{} is no folder; name one", folder.display())),
+        Err(errno) => {
+            let [folder, reason] = [folder.display().to_string(), errno.desc().to_owned()];
+            Some(format!(
+                "nothing may be written to the folder {folder}: {reason}; name another one, or change whose it is"
+            ))
+        }
     }
 }
 
@@ -111,6 +141,23 @@ mod tests {
         write_report(&link, b"new", MayWait::Yes).unwrap();
         assert_eq!(fs::read(&target).unwrap(), b"new");
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    }
+
+    #[test]
+    fn what_will_keep_a_report_from_being_written_is_known_before() {
+        let directory = Directory::new("problem");
+        let problem = |path: &str| report_problem(&directory.0.join(path));
+        let folder = directory.0.display();
+        assert_eq!(problem("stop.json"), None);
+        assert_eq!(problem(""), None, "a folder that keeps them");
+        assert_eq!(problem("new/stop.json").unwrap(), format!("there is no folder {folder}/new; make it"));
+        assert_eq!(problem("new/").unwrap(), format!("there is no folder {folder}/new/; make it"));
+        fs::write(directory.0.join("file"), "").unwrap();
+        assert_eq!(problem("file"), None);
+        assert_eq!(problem("file/stop.json").unwrap(), format!("{folder}/file is no folder; name one"));
+        let itself = report_problem(&directory.0).unwrap();
+        assert_eq!(itself, format!("{folder} is a folder; write {folder}/ to keep every report in it"));
+        assert_eq!(report_problem(Path::new("/dev/null")), None);
     }
 
     #[test]

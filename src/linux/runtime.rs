@@ -36,7 +36,7 @@ use super::log_output::LogOutput;
 use super::output::{Output, ServiceOutput};
 use super::platform::Platform;
 use super::probes::Probes;
-use super::proc_file_system::{FamilyTree, Process};
+use super::proc_file_system::{self, FamilyTree, Process};
 use super::ready_pipe::ReadyPipe;
 use super::reap::{Children, look, reap, reap_after};
 use super::service_messages::{IsNew, ServiceMessages};
@@ -49,8 +49,8 @@ use super::terminal::{has_shell, stop_self};
 use super::unit_deadline::{Answer, UnitDeadline};
 use super::wait_set::{Ready, WaitSet};
 use crate::supervisor::{
-    Command, End, Event, HookId, Mode, Pid, Purpose, ServiceId, Settings, Signal, Step, Stray, Supervisor,
-    Timestamp, defaults,
+    Command, DeadlineBasis, End, Event, HookId, Mode, Pid, Purpose, ServiceId, Settings, Signal, Step, Stray,
+    Supervisor, Timestamp, defaults,
 };
 
 /// Where curfew speaks to those above it.
@@ -422,7 +422,8 @@ impl<L: Listener> Runtime<L> {
         let is_known = family.leaders.contains_key(&pid)
             || family.helpers.contains(&pid)
             || family.inherited.contains(&pid);
-        if is_known || end.signal() != Some(Signal::KILL) {
+        // A /proc that is not ours shows a stranger under its number.
+        if is_known || end.signal() != Some(Signal::KILL) || !proc_file_system::is_ours() {
             return;
         }
         // Whoever was in a leader's group, but not under it any more, died of its KILL and was never seen.
@@ -699,6 +700,15 @@ impl<L: Listener> Runtime<L> {
                 event = "deadline.unknown",
                 "curfew is not the main process of its unit: the unit's TimeoutStopSec= is not taken for its own"
             ),
+            // What was said holds, and is all that there is to know where systemd cannot be asked.
+            Answer::Nothing
+                if matches!(self.supervisor.settings().deadline_basis, DeadlineBasis::Said(_)) =>
+            {
+                tracing::debug!(
+                    event = "deadline.unknown",
+                    "systemd does not tell when it kills us: the deadline that was said counts"
+                );
+            }
             Answer::Nothing => tracing::warn!(
                 event = "deadline.unknown",
                 "systemd does not tell when it kills us: `systemctl show` did not answer; say it with --deadline"

@@ -1,6 +1,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
+use super::census::RUN_VARIABLE;
 use super::delivery::to_child;
 use super::unit_inquiry::{Progress, UnitInquiry};
 use crate::protocol::OwnUnit;
@@ -74,6 +75,10 @@ impl UnitDeadline {
 /// The unit that we may be the main process of.
 fn own_unit() -> Option<OwnUnit> {
     let variable = |name: &str| std::env::var(name).ok();
+    // What a curfew above us tells in CURFEW_DEADLINE is the time that we have.
+    if variable(RUN_VARIABLE).is_some() {
+        return None;
+    }
     let is_main = match variable("SYSTEMD_EXEC_PID") {
         Some(pid) => pid.parse() == Ok(std::process::id()),
         // systemd before version 248 does not say.

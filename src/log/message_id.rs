@@ -4,7 +4,7 @@
 /// id for ever, also when its sentence changes; a new one gets a new one (`systemd-id128 new`), and an entry in each catalog.
 ///
 /// Source: systemd.journal-fields(7), `MESSAGE_ID=`: a random 128-bit id, in 32 lower-case hexadecimal digits.
-pub const MESSAGE_IDS: [(&str, &str); 78] = [
+pub const MESSAGE_IDS: [(&str, &str); 79] = [
     ("budget.shrunk", "a27bb188ff48421c9a9a86d4cc49f853"),
     ("cgroup.divided", "5bd59c9da64445fdb9b37d91260ae170"),
     ("cgroup.frozen", "4261fd88a9b74eeeab8205dd7cc52c4a"),
@@ -46,6 +46,7 @@ pub const MESSAGE_IDS: [(&str, &str); 78] = [
     ("reload.refused", "8dbd7ab39f984c12a8b237b2e4fc71ae"),
     ("reload.requested", "158e642cff2746de8a19425ac32bc960"),
     ("report.failed", "6ff0c642b24a402d8ce393e2c1abd70b"),
+    ("report.unwritable", "0aea17b3d80a4622af33b7714e9139eb"),
     ("request.refused", "c36ca2ef88d64cfca9a47f28bcbbf9a1"),
     ("restart.limit", "a9f53b3221f04260b29c5532e2e88983"),
     ("restart.planned", "087dc199a011479f9a54a866f3f29d84"),

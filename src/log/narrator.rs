@@ -9,7 +9,7 @@ use super::program_words::ProgramWords;
 use super::record::milliseconds;
 use crate::supervisor::{
     Cause, Deadline, End, EndMeaning, Failure, HookKind, IgnoredBecause, Level, Mode, Notice, Recipients,
-    Sender, ServiceId, Settings, Signal, StartFailure, Target, UseOfExtension, Verdict,
+    Sender, ServiceId, Settings, Signal, StartFailure, Target, Told, UseOfExtension, Verdict,
 };
 
 use life::describe_failure;
@@ -126,7 +126,9 @@ impl Narrator {
                 service = self.name(service),
                 "failed, but is not essential: what comes after it is started all the same"
             ),
-            Notice::DeadlineLearnt { deadline, margin_kept } => self.deadline_learnt(deadline, margin_kept),
+            Notice::DeadlineLearnt { deadline, margin_kept, told } => {
+                deadline_learnt(deadline, margin_kept, told);
+            }
             Notice::Extension { use_of_it, deadline } => extension(use_of_it, deadline),
             Notice::StopRequested { cause, budget } => self.stop_requested(cause, budget),
             Notice::SignalIgnored { signal, sender, reason } => {
@@ -211,7 +213,12 @@ impl Narrator {
                 service = self.name(service),
                 pid = pid.number(),
                 name = name.as_str(),
-                "left a process behind"
+                "{}",
+                if self.is_pseudo(service) {
+                    "found a process that belongs to none"
+                } else {
+                    "left a process behind"
+                }
             ),
             Notice::Daemonised { service, processes } => tracing::error!(
                 event = "service.daemonised",
@@ -234,7 +241,7 @@ impl Narrator {
                 service = self.name(service),
                 pid = pid.number(),
                 name = &**name,
-                "was killed with its leader"
+                "a process was killed as well"
             ),
             Notice::StrayEnded { service, pid, end, signal } => tracing::info!(
                 event = "stray.ended",
@@ -242,7 +249,7 @@ impl Narrator {
                 pid = pid.number(),
                 signal = signal.map(|signal| signal.to_string()),
                 end = end.map(|end| end.to_string()),
-                "what it left behind is gone"
+                "a process is gone"
             ),
             Notice::SignalRefused { service, pid, errno } => tracing::error!(
                 event = "signal.refused",
@@ -340,31 +347,6 @@ impl Narrator {
                 tracing::debug!(event, service, pid, end, ran_ms, "failed");
             }
             EndMeaning::Failed(_) => tracing::error!(event, service, pid, end, ran_ms, "failed"),
-        }
-    }
-
-    fn deadline_learnt(&self, deadline: Option<Deadline>, margin_kept: bool) {
-        let event = "deadline.learnt";
-        let Some(deadline) = deadline else {
-            return tracing::info!(event, "systemd never kills us: no deadline");
-        };
-        let [total, budget, margin] = [deadline.deadline, deadline.budget(), deadline.margin].map(words);
-        let (deadline_ms, budget_ms) = (milliseconds(deadline.deadline), milliseconds(deadline.budget()));
-        if margin_kept {
-            tracing::info!(
-                event,
-                deadline_ms,
-                budget_ms,
-                "systemd kills us {total} after a stop began: budget {budget}"
-            );
-        } else {
-            tracing::warn!(
-                event,
-                deadline_ms,
-                budget_ms,
-                "systemd kills us {total} after a stop began, of which the margin that was asked for leaves nothing: \
-                 {margin} are kept free, budget {budget}; raise TimeoutStopSec= or write a shorter margin"
-            );
         }
     }
 
@@ -475,8 +457,44 @@ impl Narrator {
         program.map_or_else(|| failure.step.to_string(), |program| program.start_failure(failure))
     }
 
+    /// Whether it is `(stray)` or `(cleanup)`.
+    fn is_pseudo(&self, service: ServiceId) -> bool {
+        service.index() >= self.programs.len()
+    }
+
     fn name(&self, service: ServiceId) -> &str {
         self.names.get(service.index()).map_or("?", String::as_str)
+    }
+}
+
+fn deadline_learnt(deadline: Option<Deadline>, margin_kept: bool, told: Told) {
+    let event = "deadline.learnt";
+    let Some(deadline) = deadline else {
+        return tracing::info!(event, "systemd never kills us: no deadline");
+    };
+    let [total, budget, margin] = [deadline.deadline, deadline.budget(), deadline.margin].map(words);
+    let (deadline_ms, budget_ms) = (milliseconds(deadline.deadline), milliseconds(deadline.budget()));
+    let lost = if margin_kept {
+        String::new()
+    } else {
+        format!(
+            ", of which the margin that was asked for leaves nothing: {margin} are kept free; raise TimeoutStopSec= or \
+             write a shorter margin"
+        )
+    };
+    let text = match told {
+        Told::Platforms => format!("systemd kills us {total} after a stop began{lost}: budget {budget}"),
+        Told::Shorter { said } => format!(
+            "the deadline of {} is longer than TimeoutStopSec= of the unit: systemd kills us {total} after a stop began, \
+             and that counts{lost}: budget {budget}",
+            words(said)
+        ),
+        Told::AsSaid => format!("systemd waits as long as the deadline of {total}{lost}: budget {budget}"),
+    };
+    if margin_kept && !matches!(told, Told::Shorter { .. }) {
+        tracing::info!(event, deadline_ms, budget_ms, "{text}");
+    } else {
+        tracing::warn!(event, deadline_ms, budget_ms, "{text}");
     }
 }
 

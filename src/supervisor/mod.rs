@@ -36,13 +36,15 @@ pub use end::{End, SuccessStatuses};
 pub use event::{Event, Request, Sender, ServiceMessage, Stray};
 pub use grace_schedule::{Act, GraceSchedule, ScheduleError, Stage, StageAction, Target, Wait};
 pub use hook::{HookId, HookKind, Purpose, Step};
-pub use notice::{EndMeaning, IgnoredBecause, Level, Limit, Notice, RefusedBecause, UseOfExtension, Wish};
+pub use notice::{
+    EndMeaning, IgnoredBecause, Level, Limit, Notice, RefusedBecause, Told, UseOfExtension, Wish,
+};
 pub use pid::Pid;
 pub use reload::{Change, NewConfiguration, ProgramChange};
 pub use service_id::ServiceId;
 pub use settings::{
-    Deadline, ExitStatusPolicy, Health, HookTimes, Kind, Mode, Readiness, ReadyBy, Restart, RestartWhen,
-    Seat, ServiceSettings, Settings,
+    Deadline, DeadlineBasis, ExitStatusPolicy, Health, HookTimes, Kind, Mode, Readiness, ReadyBy, Restart,
+    RestartWhen, Seat, ServiceSettings, Settings,
 };
 pub use signal::Signal;
 pub use signal_set::SignalSet;

@@ -209,12 +209,14 @@ pub enum Notice {
         /// The dependency.
         service: ServiceId,
     },
-    /// The platform told when it kills us.
+    /// The platform told when it kills us, and what counts is not what counted before.
     DeadlineLearnt {
-        /// That, and what is kept free before it; `None`: it never kills us.
+        /// What counts now, and what is kept free before it; `None`: nobody ever kills us.
         deadline: Option<Deadline>,
         /// Whether the margin is the one that was asked for; that one may leave nothing of such a deadline.
         margin_kept: bool,
+        /// Whose deadline it is.
+        told: Told,
     },
     /// A stop begins.
     StopRequested {
@@ -404,6 +406,20 @@ pub enum Notice {
         /// More than 80 % of the budget went.
         near_miss: bool,
     },
+}
+
+/// What a deadline is, after the platform told its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// The platform's.
+    Platforms,
+    /// The platform's, which is shorter than the one that was said outright.
+    Shorter {
+        /// That one.
+        said: Duration,
+    },
+    /// The one that was said outright: the platform's is not shorter any more.
+    AsSaid,
 }
 
 /// Whether it is of any use to ask the platform for more time.

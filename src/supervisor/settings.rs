@@ -16,10 +16,10 @@ pub struct Settings {
     pub deadline: Option<Deadline>,
     /// The margin that was asked for, for a deadline that the platform tells; `None`: the default one.
     pub margin: Option<Duration>,
-    /// Whether the platform is asked for its deadline, which then takes the place of this one.
+    /// What this deadline was known by, before the platform tells its own.
+    pub deadline_basis: DeadlineBasis,
+    /// Whether the platform is asked for its deadline.
     pub asks_platform: bool,
-    /// The deadline is a guess of what whoever started us does: nobody is there to grant more.
-    pub deadline_is_assumed: bool,
     /// The schedule of processes that belong to no service.
     pub stray_grace: GraceSchedule,
     /// The signals that ask curfew to stop, besides those that always do.
@@ -65,6 +65,18 @@ pub enum Seat {
     /// In our group: others are in it (`curfew -- yes | less`), or a stream goes elsewhere, and taking the foreground
     /// would stop them. The terminal's keys reach it as well as us.
     SharedGroup,
+}
+
+/// What is known of the deadline before the platform tells its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeadlineBasis {
+    /// Nothing: the platform's own word counts.
+    #[default]
+    Unknown,
+    /// A guess of what whoever started us does, and grants no more. The platform's own word takes its place.
+    Assumed,
+    /// It was said outright. The platform's own word counts if it comes to a shorter one: it kills us first.
+    Said(Duration),
 }
 
 /// When the platform kills us, and what is kept free before.
@@ -313,8 +325,8 @@ impl Settings {
             order,
             deadline: None,
             margin: None,
+            deadline_basis: DeadlineBasis::Unknown,
             asks_platform: false,
-            deadline_is_assumed: false,
             stray_grace,
             stop_signals: defaults::stop_signals(),
             map: BTreeMap::new(),

@@ -77,8 +77,8 @@ pub struct Supervisor {
     random: u64,
     reload: Option<Reload>,
     stop: Option<Stop>,
-    /// The platform has told its deadline.
-    deadline_is_learnt: bool,
+    /// What the platform told last: after what time it kills us, or that it never does.
+    learnt: Option<Option<Duration>>,
     timers: Timers,
     commands: VecDeque<Command>,
     finished: bool,
@@ -136,7 +136,7 @@ impl Supervisor {
             random,
             reload: None,
             stop: None,
-            deadline_is_learnt: false,
+            learnt: None,
             timers: Timers::default(),
             commands: VecDeque::new(),
             finished: false,

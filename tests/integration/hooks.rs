@@ -4,7 +4,7 @@ use std::os::unix::process::ExitStatusExt;
 
 use nix::libc::SIGTERM;
 
-use crate::support::{Curfew, Finished, exists};
+use crate::support::{Curfew, Finished, curfew_binary, exists};
 
 /// A service that ignores TERM, and a stage that runs this command.
 fn dumped(command: &str, grace: &str) -> Finished {
@@ -44,6 +44,21 @@ fn a_command_that_hangs_is_killed_with_all_that_it_started_when_its_stage_is_ove
     let finished = dumped(script, "TERM 50ms, run:dump 500ms, KILL");
     assert_eq!(said(&finished), ["run:dump: started"]);
     assert_eq!(finished.report()["services"][0]["hooks"][0]["killed"], true);
+}
+
+/// Scripts lead to it: what one curfew tells its hooks is named as an option of the other is.
+#[test]
+fn a_hook_may_be_a_curfew_itself() {
+    let nested = format!(r#"["{}", "run", "--exit-status", "verdict", "--", "true"]"#, curfew_binary());
+    let bare = nested.replace("\"--exit-status\", \"verdict\", ", "");
+    let config = format!(
+        "service.a = {{ command = [\"true\"], type = \"task\", post-stop = {bare} }}\ncleanup.command = {nested}"
+    );
+    let finished = Curfew::run([]).config(&config).finish();
+    finished.assert_status(0);
+    let failed = |event: &serde_json::Value| event["level"] != "debug";
+    assert!(!finished.events("hook.ended").iter().any(failed), "{finished}");
+    assert_eq!(said(&finished), [""; 0], "{finished}");
 }
 
 #[test]

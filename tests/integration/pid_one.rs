@@ -223,6 +223,23 @@ fn a_proc_of_another_pid_namespace_is_not_believed() {
     assert_eq!(finished.report()["survivors"], serde_json::json!([]));
 }
 
+/// Our pid 3 is a kernel thread out there.
+#[test]
+fn what_is_killed_where_proc_is_that_of_others_does_not_get_their_names() {
+    if !namespaces_work() {
+        return;
+    }
+    let curfew = Curfew::run(["--grace", "TERM 200ms, KILL", "--deadline", "5s"]);
+    let curfew = wrapped(curfew, &[]).fixture("forks stays session+ignoring daemon").start();
+    curfew.wait_for("ready");
+    kill(init(&curfew), SIGTERM);
+    let finished = curfew.finish();
+    finished.assert_status(80);
+    assert_eq!(finished.events("stray.killed"), Vec::<serde_json::Value>::new(), "nobody is known by name");
+    let ended = finished.events("stray.ended");
+    assert_eq!(ended.iter().filter(|ended| ended["service"] == "(stray)").count(), 2, "{finished}");
+}
+
 /// A mount namespace in which /proc is not there at all.
 fn without_proc<const COUNT: usize>(curfew: Curfew, unshare: [&str; COUNT]) -> Curfew {
     let mut words = vec!["unshare", "--mount"];

@@ -66,7 +66,7 @@ impl Configuration {
         settings.map.clone_from(&spec.map);
         settings.cleanup = self.cleanup.as_ref().map(|(time, _)| *time);
         settings.extend = self.extend;
-        settings.deadline_is_assumed = spec.assumed;
+        settings.deadline_basis = spec.deadline_basis;
         settings.platform_watchdog = spec.platform_watchdog;
         settings.seed = spec.jitter;
         settings

@@ -2,9 +2,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use curfew::supervisor::{
-    Deadline, End, ExitStatusPolicy, GraceSchedule, Health, Kind, Mode, Readiness, ReadyBy, Request, Restart,
-    RestartWhen, Seat, Sender, ServiceId, ServiceSettings, Settings, Signal, Stage, StageAction, Step,
-    Target, Wait,
+    Deadline, DeadlineBasis, End, ExitStatusPolicy, GraceSchedule, Health, Kind, Mode, Readiness, ReadyBy,
+    Request, Restart, RestartWhen, Seat, Sender, ServiceId, ServiceSettings, Settings, Signal, Stage,
+    StageAction, Step, Target, Wait,
 };
 
 use super::broken_core::Fault;
@@ -35,8 +35,8 @@ pub(crate) struct Spec {
     pub(crate) cleanup: Option<(Duration, Behaviour)>,
     /// The platform is asked for more time, at most so much.
     pub(crate) extend: Option<Duration>,
-    /// The deadline is only assumed.
-    pub(crate) assumed: bool,
+    /// What the deadline was known by.
+    pub(crate) deadline_basis: DeadlineBasis,
     /// How often the platform wants to hear of us.
     pub(crate) platform_watchdog: Option<Duration>,
     /// The run is cut off then, if nothing stops it.
@@ -312,7 +312,7 @@ impl Spec {
             readings: Vec::new(),
             cleanup: None,
             extend: None,
-            assumed: false,
+            deadline_basis: DeadlineBasis::Unknown,
             platform_watchdog: None,
             horizon: Duration::from_secs(3600),
             lateness: Duration::ZERO,

@@ -173,6 +173,36 @@ fn a_drop_in_counts_and_so_does_one_that_came_while_curfew_ran() {
 }
 
 #[test]
+fn a_deadline_that_was_said_and_is_longer_than_systemds_gives_way_to_it() {
+    let Some(lab) = Lab::boot() else { return };
+    let deaf = "--deadline 60s --grace 'TERM 30s, KILL' -- fixture ignores TERM";
+    lab.unit("deaf.service", &unit::notify(deaf, "TimeoutStopSec=4s"));
+    let follower =
+        start(&lab, "deaf.service", "longer than TimeoutStopSec= of the unit: systemd kills us 4s");
+    stop(&lab, "deaf.service");
+    expect::stopped_with(&lab, "deaf.service", "exit-code", "80");
+    expect::nothing_left_for_systemd(&lab, "deaf.service");
+    assert_eq!(budget(&follower), "budget 3s");
+    drop(follower);
+    // A drop-in alone is enough where the model unit has said it in the environment as well.
+    let more = "TimeoutStopSec=40s\nEnvironment=CURFEW_DEADLINE=40s";
+    lab.unit("model.service", &unit::notify("-- fixture script say:up until:TERM", more));
+    lab.unit("model.service.d/more.conf", "[Service]\nTimeoutStopSec=5s\n");
+    let follower = start(&lab, "model.service", "systemd kills us 5s");
+    stop(&lab, "model.service");
+    assert_eq!(budget(&follower), "budget 4s");
+    drop(follower);
+    // The shorter one that was said stays.
+    lab.unit(
+        "short.service",
+        &unit::notify("--deadline 9s -- fixture script say:up until:TERM", "TimeoutStopSec=40s"),
+    );
+    let follower = start(&lab, "short.service", ": up");
+    stop(&lab, "short.service");
+    assert_eq!(budget(&follower), "budget 8s");
+}
+
+#[test]
 fn no_limit_and_zero_both_mean_that_there_is_no_deadline() {
     for limit in ["infinity", "0"] {
         let Some(lab) = Lab::boot() else { return };

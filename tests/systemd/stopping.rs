@@ -74,7 +74,7 @@ fn strays_that_slipped_away_are_gone_before_curfew_is() {
     expect::nothing_left_for_systemd(&lab, "strays.service");
     expect::three_lines_in_order(&lab, "strays.service");
     assert_eq!(lab.processes("fixture"), [0; 0], "nobody outlives curfew");
-    let gone = follower.wait_for_several(9, "what it left behind is gone");
+    let gone = follower.wait_for_several(9, "a process is gone");
     assert_eq!(
         gone.iter().filter(|line| line.contains("SIGKILL")).count(),
         2,

@@ -162,6 +162,6 @@ fn with_the_capabilities_that_the_unit_names_curfew_stops_services_of_other_user
     expect::stopped_with(&lab, "sample.service", "exit-code", "80");
     expect::nothing_left_for_systemd(&lab, "sample.service");
     follower.wait_for("deaf: main thread waits");
-    follower.wait_for_several(2, "what it left behind is gone");
+    follower.wait_for_several(2, "a process is gone");
     assert_eq!(lab.processes("fixture"), [0; 0]);
 }

@@ -30,7 +30,7 @@ fn a_users_unit_starts_and_stops() {
     follower.wait_for(": ready");
     lab.as_user(["systemctl", "--user", "stop", "one.service"]).succeeds();
     stopped_with(&lab, "one.service", "success", "0");
-    follower.wait_for_several(3, "what it left behind is gone");
+    follower.wait_for_several(3, "a process is gone");
     follower.wait_for("child slow done");
     assert_eq!(lab.processes("fixture"), [0; 0]);
 }

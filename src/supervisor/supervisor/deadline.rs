@@ -5,7 +5,9 @@ use std::time::Duration;
 use super::super::budget::{Budget, Share};
 use super::super::service::{Phase, State};
 use super::super::timers::Timer;
-use super::super::{Command, Deadline, Notice, ServiceId, Timestamp, UseOfExtension, Wait};
+use super::super::{
+    Command, Deadline, DeadlineBasis, Notice, ServiceId, Timestamp, Told, UseOfExtension, Wait,
+};
 use super::Supervisor;
 
 impl Supervisor {
@@ -22,18 +24,33 @@ impl Supervisor {
         if self.end_has_come() || !self.settings.asks_platform {
             return;
         }
-        let deadline = length.map(|length| Deadline::with_margin(length, self.settings.margin));
+        let is_news = self.learnt.replace(length).is_none();
+        let (deadline, told) = self.deadline_that_counts(length);
         let before = if self.stop.is_some() { self.plain_deadline } else { self.settings.deadline };
-        let is_news = !std::mem::replace(&mut self.deadline_is_learnt, true);
-        if !is_news && deadline == before {
+        // That the platform leaves us the time that was said is what was said.
+        if deadline == before && (!is_news || told == Told::AsSaid) {
             return;
         }
         self.settings.deadline = deadline;
         let margin_kept = deadline
             .is_none_or(|deadline| self.settings.margin.is_none_or(|margin| margin == deadline.margin));
-        self.tell(Notice::DeadlineLearnt { deadline, margin_kept });
+        self.tell(Notice::DeadlineLearnt { deadline, margin_kept, told });
         if self.stop.is_some() && deadline != before {
             self.budget_anew(now);
+        }
+    }
+
+    /// The deadline that counts where the platform kills us after this time: one that was said outright is only a bound.
+    pub(super) fn deadline_that_counts(&self, platforms: Option<Duration>) -> (Option<Deadline>, Told) {
+        let with_margin = |length| Deadline::with_margin(length, self.settings.margin);
+        match (self.settings.deadline_basis, platforms) {
+            (DeadlineBasis::Said(said), Some(platforms)) if platforms < said => {
+                (Some(with_margin(platforms)), Told::Shorter { said })
+            }
+            (DeadlineBasis::Said(said), _) => (Some(with_margin(said)), Told::AsSaid),
+            (DeadlineBasis::Unknown | DeadlineBasis::Assumed, platforms) => {
+                (platforms.map(with_margin), Told::Platforms)
+            }
         }
     }
 

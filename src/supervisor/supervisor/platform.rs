@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::super::budget::Path;
 use super::super::timers::Timer;
-use super::super::{Command, Deadline, Notice, PlatformMessage, Timestamp, UseOfExtension, defaults};
+use super::super::{
+    Command, Deadline, DeadlineBasis, Notice, PlatformMessage, Timestamp, UseOfExtension, defaults,
+};
 use super::Supervisor;
 
 impl Supervisor {
@@ -47,7 +49,7 @@ impl Supervisor {
 
     /// Says so if the assumed deadline will stay what it is although more time is asked for.
     pub(super) fn check_use_of_extension(&mut self) {
-        if self.longest_extension().is_some() && self.settings.deadline_is_assumed {
+        if self.longest_extension().is_some() && self.is_deadline_assumed() {
             let (use_of_it, deadline) = (UseOfExtension::DeadlineAssumed, self.settings.deadline);
             self.tell(Notice::Extension { use_of_it, deadline });
         }
@@ -83,6 +85,10 @@ impl Supervisor {
     /// How long after the first cause of a stop the platform may be made to wait. `None`: it waits as long as it does.
     fn most_granted(&self) -> Option<Duration> {
         // Whoever a deadline is only assumed of, it is not who is asked.
-        self.longest_extension().filter(|_| !self.settings.deadline_is_assumed || self.deadline_is_learnt)
+        self.longest_extension().filter(|_| !self.is_deadline_assumed())
+    }
+
+    fn is_deadline_assumed(&self) -> bool {
+        self.settings.deadline_basis == DeadlineBasis::Assumed && self.learnt.is_none()
     }
 }

@@ -13,9 +13,8 @@ use std::time::Duration;
 use super::super::service::{Next, Phase, Service, State};
 use super::super::timers::Timer;
 use super::super::{
-    Change, Command, Deadline, Health, Kind, NewConfiguration, Notice, PlatformMessage, ProgramChange,
-    Purpose, ReadyBy, Recipients, Sender, ServiceId, ServiceSettings, Settings, Step, StopOrder, Timestamp,
-    defaults,
+    Change, Command, Health, Kind, NewConfiguration, Notice, PlatformMessage, ProgramChange, Purpose,
+    ReadyBy, Recipients, Sender, ServiceId, ServiceSettings, Settings, Step, StopOrder, Timestamp, defaults,
 };
 use super::Supervisor;
 
@@ -382,7 +381,7 @@ impl Supervisor {
             services: _,
             order: _,
             deadline,
-            deadline_is_assumed,
+            deadline_basis,
             margin,
             asks_platform,
             stray_grace,
@@ -399,15 +398,8 @@ impl Supervisor {
         } = new;
         self.stray_settings.grace.clone_from(&stray_grace);
         self.cleanup_settings.hooks.post_stop = cleanup;
-        let knows_deadline = asks_platform && self.settings.asks_platform && self.deadline_is_learnt;
-        self.settings.deadline = match self.settings.deadline {
-            // The platform has its own, whatever we guess.
-            Some(learnt) if knows_deadline => Some(Deadline::with_margin(learnt.deadline, margin)),
-            None if knows_deadline => None,
-            Some(_) | None => deadline,
-        };
         let is_to_be_asked = asks_platform && !self.settings.asks_platform;
-        self.settings.deadline_is_assumed = deadline_is_assumed;
+        self.settings.deadline_basis = deadline_basis;
         self.settings.margin = margin;
         self.settings.asks_platform = asks_platform;
         self.settings.stray_grace = stray_grace;
@@ -418,8 +410,13 @@ impl Supervisor {
         self.settings.cleanup = cleanup;
         self.settings.extend = extend;
         if !asks_platform || is_to_be_asked {
-            self.deadline_is_learnt = false;
+            self.learnt = None;
         }
+        // What the platform has told still counts.
+        self.settings.deadline = match self.learnt {
+            Some(length) => self.deadline_that_counts(length).0,
+            None => deadline,
+        };
         if is_to_be_asked {
             self.ask_deadline();
         }

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use curfew::supervisor::{
-    Cause, Command, End, Event, HookKind, Notice, Recipients, Seat, Sender, Signal, Step, Timestamp,
+    Cause, Command, DeadlineBasis, End, Event, HookKind, Notice, Recipients, Seat, Sender, Signal, Step,
+    Timestamp,
 };
 
 use super::Complaint;
@@ -179,7 +180,8 @@ impl History {
             Event::PlatformHears(hears) => Some(*hears),
             _ => None,
         });
-        let is_granted = !self.settings.deadline_is_assumed && heard.last().unwrap_or(true);
+        let is_granted =
+            self.settings.deadline_basis != DeadlineBasis::Assumed && heard.last().unwrap_or(true);
         let most = self.settings.extend.filter(|_| is_granted).unwrap_or_default();
         Some(most.max(deadline.deadline) - deadline.margin)
     }

@@ -1,6 +1,6 @@
 //! A deadline that the platform tells: after the start, or in the middle of a stop.
 
-use curfew::supervisor::{Command, Deadline, Notice};
+use curfew::supervisor::{Command, Deadline, DeadlineBasis, Notice, Told};
 
 use crate::history::What;
 use crate::process::{Behaviour, Bond, When};
@@ -156,4 +156,37 @@ fn an_answer_that_comes_after_the_last_kill_does_not_bring_anybody_back() {
         Spec::many([api]).deadline(ms(10_000), ms(1000)).term(ms(0)).at(ms(1500), Input::Suspend(ms(20_000)));
     // curfew was not scheduled until long after the end of its budget, and hears this first.
     spec.learns(ms(21_000), ms(90_000)).run().ends(81, ms(85_400));
+}
+
+/// A deadline of 20 s that was said outright.
+fn said(spec: Spec) -> Spec {
+    let spec = spec.deadline(ms(20_000), ms(1000));
+    Spec { deadline_basis: DeadlineBasis::Said(ms(20_000)), ..spec }
+}
+
+#[test]
+fn of_the_deadline_that_was_said_and_the_platforms_the_shorter_one_counts() {
+    let spec = said(Spec::many([stubborn("api")])).term(ms(1000));
+    let shorter = spec.clone().learns(ms(20), ms(6000)).run();
+    shorter.ends(80, ms(5400));
+    assert!(shorter.told(|notice| matches!(
+        notice,
+        Notice::DeadlineLearnt { told: Told::Shorter { said }, .. } if *said == ms(20_000)
+    )));
+    for platforms in [Some(ms(20_000)), Some(ms(90_000)), None] {
+        let longer = spec.clone().learns(ms(20), platforms).run();
+        longer.ends(80, ms(9000));
+        assert_eq!(learnt(&longer), []);
+    }
+}
+
+#[test]
+fn the_deadline_that_was_said_counts_again_when_the_platforms_is_not_shorter_any_more() {
+    let api = stubborn("api").grace("TERM 15s");
+    let spec = said(Spec::many([api])).term(ms(1000)).learns(ms(20), ms(6000));
+    // A drop-in, and a reload of the manager's configuration.
+    let world = spec.learns(ms(1010), ms(90_000)).run();
+    world.ends(80, ms(16_000));
+    assert_eq!(learnt(&world), [(20, Some((6000, 1000))), (1010, Some((20_000, 1000)))]);
+    assert!(world.told(|notice| matches!(notice, Notice::DeadlineLearnt { told: Told::AsSaid, .. })));
 }

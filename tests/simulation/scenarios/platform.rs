@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use curfew::supervisor::{
-    Command, Deadline, End, Notice, PlatformMessage, ReadyBy, ServiceMessage, UseOfExtension,
+    Command, Deadline, DeadlineBasis, End, Notice, PlatformMessage, ReadyBy, ServiceMessage, UseOfExtension,
 };
 
 use crate::history::What;
@@ -193,7 +193,7 @@ fn who_hears_us_again_before_the_stop_grants_more() {
 fn a_deadline_that_is_only_assumed_is_nobodys_to_extend() {
     let api = service("api").grace("TERM 14s").that(Behaviour::stubborn());
     let spec = Spec::many([api]).deadline(ms(10_000), ms(1000)).extend(ms(60_000)).term(ms(0));
-    let world = Spec { assumed: true, ..spec.clone() }.run();
+    let world = Spec { deadline_basis: DeadlineBasis::Assumed, ..spec.clone() }.run();
     // 9 s, less 0.1 s for the report, and 0.45 s for each of two levels.
     world.ends(80, ms(8000));
     assert!(world.told(|notice| matches!(
