@@ -7,8 +7,9 @@ use crate::config::{
     CgroupChoice, Config, ControlChoice, Files, LogFormat, LogLevel, Snapshot, Surroundings,
 };
 use crate::error::Error;
-use crate::linux::{ConfigurationReader, Reconfiguration};
+use crate::linux::{ConfigurationReader, Reconfiguration, ServicePrograms};
 use crate::programs::programs_of;
+use crate::reporter::in_words;
 
 /// Reads the configuration anew.
 pub(crate) struct Reader {
@@ -83,20 +84,46 @@ impl Reader {
 }
 
 impl ConfigurationReader for Reader {
-    fn gather(&self) -> Vec<u8> {
+    fn gather(&self, is_new: &dyn Fn(&str, &ServicePrograms) -> bool) -> Vec<u8> {
         let files = Files::recorder();
         // What is wrong with it is told when it is read for good.
-        let _ = self.read(files.clone());
-        files.snapshot().to_bytes()
+        let problems = self.read(files.clone()).map(|new| problems(&new, is_new)).unwrap_or_default();
+        let snapshot = files.snapshot().to_bytes();
+        let mut gathered = (snapshot.len() as u64).to_le_bytes().to_vec();
+        gathered.extend(snapshot);
+        gathered.extend(problems.join("\0").into_bytes());
+        gathered
     }
 
     fn settle(&self, gathered: &[u8]) -> Result<Reconfiguration, Vec<String>> {
-        let snapshot = Snapshot::from_bytes(gathered)
+        let (snapshot, problems) = take_apart(gathered)
             .ok_or_else(|| vec!["what was read of the configuration came in pieces".to_owned()])?;
-        self.read(Files::from_snapshot(snapshot)).map_err(|error| match error {
+        let new = self.read(Files::from_snapshot(snapshot)).map_err(|error| match error {
             Error::Arguments(text) => vec![text],
             Error::Usage(errors) => errors.iter().map(ToString::to_string).collect(),
             Error::Config(errors) => errors.iter().map(ToString::to_string).collect(),
-        })
+        })?;
+        if problems.is_empty() { Ok(new) } else { Err(problems) }
     }
+}
+
+/// What is new, or changed, and could not be started: a reload is to mend a system, and not to bring it down for a typo.
+fn problems(new: &Reconfiguration, is_new: &dyn Fn(&str, &ServicePrograms) -> bool) -> Vec<String> {
+    let services = new.settings.services.iter().zip(&new.programs.services);
+    services
+        .filter(|(service, programs)| is_new(&service.name, programs))
+        .filter_map(|(service, programs)| {
+            let failure = programs.main.problem()?;
+            Some(format!("service.{}: {}", service.name, in_words(&programs.main).start_failure(failure)))
+        })
+        .collect()
+}
+
+/// What was read, and what could not be started of it.
+fn take_apart(gathered: &[u8]) -> Option<(Snapshot, Vec<String>)> {
+    let (length, rest) = gathered.split_first_chunk()?;
+    let (snapshot, problems) = rest.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
+    let problems = std::str::from_utf8(problems).ok()?;
+    let problems = problems.split('\0').filter(|problem| !problem.is_empty()).map(str::to_owned).collect();
+    Some((Snapshot::from_bytes(snapshot)?, problems))
 }

@@ -10,12 +10,14 @@ use std::os::fd::{AsFd, BorrowedFd};
 use super::delivery::to_child;
 use super::helper::{Helper, HelperIs};
 use super::runtime::Programs;
+use super::service_programs::ServicePrograms;
 use crate::supervisor::{Pid, Settings, Signal};
 
 /// Reads the configuration anew.
 pub trait ConfigurationReader {
-    /// Reads every file that there is to read, and checks them. Called in a helper process, which may hang in it.
-    fn gather(&self) -> Vec<u8>;
+    /// Reads every file that there is to read, and checks whether what is new could be started: `is_new` tells it of a
+    /// service and its programs. Called in a helper process, which may hang in it.
+    fn gather(&self, is_new: &dyn Fn(&str, &ServicePrograms) -> bool) -> Vec<u8>;
     /// Makes the configuration of what was gathered, without looking at anything else.
     ///
     /// # Errors
@@ -53,9 +55,12 @@ impl Reading {
     ///
     /// # Errors
     /// As [`Helper::start`].
-    pub(crate) fn start(reader: &dyn ConfigurationReader) -> nix::Result<Self> {
+    pub(crate) fn start(
+        reader: &dyn ConfigurationReader,
+        is_new: &dyn Fn(&str, &ServicePrograms) -> bool,
+    ) -> nix::Result<Self> {
         let helper = Helper::start(LONGEST, |pipe| {
-            let gathered = reader.gather();
+            let gathered = reader.gather(is_new);
             // EPIPE: nobody listens any more.
             let _ = pipe.write_all(&gathered).and_then(|()| pipe.write_all(END));
         })?;

@@ -26,6 +26,7 @@ mod output;
 mod passed_sockets;
 mod pidfd;
 mod platform;
+mod preflight;
 mod probes;
 mod proc_file_system;
 mod ready_pipe;

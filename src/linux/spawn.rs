@@ -67,7 +67,7 @@ impl Program {
             && self.whole_environment(ignored) == other.whole_environment(ignored)
     }
 
-    fn whole_environment(&self, ignored: Option<&str>) -> BTreeMap<&OsStr, &OsStr> {
+    pub(crate) fn whole_environment(&self, ignored: Option<&str>) -> BTreeMap<&OsStr, &OsStr> {
         let all = self.shared_environment.iter().chain(&self.own_environment);
         let all = all.filter(|(name, _)| ignored.is_none_or(|ignored| name != ignored));
         all.map(|(name, value)| (name.as_os_str(), value.as_os_str())).collect()

@@ -210,13 +210,15 @@ fn reload_says_what_became_of_each_service_or_what_is_wrong() {
     refused.fails(1, "nothing is reloaded: ");
     refused.fails(1, "system.toml:1:");
     refused.fails(1, "service.db.typo: unknown key");
+    running.rewrite("service.db.command = \"slepp 9\"");
+    ask(&running, ["reload"]).fails(1, "service.db: cannot execute \"slepp\": command not found");
     assert_eq!(service(&running, "web")["state"], "ready");
     // What does not come up is an error with --wait, and without it is not waited for.
     let broken =
         "service.bad = { command = \"/nonexistent\", essential = false }\nservice.db.command = <obedient>";
     running.rewrite(broken);
     ask(&running, ["reload", "--wait"]).fails(1, "reloaded, but not up: bad");
-    running.rewrite(&broken.replace("nonexistent", "not-there"));
+    running.rewrite(&broken.replace("[\"false\"]", "[\"false\", \"again\"]"));
     ask(&running, ["reload"]).is(0, "bad: restarted\n");
     end(running);
 }

@@ -63,11 +63,25 @@ fn a_broken_file_changes_nothing_and_every_error_is_told_at_its_place() {
     let texts = [0, 1].map(|place| told[place]["message"].as_str().unwrap().to_owned());
     assert!(texts[0].contains("system.toml:3:1: service.api.typo: unknown key"), "{texts:?}");
     assert!(texts[1].contains("system.toml:4:") && texts[1].contains("nobody"), "{texts:?}");
+    // Nor does one of which something could not be started: a typo is not to bring the system down.
+    let cases = [
+        ("command = \"slepp 1000\"", "service.api: cannot execute \"slepp\": command not found"),
+        ("command = \"sleep 1000\"\nuser = \"no-such-user\"", "there is no such user"),
+        ("command = \"sleep 1000\"\ndirectory = \"/no/such\"", "directory = \"/no/such\""),
+        ("command = \"sleep 1000\"\noutput = { file = \"/no/such/file\" }", "No such file or directory"),
+        ("command = \"/etc/passwd\"", "Permission denied"),
+    ];
+    for (count, (lines, why)) in (3..).zip(cases) {
+        curfew.rewrite(&format!("[service.api]\n{lines}\n{worker}"));
+        curfew.signal(SIGHUP);
+        let told = curfew.wait_for_events(count, "reload.refused").remove(count - 1);
+        assert!(told["message"].as_str().unwrap().contains(why), "{told}");
+    }
     // Nor does one that is not there.
     std::fs::remove_file(curfew.directory().join("system.toml")).unwrap();
     curfew.signal(SIGHUP);
-    let told = curfew.wait_for_events(3, "reload.refused");
-    assert!(told[2]["message"].as_str().unwrap().contains("there is no such file"), "{told:?}");
+    let told = curfew.wait_for_events(8, "reload.refused");
+    assert!(told[7]["message"].as_str().unwrap().contains("there is no such file"), "{told:?}");
     curfew.signal(SIGTERM);
     let finished = curfew.finish();
     finished.assert_status(0);
@@ -131,7 +145,7 @@ fn a_service_that_does_not_come_up_is_told_and_nobody_waits_for_it() {
     let kept = says("kept", "kept-is-up");
     let curfew = Curfew::run([]).config(&kept).start();
     curfew.wait_for("kept-is-up");
-    let bad = "[service.bad]\ncommand = \"/does/not/exist\"\nessential = false\n";
+    let bad = "[service.bad]\ncommand = \"false\"\nessential = false\n";
     let later = format!("{}after = [\"bad\"]\n", says("later", "later-is-up"));
     curfew.rewrite(&format!("{kept}{bad}{later}"));
     curfew.signal(SIGHUP);

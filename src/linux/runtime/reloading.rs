@@ -1,7 +1,10 @@
 //! Reading the configuration anew, and taking it over.
 
+use std::collections::HashMap;
+
 use super::super::configuration::{ConfigurationReader, Reading, Reconfiguration};
 use super::super::output::ServiceOutput;
+use super::super::service_programs::ServicePrograms;
 use super::super::wait_set::Ready;
 use super::{Listener, Runtime, names_of};
 use crate::supervisor::{Event, NewConfiguration, ProgramChange, ServiceId};
@@ -35,7 +38,11 @@ impl<L: Listener> Runtime<L> {
             let reason = "there is no file to read the configuration from".to_owned();
             return self.feed(Event::ConfigurationRead(Err(vec![reason])));
         };
-        let reading = Reading::start(reader.as_ref())
+        let known = names_of(self.supervisor.settings());
+        let is_new = |name: &str, programs: &ServicePrograms| {
+            change_of(&known, &self.programs, name, programs) == ProgramChange::Process
+        };
+        let reading = Reading::start(reader.as_ref(), &is_new)
             .and_then(|reading| self.wait_set.add_read(&reading, Ready::Configuration).map(|()| reading));
         match reading {
             Ok(reading) => {
@@ -76,12 +83,7 @@ impl<L: Listener> Runtime<L> {
         let known = names_of(self.supervisor.settings());
         let services = new.settings.services.iter().zip(&new.programs.services);
         services
-            .map(|(service, programs)| {
-                known
-                    .get(&service.name)
-                    .and_then(|id| self.programs.get(id.index()))
-                    .map_or(ProgramChange::Process, |old| old.change_to(programs))
-            })
+            .map(|(service, programs)| change_of(&known, &self.programs, &service.name, programs))
             .collect()
     }
 
@@ -122,4 +124,15 @@ impl<L: Listener> Runtime<L> {
         let all: Vec<(&str, &ServiceOutput)> = outputs.into_iter().chain(cleanup).collect();
         self.output.expect(all.iter().copied());
     }
+}
+
+/// How what is to be executed for a service differs from what is executed now.
+fn change_of(
+    known: &HashMap<String, ServiceId>,
+    programs: &[ServicePrograms],
+    name: &str,
+    new: &ServicePrograms,
+) -> ProgramChange {
+    let old = known.get(name).and_then(|id| programs.get(id.index()));
+    old.map_or(ProgramChange::Process, |old| old.change_to(new))
 }
