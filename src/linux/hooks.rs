@@ -26,16 +26,21 @@ pub(crate) struct RunningHook {
     output: OwnedFd,
     /// The line that has not come to its end.
     line: Vec<u8>,
-    /// How much it has said so far.
+    /// How much it has said so far, and in how many lines.
     said: usize,
+    line_count: usize,
 }
 
 /// How much a hook may say, in bytes, before the rest is left out: a stack dump of a large program has room.
 const OUTPUT_MAX: usize = 256 * 1024;
+/// The same in lines: each is an entry of the log, and takes its time however short it is.
+const LINES_MAX: usize = 8 * 1024;
 /// A longer line is cut in pieces.
 const LINE_MAX: usize = 8 * 1024;
-/// How much is read in one wake-up.
+/// How much is read in one wake-up; at the end, this is all that a pipe usually holds.
 const READ_AT_ONCE: usize = 64 * 1024;
+/// After so many lines the rest is left for the next wake-up.
+const LINES_AT_ONCE: usize = 512;
 
 impl Hooks {
     /// Starts a hook, with its output into a pipe of ours.
@@ -59,7 +64,8 @@ impl Hooks {
         let given = Given { output: [Some(theirs.as_raw_fd()); 2], journal: None, ready: None, cgroup };
         let (pid, exec_pipe) = spawn(program, extra, context, given)?;
         self.ids.insert(pid, hook);
-        let running = RunningHook { pid, service, kind, exec_pipe, output, line: Vec::new(), said: 0 };
+        let running =
+            RunningHook { pid, service, kind, exec_pipe, output, line: Vec::new(), said: 0, line_count: 0 };
         self.running.insert(hook, running);
         Ok(pid)
     }
@@ -87,7 +93,7 @@ impl Hooks {
     /// What it has said since this was last called, line by line.
     pub(crate) fn read(&mut self, hook: HookId) -> Option<(&RunningHook, Vec<String>, More)> {
         let running = self.running.get_mut(&hook)?;
-        let (lines, more) = running.read();
+        let (lines, more) = running.read(LINES_AT_ONCE);
         Some((running, lines, more))
     }
 
@@ -95,7 +101,7 @@ impl Hooks {
     pub(crate) fn ended(&mut self, pid: Pid, end: End) -> Option<EndedHook> {
         let hook = self.ids.remove(&pid)?;
         let mut running = self.running.remove(&hook)?;
-        let (mut lines, _) = running.read();
+        let (mut lines, _) = running.read(LINES_MAX);
         lines.extend(running.take_line());
         let result = match running.exec_pipe.look() {
             ExecResult::Failed(failure) => Err(failure),
@@ -123,18 +129,20 @@ pub(crate) enum More {
 }
 
 impl RunningHook {
-    fn read(&mut self) -> (Vec<String>, More) {
+    fn read(&mut self, enough_lines: usize) -> (Vec<String>, More) {
         let (mut lines, mut buffer, mut taken) = (Vec::new(), [0; 4096], 0);
-        while taken < READ_AT_ONCE {
+        while taken < READ_AT_ONCE && lines.len() < enough_lines {
             match read(&self.output, &mut buffer) {
                 Ok(0) => return (lines, More::Never),
                 Ok(count) => {
                     taken += count;
                     // What is too much is taken, so that the hook is not held up, and thrown away.
-                    if self.said < OUTPUT_MAX {
+                    if self.said < OUTPUT_MAX && self.line_count < LINES_MAX {
+                        let before = lines.len();
                         self.take_in(&buffer[..count], &mut lines);
                         self.said += count;
-                        if self.said >= OUTPUT_MAX {
+                        self.line_count += lines.len() - before;
+                        if self.said >= OUTPUT_MAX || self.line_count >= LINES_MAX {
                             self.line.clear();
                             lines.push("… and more, which is left out".to_owned());
                         }
