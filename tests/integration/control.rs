@@ -214,11 +214,10 @@ fn reload_says_what_became_of_each_service_or_what_is_wrong() {
     ask(&running, ["reload"]).fails(1, "service.db: cannot execute \"slepp\": command not found");
     assert_eq!(service(&running, "web")["state"], "ready");
     // What does not come up is an error with --wait, and without it is not waited for.
-    let broken =
-        "service.bad = { command = \"/nonexistent\", essential = false }\nservice.db.command = <obedient>";
+    let broken = "service.bad = { command = \"sleep 9\", pre-start = [\"false\"], essential = false }\nservice.db.command = <obedient>";
     running.rewrite(broken);
     ask(&running, ["reload", "--wait"]).fails(1, "reloaded, but not up: bad");
-    running.rewrite(&broken.replace("[\"false\"]", "[\"false\", \"again\"]"));
+    running.rewrite(&broken.replace("sleep 9", "sleep 10"));
     ask(&running, ["reload"]).is(0, "bad: restarted\n");
     end(running);
 }

@@ -145,7 +145,7 @@ fn a_service_that_does_not_come_up_is_told_and_nobody_waits_for_it() {
     let kept = says("kept", "kept-is-up");
     let curfew = Curfew::run([]).config(&kept).start();
     curfew.wait_for("kept-is-up");
-    let bad = "[service.bad]\ncommand = \"false\"\nessential = false\n";
+    let bad = "[service.bad]\ncommand = \"sleep 1000\"\npre-start = [\"false\"]\nessential = false\n";
     let later = format!("{}after = [\"bad\"]\n", says("later", "later-is-up"));
     curfew.rewrite(&format!("{kept}{bad}{later}"));
     curfew.signal(SIGHUP);
