@@ -1,12 +1,15 @@
 //! Clients of the control socket that are stuck, hostile, or not let in: nobody else is the worse for them.
 
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::libc::SIGTERM;
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use serde_json::Value;
 
 use crate::support::{Curfew, Running, client, is_root, skip};
@@ -174,6 +177,25 @@ fn no_more_than_half_of_the_places_are_for_those_who_wait() {
         BufReader::new(stream).read_line(&mut line).unwrap();
         line.contains("\"ok\":true")
     });
+    running.signal(SIGTERM);
+    running.finish().assert_status(0);
+}
+
+/// What curfew does not take, the kernel would close in its name.
+#[test]
+fn nobody_can_send_descriptors_along_with_a_request() {
+    let running = started("service.api.command = <obedient>");
+    let stream = connect(&running);
+    let text = [std::io::IoSlice::new(b"{\"version\":1,\"verb\":\"reopen\"}\n")];
+    let descriptors = [stream.as_raw_fd()];
+    let rights = [ControlMessage::ScmRights(&descriptors)];
+    let sent = sendmsg::<()>(stream.as_raw_fd(), &text, &rights, MsgFlags::empty(), None);
+    if sent.is_ok() {
+        skip("the kernel is older than 6.16, and cannot refuse descriptors");
+    } else {
+        assert_eq!(sent, Err(Errno::EPERM));
+    }
+    assert_eq!(codes(&answers(&running, b"{\"version\":1,\"verb\":\"reopen\"}\n")), ["none"]);
     running.signal(SIGTERM);
     running.finish().assert_status(0);
 }

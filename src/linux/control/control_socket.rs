@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
+use nix::libc;
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, UnixAddr, accept4, bind, connect, listen, socket,
 };
@@ -55,6 +56,29 @@ pub struct ControlSocket {
 /// How many connections wait to be taken. Whoever comes when it is full waits in connect(2).
 const BACKLOG: i32 = 128;
 
+/// Since Linux 6.16, the same on every machine but SPARC and PA-RISC (asm-generic/socket.h).
+const SO_PASSRIGHTS: libc::c_int = 83;
+
+/// Nobody has descriptors to send along with a request. What the kernel would hand to us, and we do not take, it closes in
+/// our name, which can take as long as who sent it wishes (SO_LINGER). Those who are let in inherit it from the listener.
+fn refuse_descriptors(listener: &OwnedFd) {
+    if cfg!(any(target_arch = "sparc", target_arch = "sparc64")) {
+        return;
+    }
+    let none: libc::c_int = 0;
+    // SAFETY: the value is valid, and as long as is said. ENOPROTOOPT: an older kernel; our own user and root can still send
+    // some.
+    unsafe {
+        libc::setsockopt(
+            listener.as_raw_fd(),
+            libc::SOL_SOCKET,
+            SO_PASSRIGHTS,
+            (&raw const none).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        );
+    }
+}
+
 impl ControlSocket {
     /// Listens at this path, readable and writable for curfew's own user alone. A socket that nobody listens at any more
     /// is replaced, at once: there is no moment without one.
@@ -82,6 +106,7 @@ impl ControlSocket {
         // What a curfew that was killed left behind.
         let _ = fs::remove_file(&new);
         bind(listener.as_raw_fd(), &UnixAddr::new(&new)?)?;
+        refuse_descriptors(&listener);
         let in_place = || {
             listen(&listener, Backlog::new(BACKLOG)?)?;
             fs::rename(&new, path).map_err(|error| errno_of(&error))
