@@ -54,6 +54,8 @@ pub(crate) struct Life {
     pub(crate) unwanted: Vec<(usize, usize)>,
     /// It was removed from the configuration there, and is not there again.
     pub(crate) removed: Option<usize>,
+    /// It was removed there, and was there again from there on.
+    pub(crate) removals: Vec<(usize, usize)>,
     /// Somebody asked for its restart, or a reload changed what is executed.
     pub(crate) restart_wishes: Vec<usize>,
     /// Each time its end was told, and how.
@@ -338,7 +340,8 @@ fn note_places(
                 life.removed.get_or_insert(index);
             }
             Some(_) => {
-                if life.removed.take().is_some() {
+                if let Some(removed) = life.removed.take() {
+                    life.removals.push((removed, index));
                     life.unwanted.extend(unwanted[id].take().map(|since| (since, index)));
                 }
             }
@@ -392,6 +395,7 @@ impl Life {
             stop_begun: None,
             unwanted: Vec::new(),
             removed: None,
+            removals: Vec::new(),
             restart_wishes: Vec::new(),
             ends_told: Vec::new(),
             until: usize::MAX,

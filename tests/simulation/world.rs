@@ -602,7 +602,7 @@ impl World {
                     let below: Vec<Pid> = hit.iter().copied().filter(|pid| Some(*pid) != leader).collect();
                     self.kernel.remember(&below);
                     let processes = below.into_iter().map(|pid| (pid, "process".to_owned())).collect();
-                    self.feed(Event::KilledWithLeader { service, processes });
+                    self.answer(Event::KilledWithLeader { service, processes });
                 }
                 self.history.entries[place].what =
                     What::Command(Command::Signal { service, recipients, signal }, hit);

@@ -70,6 +70,8 @@ impl Supervisor {
                 self.waiting -= 1;
             }
             (State::BackOff, _) => self.down(id, now),
+            // Whatever it came to: what comes after it waits until somebody starts it.
+            (State::Down, _) if !is_retired => service.reached = service.is_done,
             // This explains its death.
             (State::Held, Some(end)) => self.conclude_end(id, end, false, now),
             (State::Preparing | State::Starting | State::Unready | State::Up, _) if is_free => {

@@ -40,22 +40,36 @@ impl History {
         self.last_life(service).map_or(0, |life| life.began)
     }
 
-    /// Whether a service was removed from the configuration, and was gone when the stop began: how it went is no part of
-    /// that.
+    /// Whether a service was gone while it was not in the configuration: how it went is no part of a later stop.
     fn is_forgotten(&self, service: ServiceId) -> bool {
-        let removed = self.is_service(service).then(|| self.last_life(service)).flatten();
-        removed.filter(|life| life.removed.is_some()).is_some_and(|life| self.was_gone_at_stop(life))
+        let life = self.is_service(service).then(|| self.last_life(service)).flatten();
+        life.is_some_and(|life| self.ends_of_removals(life).any(|at| self.was_gone(life, at) == Some(true)))
     }
 
-    fn was_gone_at_stop(&self, life: &Life) -> bool {
-        let began = self.stop().map_or(self.over, |(_, at, _)| at);
-        self.gone_at(life).is_some_and(|gone| gone + self.lateness < began) && self.is_prompt()
-    }
-
-    /// Whether a service was removed, and nobody can tell whether it was gone when the stop began.
+    /// Whether a service was removed, and nobody can tell whether it was gone before it came back, or the stop began.
     fn is_removal_open(&self) -> bool {
-        let is_open = |life: &Life| life.removed.is_some() && !self.was_gone_at_stop(life);
+        let is_open = |life: &Life| {
+            let is_unclear = self.ends_of_removals(life).any(|at| self.was_gone(life, at).is_none());
+            is_unclear || life.removed.is_some() && !self.is_forgotten(life.service)
+        };
         self.ids().filter_map(|id| self.last_life(id)).any(is_open)
+    }
+
+    /// Until when the service of a life was not in the configuration.
+    fn ends_of_removals(&self, life: &Life) -> impl Iterator<Item = Timestamp> {
+        let back = life.removals.iter().map(|(_, back)| self.entries[*back].at);
+        let stop = self.stop().map_or(self.over, |(_, at, _)| at);
+        back.chain(life.removed.map(|_| stop))
+    }
+
+    /// Whether nothing of a life was left, as curfew could know; `None`: that cannot be told.
+    fn was_gone(&self, life: &Life, at: Timestamp) -> Option<bool> {
+        match self.gone_at(life) {
+            _ if !self.is_prompt() => None,
+            Some(gone) if gone + self.lateness < at => Some(true),
+            Some(gone) if gone <= at => None,
+            Some(_) | None => Some(false),
+        }
     }
 }
 

@@ -41,7 +41,10 @@ impl History {
         let Some(before) = before else { return Some(Reason::First) };
         // What had failed is given another chance.
         let renewed = renewed
-            .filter(|(index, change)| *change != Change::Adjusted || self.was_found_gone(before, *index))
+            .filter(|(index, change)| {
+                let is_over = self.was_found_gone(before, *index) && !before.is_planned();
+                *change != Change::Adjusted || is_over && before.restart_wishes.is_empty()
+            })
             .map(|(index, change)| (index, change == Change::Restarted));
         let mut wishes: Vec<(usize, bool)> = wish.chain(renewed).collect();
         wishes.sort_unstable();
@@ -50,7 +53,11 @@ impl History {
             None if before.is_planned() => Some(Reason::Planned),
             None => None,
             Some((index, _)) => {
-                let was_gone = self.was_found_gone(before, *index)
+                // It was about to be started again.
+                let is_again = self.renewals(life.service).any(|(of, _)| of == *index)
+                    && before.restart_wishes.iter().any(|wish| wish < index);
+                let was_gone = !is_again
+                    && self.was_found_gone(before, *index)
                     && (!before.is_planned() || before.is_unwanted_at(*index - 1));
                 let restarts = wishes.iter().any(|(_, is_restart)| *is_restart);
                 if before.is_planned() && before.unwanted.is_empty() && !restarts {
@@ -136,6 +143,14 @@ pub(super) fn starts(history: &History) -> Complaint {
             Reason::Wished(index) => Some(index),
         };
         for dependency in history.dependencies_at(life.service, life.began) {
+            // A reload starts what it changes, and not what that comes after.
+            let is_meant = |index: &usize| {
+                matches!(history.entries[*index].what, What::Event(_))
+                    || history
+                        .renewals(*dependency)
+                        .any(|(of, change)| of == *index && change != Change::Adjusted)
+            };
+            let since = since.filter(is_meant);
             ensure!(
                 history.is_reached(*dependency, life.began, since),
                 "{name} was started before {}",

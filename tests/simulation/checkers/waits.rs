@@ -17,9 +17,11 @@ pub(super) fn ready_or_done_in_time(history: &History) -> Complaint {
         ready_is_told(history, life)?;
         let name = history.name(life.service);
         let settings = history.service_at(life.service, life.began);
-        let last = history.service_at(life.service, history.adopted_until(life));
         let times = |of: &ServiceSettings| (of.ready, of.task_timeout, of.hooks.pre_start);
-        if times(settings) != times(last) {
+        let mut adopted = history.adopted[life.service.index()].iter();
+        if adopted
+            .any(|of| of.from > life.began && of.from < life.until && times(&of.settings) != times(settings))
+        {
             continue;
         }
         let mut explained = false;

@@ -765,3 +765,22 @@ fn everything_may_be_removed_and_then_nothing_is_left() {
     world.ends(0, ms(1300));
     assert!(matches!(world.history.stop(), Some((_, _, Cause::NothingLeft))));
 }
+
+#[test]
+fn what_failed_and_was_then_stopped_by_a_person_is_waited_for_by_what_is_added_behind_it() {
+    let broken = service("db").not_essential().that(fails_after(ms(100)));
+    let spec = Spec::many([broken.clone(), obedient("other")]).stop(ms(1000), 0);
+    let spec = spec.reload(ms(2000), [broken, obedient("other"), obedient("api").after([0])]);
+    let world = spec.term(ms(5000)).run();
+    sees(
+        &world,
+        2000,
+        "2000 RELOADING
+         2000 read
+         2000 api added, 2 kept
+         2000 complete, api failed
+         2000 RELOADED
+         5000 STOPPING
+         5000 other TERM",
+    );
+}
