@@ -172,13 +172,16 @@ fn say_results(arguments: &ClientArguments, answer: &Answer) {
     for result in results.into_iter().flatten() {
         lines.push_str(&format!("{}: {}\n", text(result, "service"), text(result, "outcome")));
     }
-    if let Some(later) = answer.body.get("later").and_then(Value::as_array).filter(|later| !later.is_empty())
-    {
-        let keys: Vec<String> = later.iter().filter_map(Value::as_str).map(table::plain).collect();
-        lines.push_str(&format!(
-            "changed, but only counts when curfew is started again: {}\n",
-            keys.join(", ")
-        ));
+    let keys_of = |key: &str| -> Option<String> {
+        let keys = answer.body.get(key).and_then(Value::as_array).filter(|keys| !keys.is_empty())?;
+        let keys: Vec<String> = keys.iter().filter_map(Value::as_str).map(table::plain).collect();
+        Some(keys.join(", "))
+    };
+    if let Some(system) = keys_of("system") {
+        lines.push_str(&format!("changed for the whole system: {system}\n"));
+    }
+    if let Some(later) = keys_of("later") {
+        lines.push_str(&format!("changed, but only counts when curfew is started again: {later}\n"));
     }
     if let (Some(kept), true) = (answer.body.get("kept"), lines.is_empty()) {
         lines.push_str(&format!("nothing has changed; {kept} services go on\n"));

@@ -137,6 +137,10 @@ pub enum Notice {
         changes: Vec<(ServiceId, Change)>,
         /// How many go on as they were.
         kept: usize,
+        /// Keys of the whole system that changed, and hold now.
+        system: Vec<&'static str>,
+        /// The deadline that holds now, if it or its margin is among them.
+        deadline: Option<Option<Deadline>>,
         /// Keys that changed, and hold from curfew's next start only.
         later: Vec<&'static str>,
     },

@@ -8,6 +8,8 @@ pub struct NewConfiguration {
     pub settings: Settings,
     /// For each service how what is executed for it differs from what runs now.
     pub programs: Vec<ProgramChange>,
+    /// Keys of the whole system of which only what is executed differs. Those that are settings are found out.
+    pub executed: Vec<&'static str>,
     /// Keys that changed, and hold from curfew's next start only.
     pub later: Vec<&'static str>,
 }

@@ -23,6 +23,8 @@ pub(crate) struct Stop {
     pub(crate) swept: bool,
     /// When the last stop signal came that counted.
     last_counted: Option<Timestamp>,
+    /// The last stop signal that changed nothing, and when it came.
+    last_without_effect: Option<(Signal, Timestamp)>,
     last_quit: Option<Timestamp>,
 }
 
@@ -50,6 +52,7 @@ impl Stop {
             killed_late: false,
             swept: false,
             last_counted: None,
+            last_without_effect: None,
             last_quit: None,
         };
         if let Cause::Signal { signal, .. } = cause {
@@ -65,16 +68,18 @@ impl Stop {
     /// Judges a stop signal that comes while the stop is under way.
     pub(crate) fn repeat(&mut self, signal: Signal, sender: Sender, now: Timestamp) -> Repeat {
         // The first stop signal behind a stop that had another cause is nobody's second one.
-        let Some(last) = self.last_counted.replace(now) else {
+        let Some(last) = self.last_counted else {
+            self.last_counted = Some(now);
             self.last_quit = (signal == Signal::QUIT).then_some(now);
             return Repeat::Nothing;
         };
-        if now.since(last) < defaults::DUPLICATE_SIGNAL_WINDOW {
-            // A duplicate does not count: a stream of signals must not put off the second one for ever.
-            self.last_counted = Some(last);
+        // A duplicate does not count: a stream of signals must not put off the second one for ever.
+        let is_close = |at: Timestamp| now.since(at) < defaults::DUPLICATE_SIGNAL_WINDOW;
+        let is_sent_twice = |(of, at): (Signal, Timestamp)| of == signal && is_close(at);
+        if is_close(last) || self.last_without_effect.is_some_and(is_sent_twice) {
             return Repeat::Duplicate;
         }
-        match signal {
+        let repeat = match signal {
             Signal::INT => Repeat::Hasten(Level::NextStage),
             Signal::QUIT => {
                 let again = self.last_quit.is_some_and(|quit| now.since(quit) >= defaults::SECOND_QUIT_AFTER);
@@ -86,7 +91,13 @@ impl Stop {
                 }
             }
             _ => Repeat::Nothing,
+        };
+        // What changes nothing, a service manager's TERM, must not swallow a person's INT.
+        match repeat {
+            Repeat::Nothing => self.last_without_effect = Some((signal, now)),
+            Repeat::Hasten(_) | Repeat::Duplicate => self.last_counted = Some(now),
         }
+        repeat
     }
 
     /// The wait after a KILL that comes when the time is up.
@@ -129,6 +140,16 @@ mod tests {
         assert_eq!(stop.repeat(Signal::TERM, SENDER, at(2000)), Repeat::Nothing);
         assert_eq!(stop.repeat(Signal::PWR, SENDER, at(3000)), Repeat::Nothing);
         assert_eq!(stop.repeat(Signal::INT, SENDER, at(4000)), Repeat::Hasten(Level::NextStage));
+    }
+
+    #[test]
+    fn what_changed_nothing_has_duplicates_of_its_own_signal_alone() {
+        let mut stop = stop_by(Signal::INT);
+        assert_eq!(stop.repeat(Signal::TERM, SENDER, at(2000)), Repeat::Nothing);
+        assert_eq!(stop.repeat(Signal::TERM, SENDER, at(2001)), Repeat::Duplicate);
+        assert_eq!(stop.repeat(Signal::INT, SENDER, at(2200)), Repeat::Hasten(Level::NextStage));
+        assert_eq!(stop.repeat(Signal::INT, SENDER, at(2201)), Repeat::Duplicate);
+        assert_eq!(stop.repeat(Signal::TERM, SENDER, at(2400)), Repeat::Duplicate);
     }
 
     #[test]

@@ -191,6 +191,18 @@ fn what_cannot_be_done_is_refused_with_its_cure() {
 fn reload_says_what_became_of_each_service_or_what_is_wrong() {
     let running = started(TWO);
     ask(&running, ["reload"]).is(0, "nothing has changed; 2 services go on\n");
+    // What is none's own is named; of the commands that no service executes, too.
+    let top = "deadline = \"20s\"\nstop-signals = [\"TERM\", \"USR2\"]\ncleanup.command = \"true\"\n";
+    running.rewrite(&format!("{top}{TWO}"));
+    ask(&running, ["reload"]).is(0, "changed for the whole system: deadline, stop-signals, cleanup\n");
+    let told = running.wait_for_events(2, "reload.applied").pop().unwrap();
+    assert_eq!(told["system"], "deadline, stop-signals, cleanup");
+    let message = told["message"].as_str().unwrap();
+    assert!(message.ends_with("; deadline 20s, budget 19s"), "{message}");
+    running.rewrite(&format!("{}{TWO}", top.replace("true", "/bin/true")));
+    ask(&running, ["reload"]).is(0, "changed for the whole system: cleanup\n");
+    running.rewrite(TWO);
+    ask(&running, ["reload"]).is(0, "changed for the whole system: deadline, stop-signals, cleanup\n");
     let web = "service.web = { command = <obedient>, after = [\"db\"] }";
     running.rewrite(&format!(
         "name = \"other\"\n{web}\nservice.db = {{ command = <obedient>, grace = \"INT 1s\" }}"

@@ -92,6 +92,7 @@ impl Configuration {
         NewConfiguration {
             settings: self.settings(spec),
             programs: self.services.iter().map(change).collect(),
+            executed: Vec::new(),
             later: Vec::new(),
         }
     }

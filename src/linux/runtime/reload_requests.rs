@@ -32,11 +32,12 @@ impl Requests {
                 );
                 self.conclude_reading(|request| request.result = Some(Err(error.clone())));
             }
-            Notice::ReloadApplied { changes, kept, later } => {
+            Notice::ReloadApplied { changes, kept, system, later, .. } => {
                 let results = changes.iter().map(|(service, change)| entry(settings, *service, *change));
                 let applied = Map::from_iter([
                     ("results".to_owned(), results.collect()),
                     ("kept".to_owned(), json!(kept)),
+                    ("system".to_owned(), json!(system)),
                     ("later".to_owned(), json!(later)),
                 ]);
                 self.conclude_reading(|request| match request.waits_for_all {

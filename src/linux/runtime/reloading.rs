@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::super::census::DEADLINE_VARIABLE;
 use super::super::configuration::{ConfigurationReader, Reading, Reconfiguration};
 use super::super::output::ServiceOutput;
 use super::super::service_programs::ServicePrograms;
@@ -71,9 +72,10 @@ impl<L: Listener> Runtime<L> {
         let event = result.map(|reconfiguration| {
             let settings = reconfiguration.settings.clone();
             let programs = self.program_changes(&reconfiguration);
+            let executed = self.executed_otherwise(&reconfiguration);
             let later = reconfiguration.later.clone();
             self.reload.incoming = Some(reconfiguration);
-            Box::new(NewConfiguration { settings, programs, later })
+            Box::new(NewConfiguration { settings, programs, executed, later })
         });
         self.handle(Event::ConfigurationRead(event));
     }
@@ -85,6 +87,16 @@ impl<L: Listener> Runtime<L> {
         services
             .map(|(service, programs)| change_of(&known, &self.programs, &service.name, programs))
             .collect()
+    }
+
+    /// Of what no service executes, the keys that are not what they were.
+    fn executed_otherwise(&self, new: &Reconfiguration) -> Vec<&'static str> {
+        let is_cleanup_kept = match (&self.cleanup, &new.programs.cleanup) {
+            (Some(old), Some(new)) => old.runs_like(new, Some(DEADLINE_VARIABLE)),
+            (old, new) => old.is_none() && new.is_none(),
+        };
+        let keys = [("cleanup", is_cleanup_kept), ("run", self.commands == new.programs.commands)];
+        keys.into_iter().filter(|(_, is_kept)| !is_kept).map(|(key, _)| key).collect()
     }
 
     /// The settings are new: makes room for services that are new, and takes over what is none's own.

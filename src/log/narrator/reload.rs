@@ -2,7 +2,7 @@
 
 use super::{Narrator, describe_sender, words};
 use crate::log::record::milliseconds;
-use crate::supervisor::{Change, Notice, ServiceId};
+use crate::supervisor::{Change, Deadline, Notice, ServiceId};
 
 impl Narrator {
     /// Says what was decided about a reload.
@@ -16,7 +16,7 @@ impl Narrator {
                     tracing::error!(event = "reload.refused", "nothing is reloaded: {reason}");
                 }
             }
-            Notice::ReloadApplied { ref changes, kept, ref later } => {
+            Notice::ReloadApplied { ref changes, kept, ref system, deadline, ref later } => {
                 let of = |wanted| self.names_with(changes, wanted);
                 let [added, removed, restarted, adjusted] =
                     [Change::Added, Change::Removed, Change::Restarted, Change::Adjusted].map(of);
@@ -31,6 +31,13 @@ impl Narrator {
                     .filter(|(_, names)| !names.is_empty())
                     .map(|(what, names)| format!("{what}: {names}"))
                     .collect();
+                let system = system.join(", ");
+                if !system.is_empty() {
+                    text.push(format!("changed for the whole system: {system}"));
+                }
+                if let Some(deadline) = deadline {
+                    text.push(describe_deadline(deadline));
+                }
                 if text.is_empty() {
                     text.push("nothing has changed".to_owned());
                 }
@@ -41,6 +48,7 @@ impl Narrator {
                     restarted = some(&restarted),
                     adjusted = some(&adjusted),
                     kept,
+                    system = some(&system),
                     "configuration reloaded; {}",
                     text.join("; ")
                 );
@@ -82,6 +90,14 @@ impl Narrator {
         let of = changes.iter().filter(|(_, change)| *change == wanted);
         of.map(|(service, _)| self.name(*service)).collect::<Vec<_>>().join(", ")
     }
+}
+
+/// `deadline 30s, budget 28s 500ms`.
+fn describe_deadline(deadline: Option<Deadline>) -> String {
+    deadline.map_or_else(
+        || "no deadline".to_owned(),
+        |deadline| format!("deadline {}, budget {}", words(deadline.deadline), words(deadline.budget())),
+    )
 }
 
 /// Only what there is is a field.

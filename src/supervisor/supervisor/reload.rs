@@ -165,7 +165,7 @@ impl Supervisor {
 
     /// The new configuration takes the place of the old one, with the least disturbance.
     fn reconfigure(&mut self, new: NewConfiguration, now: Timestamp) {
-        let NewConfiguration { settings: new, programs, later } = new;
+        let NewConfiguration { settings: new, programs, executed, later } = new;
         let before = self.settings.services.len();
         let places = self.places(&new);
         self.make_room(&places, &new);
@@ -192,9 +192,12 @@ impl Supervisor {
             }
         }
         self.settings.order = self.merged_order(&places, &new);
+        let system = self.changed_for_all(&new, &executed);
         self.take_over(new, now);
+        let is_deadline_new = system.iter().any(|key| matches!(*key, "deadline" | "margin"));
+        let deadline = is_deadline_new.then_some(self.settings.deadline);
         self.commands.push_back(Command::Reconfigure { places });
-        self.tell(Notice::ReloadApplied { changes: told, kept, later });
+        self.tell(Notice::ReloadApplied { changes: told, kept, system, deadline, later });
         // First what has no process: what is to start is counted anew then, before anything that runs can become ready.
         let (at_rest, busy): (Vec<_>, Vec<_>) = changes.into_iter().partition(|(id, change)| {
             matches!(change, Some(Change::Added | Change::Removed)) || self.is_at_rest(*id)
@@ -372,6 +375,27 @@ impl Supervisor {
             }
         }
         StopOrder::new(&merged).expect("the order of a valid configuration has no circle")
+    }
+
+    /// The keys that are new for the whole system. What the platform told of its deadline is no setting.
+    fn changed_for_all(&self, new: &Settings, executed: &[&'static str]) -> Vec<&'static str> {
+        let old = &self.settings;
+        let length = |settings: &Settings| settings.deadline.map(|deadline| deadline.deadline);
+        let is_deadline_new = (old.deadline_basis, old.asks_platform)
+            != (new.deadline_basis, new.asks_platform)
+            || (self.learnt.is_none() && length(old) != length(new));
+        let is_new = |key| executed.contains(&key);
+        let keys = [
+            ("grace", old.stray_grace != new.stray_grace),
+            ("deadline", is_deadline_new),
+            ("margin", old.margin != new.margin),
+            ("extend", old.extend != new.extend),
+            ("stop-signals", old.stop_signals != new.stop_signals),
+            ("map", old.map != new.map),
+            ("cleanup", old.cleanup != new.cleanup || is_new("cleanup")),
+            ("run", is_new("run")),
+        ];
+        keys.into_iter().filter(|(_, is_new)| *is_new).map(|(key, _)| key).collect()
     }
 
     /// What holds for the whole system.

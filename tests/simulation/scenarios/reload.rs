@@ -30,7 +30,7 @@ pub(super) fn seen(world: &World, from: Duration) -> Vec<String> {
             let failed: Vec<String> = failed.iter().map(|id| format!(", {} failed", name(*id))).collect();
             Some(format!("complete{}", failed.concat()))
         }
-        What::Command(Command::Tell(Notice::ReloadApplied { changes, kept, .. }), _) => {
+        What::Command(Command::Tell(Notice::ReloadApplied { changes, kept, system, .. }), _) => {
             let word = |change| match change {
                 Change::Added => "added",
                 Change::Removed => "removed",
@@ -38,7 +38,8 @@ pub(super) fn seen(world: &World, from: Duration) -> Vec<String> {
                 Change::Adjusted => "adjusted",
             };
             let changes = changes.iter().map(|(id, change)| format!("{} {}, ", name(*id), word(*change)));
-            Some(format!("{}{kept} kept", changes.collect::<String>()))
+            let system: String = system.iter().map(|key| format!(", {key} is new")).collect();
+            Some(format!("{}{kept} kept{system}", changes.collect::<String>()))
         }
         _ => None,
     };

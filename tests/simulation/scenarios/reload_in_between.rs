@@ -519,6 +519,39 @@ fn a_deadline_that_is_changed_holds_for_the_next_stop() {
 }
 
 #[test]
+fn what_is_new_for_the_whole_system_is_told() {
+    let spec = two().deadline(ms(40_000), ms(1000)).cleanup(ms(1000), done_after(ms(100)));
+    let new = Configuration {
+        deadline: Some(Deadline { deadline: ms(10_000), margin: ms(2000) }),
+        margin: Some(ms(2000)),
+        stray_grace: Some(crate::spec::grace("INT 1s")),
+        cleanup: None,
+        extend: Some(ms(60_000)),
+        ..spec.configuration()
+    };
+    let world = spec.reads(ms(1000), Reading::of(new.clone())).reads(ms(2000), Reading::of(new)).run();
+    sees(
+        &world,
+        1000,
+        "1000 RELOADING
+         1000 read
+         1000 2 kept, grace is new, deadline is new, margin is new, extend is new, cleanup is new
+         1000 complete
+         1000 RELOADED
+         2000 RELOADING
+         2000 read
+         2000 2 kept
+         2000 complete
+         2000 RELOADED",
+    );
+    let told = world.history.notices().filter_map(|(_, _, notice)| match notice {
+        Notice::ReloadApplied { deadline, .. } => Some(deadline.map(|it| it.map(Deadline::budget))),
+        _ => None,
+    });
+    assert_eq!(told.collect::<Vec<_>>(), [Some(Some(ms(8000))), None]);
+}
+
+#[test]
 fn a_deadline_that_the_platform_told_gives_way_to_a_fixed_one_and_is_asked_for_again() {
     let stubborn = || service("api").grace("TERM 20s").that(Behaviour::stubborn());
     let learns = || Spec::many([stubborn()]).learns(ms(500), ms(40_000));

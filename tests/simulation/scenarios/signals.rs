@@ -72,6 +72,19 @@ fn an_int_within_half_a_second_of_a_term_is_a_duplicate() {
 }
 
 #[test]
+fn an_int_right_behind_a_term_that_changed_nothing_is_a_person() {
+    let spec = Spec::many([stubborn("api")]).key(ms(0), Signal::INT).term(ms(2000)).term(ms(2001));
+    let world = spec.key(ms(2200), Signal::INT).run();
+    world.ends(80, ms(8200)).sent(
+        "0.000s api TERM → leader 100
+         2.200s api INT → leader 100
+         6.200s api QUIT → leader 100
+         8.200s api KILL → all 100",
+    );
+    assert_eq!(ignored(&world), [IgnoredBecause::AlreadyStopping, IgnoredBecause::Duplicate]);
+}
+
+#[test]
 fn an_int_ends_a_drain() {
     let api = service("api").drain(ms(5000)).that(Behaviour::obeys(ms(0)));
     Spec::many([api]).term(ms(1000)).key(ms(1700), Signal::INT).run().ends(0, ms(1700));
