@@ -114,6 +114,13 @@ fn status_is_a_table_of_eighty_columns_or_json_or_metrics_or_an_exit_status() {
     ask(&running, ["status", "--ready"]).is(1, "not ready: api is stopped\n");
     ask(&running, ["status", "--ready", "db"]).is(0, "ready\n");
     ask(&running, ["status", "aip"]).fails(1, "there is no service `aip`; did you mean `api`?");
+    let unknown = ask(&running, ["status", "aip", "--json"]);
+    unknown.fails(1, "did you mean `api`?");
+    assert_eq!(unknown.out, "", "nothing that a program could take for an answer");
+    let one: Value = serde_json::from_str(&ask(&running, ["status", "api", "--json"]).out).expect("JSON");
+    let names: Vec<&Value> =
+        one["services"].as_array().expect("a list").iter().map(|service| &service["name"]).collect();
+    assert_eq!((names, &one["system"]["name"]), (vec![&Value::from("api")], &"system".into()));
     end(running);
 }
 
