@@ -51,6 +51,7 @@ fn perform(arguments: &ClientArguments, clock: Clock) -> Result<u8, Failure> {
     let line = connection.line()?;
     let answer = Answer::parse(&line).ok_or_else(|| Failure::Nonsense(path.clone()))?;
     if matches!(verb, Verb::Watch { .. }) && answer.error.is_none() {
+        connection.wait_for_ever()?;
         return watch(connection);
     }
     if matches!(verb, Verb::Status) && answer.error.is_none() {
