@@ -72,7 +72,7 @@ pub(super) fn definition(verb: &'static str) -> Command {
             .about("Start services, what they come after first")
             .after_help("EXAMPLES\n  curfew start api --wait")
             .arg(names("The services"))
-            .arg(flag("all", "Start every service that is not up").conflicts_with("names"))
+            .arg(flag("all", "Start every service that is not up, but no task that is done").conflicts_with("names"))
             .arg(wait("ready, or a task done")),
         "restart" => command
             .about("Stop services and start them again, each by itself")

@@ -151,6 +151,20 @@ fn each_verb_does_what_it_says_and_waits_if_it_is_told_to() {
 }
 
 #[test]
+fn a_start_of_all_leaves_a_task_that_is_done_alone() {
+    let task = "service.migrate = { type = \"task\", command = [\"true\"] }\n";
+    let running = started(&(task.to_owned() + TWO));
+    ask(&running, ["stop", "db", "--wait"]).is(0, "db: stopped\n");
+    ask(&running, ["start", "--all", "--wait"]).is(0, "db: ready\napi: ready\n");
+    ask(&running, ["start", "migrate", "--wait"]).is(0, "migrate: done\n");
+    running.signal(SIGTERM);
+    let finished = running.finish();
+    finished.assert_status(0);
+    let started = finished.events("service.started");
+    assert_eq!(started.iter().filter(|event| event["service"] == "migrate").count(), 2, "{finished}");
+}
+
+#[test]
 fn a_stop_that_is_not_waited_for_is_answered_at_once() {
     let (curfew, gate) =
         patient(Curfew::run([]), "service.api = { command = <patient>, grace = \"TERM 5m\" }");
