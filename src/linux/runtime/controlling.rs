@@ -76,8 +76,8 @@ impl<L: Listener> Runtime<L> {
                 }
                 Err(rejected) if rejected.is_garbage => self.control.reject(client, &rejected.error),
                 Err(rejected) => {
-                    let Rejected { id, error, .. } = *rejected;
-                    self.control.say(client, &error_line(id.as_ref(), None, &error, Map::new()));
+                    let Rejected { id, verb, error, .. } = *rejected;
+                    self.control.say(client, &error_line(id.as_ref(), verb.as_deref(), &error, Map::new()));
                 }
             }
         }
