@@ -409,7 +409,7 @@ fn read_client(arguments: &[OsString]) -> Option<Result<Request, Error>> {
     Some(match given {
         Ok(read) => Ok(Request::Client(Box::new(read))),
         Err(error) if error.kind() == ErrorKind::DisplayHelp => Ok(Request::Help(error)),
-        Err(error) => Err(Error::Arguments(format!("{verb}: {}", explain(&error)))),
+        Err(error) => Err(Error::Arguments(format!("{verb}: {}", client::explain(verb, &error)))),
     })
 }
 

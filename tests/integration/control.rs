@@ -199,6 +199,7 @@ fn what_cannot_be_done_is_refused_with_its_cure() {
     ask(&running, ["stop", "--all", "api"]).fails(64, "cannot be used with");
     ask(&running, ["status", "--timeout", "5"]).fails(64, "--timeout");
     ask(&running, ["watch", "--level", "wran"]).fails(64, "did you mean `warn`?");
+    ask(&running, ["reload", "api"]).fails(64, "reload: unexpected argument `api`; it takes no names");
     ask(&running, ["stauts"]).fails(64, "did you mean `curfew status`?");
     end(running);
     let running = Curfew::run(["--service", "api=sleep 1000", "--name", "system"]).start();
