@@ -218,7 +218,8 @@ pub struct Options {
     /// `prefix` puts the service's name before each line, `json` makes an object of each. Files are reopened on USR1.
     /// A service's own `output` goes first.
     /// Example: --output json.
-    /// Default: prefix for services at a terminal, else inherit: untouched, to where curfew's own leads.
+    /// Default: for services prefix at a terminal and journal where standard error is one; else inherit: untouched, to
+    /// where curfew's own leads.
     #[arg(long, value_name = "WHERE", help_heading = "What it says")]
     pub output: Option<String>,
 
@@ -232,7 +233,7 @@ pub struct Options {
     /// How to log: `auto`, `human` or `json`
     ///
     /// Example: --log json.
-    /// Default: auto: lines for people.
+    /// Default: auto: entries of the journal where standard error is one, else lines for people.
     #[arg(long, value_name = "FORMAT", help_heading = "What it says")]
     pub log: Option<String>,
 
@@ -283,11 +284,10 @@ Run one command, or the services of one system, and bring every process of it do
 before the platform above (systemd, Docker, Kubernetes) would use SIGKILL.";
 
 const USAGE: &str = "\
-curfew [OPTIONS] -- COMMAND [ARG]...
-       curfew run [OPTIONS] -- COMMAND [ARG]...
-       curfew run [OPTIONS] --config FILE
-       curfew run [OPTIONS] --procfile FILE
-       curfew run [OPTIONS] --service NAME=COMMAND [--service NAME=COMMAND]...
+curfew [run] [OPTIONS] -- COMMAND [ARG]...
+       curfew [run] [OPTIONS] --config FILE
+       curfew [run] [OPTIONS] --procfile FILE
+       curfew [run] [OPTIONS] --service NAME=COMMAND [--service NAME=COMMAND]...
        curfew status | watch | stop | start | restart | signal | reload | reopen";
 
 const RUN_USAGE: &str = "\
