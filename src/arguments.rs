@@ -230,7 +230,7 @@ pub struct Options {
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath, help_heading = "What it says")]
     pub report: Option<PathBuf>,
 
-    /// How to log: `auto`, `human` or `json`
+    /// How to log: `auto`, `human`, `json` or `journal`
     ///
     /// Example: --log json.
     /// Default: auto: entries of the journal where standard error is one, else lines for people.
