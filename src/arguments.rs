@@ -353,7 +353,7 @@ const SET_BY_CURFEW: [&str; 2] = [RUN_VARIABLE, "CURFEW_SERVICE"];
 const RUN_VARIABLE: &str = "CURFEW_RUN";
 
 /// What a curfew tells its hooks besides: one that was started by another takes none of them for its own options.
-const TOLD_BY_CURFEW: [&str; 3] = ["CURFEW_EXIT_STATUS", "CURFEW_VERDICT", "CURFEW_PID"];
+const TOLD_BY_CURFEW: [&str; 4] = ["CURFEW_EXIT_STATUS", "CURFEW_VERDICT", "CURFEW_PID", "CURFEW_PROBE"];
 
 /// The variable that stands for an option: `CURFEW_LOG_LEVEL` for `log-level`.
 pub fn variable(option: &str) -> String {
@@ -712,7 +712,12 @@ mod tests {
 
     #[test]
     fn what_a_curfew_above_tells_its_hooks_is_no_option() {
-        let told = [("CURFEW_EXIT_STATUS", "0"), ("CURFEW_VERDICT", "clean"), ("CURFEW_PID", "7")];
+        let told = [
+            ("CURFEW_EXIT_STATUS", "0"),
+            ("CURFEW_VERDICT", "clean"),
+            ("CURFEW_PID", "7"),
+            ("CURFEW_PROBE", "0"),
+        ];
         let read = environment(&[&[("CURFEW_RUN", "1-2")], &told[..]].concat());
         assert_eq!((read.warnings, read.errors, read.options.exit_status), (vec![], vec![], None));
         assert!(read.consumed.is_empty(), "whoever it starts may want to know as well");
