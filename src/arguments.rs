@@ -218,7 +218,8 @@ pub struct Options {
     /// `prefix` puts the service's name before each line, `json` makes an object of each. Files are reopened on USR1.
     /// A service's own `output` goes first.
     /// Example: --output json.
-    /// Default: prefix for services at a terminal, else inherit: untouched, to where curfew's own leads.
+    /// Default: for services prefix at a terminal and journal where standard error is one; else inherit: untouched, to
+    /// where curfew's own leads.
     #[arg(long, value_name = "WHERE", help_heading = "What it says")]
     pub output: Option<String>,
 
@@ -229,10 +230,10 @@ pub struct Options {
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath, help_heading = "What it says")]
     pub report: Option<PathBuf>,
 
-    /// How to log: `auto`, `human` or `json`
+    /// How to log: `auto`, `human`, `json` or `journal`
     ///
     /// Example: --log json.
-    /// Default: auto: lines for people.
+    /// Default: auto: entries of the journal where standard error is one, else lines for people.
     #[arg(long, value_name = "FORMAT", help_heading = "What it says")]
     pub log: Option<String>,
 
@@ -283,11 +284,10 @@ Run one command, or the services of one system, and bring every process of it do
 before the platform above (systemd, Docker, Kubernetes) would use SIGKILL.";
 
 const USAGE: &str = "\
-curfew [OPTIONS] -- COMMAND [ARG]...
-       curfew run [OPTIONS] -- COMMAND [ARG]...
-       curfew run [OPTIONS] --config FILE
-       curfew run [OPTIONS] --procfile FILE
-       curfew run [OPTIONS] --service NAME=COMMAND [--service NAME=COMMAND]...
+curfew [run] [OPTIONS] -- COMMAND [ARG]...
+       curfew [run] [OPTIONS] --config FILE
+       curfew [run] [OPTIONS] --procfile FILE
+       curfew [run] [OPTIONS] --service NAME=COMMAND [--service NAME=COMMAND]...
        curfew status | watch | stop | start | restart | signal | reload | reopen";
 
 const RUN_USAGE: &str = "\
@@ -353,7 +353,7 @@ const SET_BY_CURFEW: [&str; 2] = [RUN_VARIABLE, "CURFEW_SERVICE"];
 const RUN_VARIABLE: &str = "CURFEW_RUN";
 
 /// What a curfew tells its hooks besides: one that was started by another takes none of them for its own options.
-const TOLD_BY_CURFEW: [&str; 3] = ["CURFEW_EXIT_STATUS", "CURFEW_VERDICT", "CURFEW_PID"];
+const TOLD_BY_CURFEW: [&str; 4] = ["CURFEW_EXIT_STATUS", "CURFEW_VERDICT", "CURFEW_PID", "CURFEW_PROBE"];
 
 /// The variable that stands for an option: `CURFEW_LOG_LEVEL` for `log-level`.
 pub fn variable(option: &str) -> String {
@@ -409,7 +409,7 @@ fn read_client(arguments: &[OsString]) -> Option<Result<Request, Error>> {
     Some(match given {
         Ok(read) => Ok(Request::Client(Box::new(read))),
         Err(error) if error.kind() == ErrorKind::DisplayHelp => Ok(Request::Help(error)),
-        Err(error) => Err(Error::Arguments(format!("{verb}: {}", explain(&error)))),
+        Err(error) => Err(Error::Arguments(format!("{verb}: {}", client::explain(verb, &error)))),
     })
 }
 
@@ -712,7 +712,12 @@ mod tests {
 
     #[test]
     fn what_a_curfew_above_tells_its_hooks_is_no_option() {
-        let told = [("CURFEW_EXIT_STATUS", "0"), ("CURFEW_VERDICT", "clean"), ("CURFEW_PID", "7")];
+        let told = [
+            ("CURFEW_EXIT_STATUS", "0"),
+            ("CURFEW_VERDICT", "clean"),
+            ("CURFEW_PID", "7"),
+            ("CURFEW_PROBE", "0"),
+        ];
         let read = environment(&[&[("CURFEW_RUN", "1-2")], &told[..]].concat());
         assert_eq!((read.warnings, read.errors, read.options.exit_status), (vec![], vec![], None));
         assert!(read.consumed.is_empty(), "whoever it starts may want to know as well");

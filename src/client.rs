@@ -51,13 +51,16 @@ fn perform(arguments: &ClientArguments, clock: Clock) -> Result<u8, Failure> {
     let line = connection.line()?;
     let answer = Answer::parse(&line).ok_or_else(|| Failure::Nonsense(path.clone()))?;
     if matches!(verb, Verb::Watch { .. }) && answer.error.is_none() {
+        connection.wait_for_ever()?;
         return watch(connection);
+    }
+    if matches!(verb, Verb::Status) && answer.error.is_none() {
+        return status(arguments, &answer);
     }
     if arguments.json {
         print(&String::from_utf8_lossy(&line));
     }
     match (&verb, &answer.error) {
-        (Verb::Status, None) => status(arguments, &answer),
         (Verb::Stop { whom: Whom::All, wait: true }, None) => {
             say_results(arguments, &answer);
             // The end of the stream is the end of curfew.
@@ -143,6 +146,11 @@ fn status(arguments: &ClientArguments, answer: &Answer) -> Result<u8, Failure> {
     let is_meant =
         |service: &Value| arguments.names.is_empty() || arguments.names.contains(&name_of(service));
     let services: Vec<Value> = all.into_iter().filter(is_meant).collect();
+    if arguments.json {
+        let mut body = answer.body.clone();
+        body.insert("services".to_owned(), services.clone().into());
+        print(&format!("{}\n", Value::Object(body)));
+    }
     let system = answer.body.get("system").cloned().unwrap_or_default();
     if arguments.ready {
         let missing = table::not_ready(&system, &services, !arguments.names.is_empty());

@@ -159,7 +159,7 @@ fn do_without_control(reason: &NoSocket) {
             path = %path,
             "there is no control socket: {reason}; give this one a --name of its own"
         ),
-        SocketProblem::NoSocket => tracing::warn!(
+        SocketProblem::NoSocket | SocketProblem::NoLock(_) => tracing::warn!(
             event = "control.none",
             path = %path,
             "there is no control socket: {reason}; remove it, or say --control PATH"

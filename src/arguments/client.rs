@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use clap::builder::ValueHint;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 /// What a client is to do, as it was typed.
@@ -72,7 +73,7 @@ pub(super) fn definition(verb: &'static str) -> Command {
             .about("Start services, what they come after first")
             .after_help("EXAMPLES\n  curfew start api --wait")
             .arg(names("The services"))
-            .arg(flag("all", "Start every service that is not up").conflicts_with("names"))
+            .arg(flag("all", "Start every service that is not up, but no task that is done").conflicts_with("names"))
             .arg(wait("ready, or a task done")),
         "restart" => command
             .about("Stop services and start them again, each by itself")
@@ -154,9 +155,23 @@ pub(super) fn read(verb: &'static str, arguments: &[OsString]) -> Result<ClientA
     let needs_names = matches!(verb, "stop" | "start" | "restart");
     if needs_names && read.names.is_empty() && !read.all {
         let text = format!("no service is named; write curfew {verb} NAME, or curfew {verb} --all");
-        return Err(definition.error(clap::error::ErrorKind::MissingRequiredArgument, text));
+        return Err(definition.error(ErrorKind::MissingRequiredArgument, text));
     }
     Ok(read)
+}
+
+/// What is wrong with them, in words.
+pub(super) fn explain(verb: &str, error: &clap::Error) -> String {
+    match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(word))
+            if error.kind() == ErrorKind::UnknownArgument
+                && !word.starts_with('-')
+                && matches!(verb, "watch" | "reload" | "reopen") =>
+        {
+            format!("unexpected argument `{word}`; it takes no names, and is for the whole system")
+        }
+        _ => super::explain(error),
+    }
 }
 
 fn of_matches(verb: &str, mut given: ArgMatches) -> ClientArguments {

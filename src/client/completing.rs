@@ -139,6 +139,14 @@ fn values(option: &Arg, current: &str, systems: impl Fn() -> Vec<String>) -> Vec
         (_, "level" | "log_level") => {
             fitting(["error", "warn", "info", "debug"].map(str::to_owned).to_vec(), current)
         }
+        (_, "log") => fitting(["auto", "human", "json", "journal"].map(str::to_owned).to_vec(), current),
+        (_, "output") => {
+            let places = ["inherit", "prefix", "json", "journal", "null", "file="];
+            fitting(places.map(str::to_owned).to_vec(), current)
+        }
+        (_, "cgroup") => fitting(["auto", "off", "require"].map(str::to_owned).to_vec(), current),
+        (_, "signal_target") => fitting(["leader", "group", "all"].map(str::to_owned).to_vec(), current),
+        (_, "exit_status") => fitting(["verdict", "mirror"].map(str::to_owned).to_vec(), current),
         _ => {
             let possible = option.get_possible_values();
             fitting(possible.iter().map(|value| value.get_name().to_owned()).collect(), current)
@@ -214,6 +222,11 @@ mod tests {
             ("completions ", &["bash", "zsh", "fish"]),
             ("run --config ", &[FILES]),
             ("run --directory ", &[FOLDERS]),
+            ("run --log j", &["json", "journal"]),
+            ("run --output n", &["null"]),
+            ("run --cgroup ", &["auto", "off", "require"]),
+            ("run --signal-target g", &["group"]),
+            ("run --exit-status ", &["verdict", "mirror"]),
             ("-- ", &[FILES]),
             ("run -- l", &[FILES]),
             ("nonsense ", &[]),

@@ -65,6 +65,12 @@ impl Connection {
         }
     }
 
+    /// The answer has come: what follows may take as long as it likes.
+    pub(super) fn wait_for_ever(&mut self) -> Result<(), Failure> {
+        self.end = None;
+        self.stream.set_read_timeout(None).map_err(Failure::Broken)
+    }
+
     /// Waits until the other end is gone.
     pub(super) fn wait_for_end(&mut self) -> Result<(), Failure> {
         while self.read(&mut [0; 1024])? > 0 {}
@@ -119,5 +125,27 @@ fn explain(error: std::io::Error) -> Failure {
     match error.kind() {
         ErrorKind::WouldBlock | ErrorKind::TimedOut => Failure::TimedOut,
         _ => Failure::Broken(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_follows_the_answer_has_no_end_in_time() {
+        let path = std::env::temp_dir().join(format!("curfew-connection-{}", std::process::id()));
+        let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let mut connection = Connection::open(&path, Clock::start(), Some(Duration::from_secs(60))).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let mut other_end = listener.accept().unwrap().0;
+        other_end.write_all(b"answer\nevent\n").unwrap();
+        assert_eq!(connection.line().unwrap(), b"answer\n");
+        assert!(connection.stream.read_timeout().unwrap().is_some());
+        connection.wait_for_ever().unwrap();
+        assert_eq!(connection.line().unwrap(), b"event\n");
+        drop(other_end);
+        connection.wait_for_end().unwrap();
+        assert_eq!(connection.stream.read_timeout().unwrap(), None);
     }
 }

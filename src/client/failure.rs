@@ -2,7 +2,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use crate::protocol::ControlError;
+use crate::protocol::{ControlError, ErrorCode};
 
 /// Why a client does not get what it wants.
 #[derive(Debug)]
@@ -33,12 +33,12 @@ impl Failure {
     /// The exit status that tells of it: those of sysexits.h, but for what was refused.
     pub(super) const fn status(&self) -> u8 {
         match self {
+            Self::Refused(ControlError { code: Some(ErrorCode::Forbidden), .. }) | Self::Forbidden(_) => 77,
             Self::Refused(_) | Self::UnknownService(_) => 1,
             Self::Usage(_) | Self::Several(_) => 64,
             Self::Nobody(_) | Self::Ended | Self::Broken(_) => 69,
             Self::TimedOut => 75,
             Self::Nonsense(_) => 76,
-            Self::Forbidden(_) => 77,
         }
     }
 }

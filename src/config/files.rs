@@ -1,7 +1,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -73,12 +73,12 @@ impl Files {
     /// The bytes of a file.
     ///
     /// # Errors
-    /// What open(2) and read(2) say.
+    /// What open(2) and read(2) say; EFBIG: it is longer than [`LONGEST_FILE`].
     pub(crate) fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         match &self.0 {
-            Source::Disk => std::fs::read(path),
+            Source::Disk => read_bounded(path),
             Source::Recorder(snapshot) => {
-                let result = std::fs::read(path).map_err(number);
+                let result = read_bounded(path).map_err(number);
                 snapshot.borrow_mut().contents.insert(path.to_owned(), result.clone());
                 result.map_err(io::Error::from_raw_os_error)
             }
@@ -139,6 +139,19 @@ impl Snapshot {
     }
 }
 
+/// The longest file that is read, in bytes: no configuration is as long, but a device may have no end, and what is read must
+/// be kept in memory.
+pub(crate) const LONGEST_FILE: u64 = 16 << 20;
+
+fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(LONGEST_FILE + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LONGEST_FILE {
+        return Err(io::Error::from_raw_os_error(Errno::EFBIG as i32));
+    }
+    Ok(bytes)
+}
+
 const CHECK: u8 = 1;
 const CONTENT: u8 = 2;
 
@@ -164,12 +177,19 @@ mod tests {
         std::fs::create_dir_all(&directory).unwrap();
         let path = |name: &str| directory.join(name);
         std::fs::write(path("file"), b"bytes \xff").unwrap();
+        std::fs::File::create(path("long")).unwrap().set_len(LONGEST_FILE + 1).unwrap();
         let recorder = Files::recorder();
         assert_eq!(recorder.read(&path("file")).unwrap(), b"bytes \xff");
         assert_eq!(recorder.read(&path("missing")).unwrap_err().kind(), io::ErrorKind::NotFound);
         assert_eq!(recorder.read(&directory).unwrap_err().kind(), io::ErrorKind::IsADirectory);
+        for endless in ["/dev/zero".into(), path("long")] {
+            assert_eq!(recorder.read(&endless).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        }
         recorder.check(&directory).unwrap();
         assert!(recorder.check(&path("missing")).is_err());
+        // As long as can be.
+        std::fs::File::options().write(true).open(path("long")).unwrap().set_len(LONGEST_FILE).unwrap();
+        assert_eq!(Files::default().read(&path("long")).unwrap().len() as u64, LONGEST_FILE);
         // Whatever happens to the disk later.
         std::fs::write(path("file"), b"other").unwrap();
         std::fs::write(path("new"), b"other").unwrap();

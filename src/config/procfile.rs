@@ -10,12 +10,13 @@ use crate::supervisor::Target;
 
 /// The first service's `PORT`, if nobody says another; each further one has 100 more.
 pub(crate) const FIRST_PORT: u16 = 5000;
-const PORT_STEP: u16 = 100;
+const PORT_STEP: usize = 100;
 
 /// Words that a shell acts on itself, so that it cannot be replaced by what it would execute.
-const SHELL_WORDS: [&str; 16] = [
-    ".", ":", "[", "case", "cd", "eval", "exec", "export", "for", "if", "set", "source", "time", "ulimit",
-    "until", "while",
+const SHELL_WORDS: [&str; 28] = [
+    "!", ".", ":", "[", "alias", "builtin", "case", "cd", "command", "eval", "exec", "export", "for", "hash",
+    "if", "read", "readonly", "set", "shift", "source", "time", "trap", "type", "ulimit", "umask", "until",
+    "wait", "while",
 ];
 
 /// Reads a Procfile: `web: bundle exec rails server -p $PORT`, a line a service.
@@ -61,7 +62,14 @@ pub(crate) fn read_procfile(
             fail(format!("there are two services `{name}`"), "rename one of them");
             continue;
         }
-        let port = first_port.saturating_add(PORT_STEP.saturating_mul(services.len() as u16));
+        let port = usize::from(first_port) + PORT_STEP * services.len();
+        if port > usize::from(u16::MAX) {
+            let cure = format!(
+                "start with a lower PORT than {first_port}, since each service has 100 more than the last"
+            );
+            fail(format!("there is no port {port} for {name}"), &cure);
+            continue;
+        }
         services.push(ServiceTable {
             name,
             command: Some(shell_command(command)),
@@ -113,6 +121,10 @@ mod tests {
             ("a $(b)", false),
             ("a > log", false),
             ("exec a", false),
+            ("command a", false),
+            ("! a", false),
+            ("trap x TERM", false),
+            ("umask 027", false),
         ] {
             assert_eq!(is_one_program(command), is_one, "{command}");
         }

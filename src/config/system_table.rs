@@ -8,7 +8,7 @@ use super::control_choice::{ControlChoice, parse_control};
 use super::deadline_choice::DeadlineChoice;
 use super::duration_syntax::{parse_duration, parse_positive_duration};
 use super::file_values::{self, DURATION};
-use super::files::Files;
+use super::files::{Files, LONGEST_FILE};
 use super::hook_table::{HookTable, hook};
 use super::log_format::LogFormat;
 use super::log_level::LogLevel;
@@ -208,6 +208,10 @@ pub(crate) fn explain_io(path: &Path, error: &std::io::Error) -> (String, String
         }
         ErrorKind::IsADirectory => ("this is a directory", "name the file in it"),
         ErrorKind::NotADirectory => ("a part of the path is no directory", "check the path"),
+        ErrorKind::FileTooLarge => {
+            let problem = format!("longer than {} MiB: this is no configuration", LONGEST_FILE >> 20);
+            return (problem, format!("check {}", path.display()));
+        }
         ErrorKind::PermissionDenied => ("permission denied", "let the user that curfew runs as read it"),
         _ => return (format!("cannot be read: {error}"), format!("check {}", path.display())),
     };

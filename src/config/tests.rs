@@ -1161,6 +1161,9 @@ fn a_file_that_cannot_be_read_is_an_error() {
     let lookup = "check the path; it is looked up from where curfew was started";
     assert_eq!(of("gone.toml"), [format!("gone.toml: there is no such file; {lookup}")]);
     assert_eq!(of("demo.toml/x"), ["demo.toml/x: a part of the path is no directory; check the path"]);
+    let endless = "/dev/zero: longer than 16 MiB: this is no configuration; check /dev/zero";
+    assert_eq!(of("/dev/zero"), [endless]);
+    assert_eq!(world.config_errors(&["--env-file", "/dev/zero", "--", "ls"]), [endless]);
     let missing = world.config_errors(&["--env-file", "gone.env", "--", "ls"]);
     assert_eq!(missing, [format!("gone.env: there is no such file; {lookup}")]);
 }

@@ -26,7 +26,7 @@ mod service_output;
 mod sink;
 mod stream_id;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::fs::OpenOptions;
 use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -56,7 +56,9 @@ pub(crate) struct Output {
     palette: Palette,
     /// Files that several services write to.
     shared_files: HashSet<PathBuf>,
-    sinks: Vec<Sink>,
+    /// By numbers that are not given twice: a file's sink is closed when nobody writes to it any more.
+    sinks: BTreeMap<usize, Sink>,
+    next_sink: usize,
     carriers: HashMap<StreamId, Carrier>,
     /// Those that have something to carry, and do not wait for a sink.
     queue: VecDeque<StreamId>,
@@ -92,7 +94,8 @@ impl Default for Output {
         Self {
             palette: Palette::new([]),
             shared_files: HashSet::new(),
-            sinks: Vec::new(),
+            sinks: BTreeMap::new(),
+            next_sink: 0,
             carriers: HashMap::new(),
             queue: VecDeque::new(),
             queued: HashSet::new(),
@@ -147,7 +150,7 @@ impl Output {
                 null.try_clone().and_then(ChildStreams::both)
             }
             ServiceOutput::File(path) => {
-                let sink = self.sink_of_file(path).map_err(|error| {
+                let sink = self.sink_of_file(path, wait_set).map_err(|error| {
                     tracing::error!(
                         event = "output.failed",
                         service = name,
@@ -185,14 +188,15 @@ impl Output {
 
     /// Whether half a line may stand on standard error.
     pub(crate) fn is_busy_on_standard_error(&self) -> bool {
-        self.own_sink(Stream::Error).is_some_and(|sink| !self.sinks[sink].is_free())
+        self.own_sink(Stream::Error).is_some_and(|sink| !self.sinks[&sink].is_free())
     }
 
-    /// Goes on with what could not be written before.
+    /// Goes on with what could not be written before, and closes the files that nobody writes to any more.
     pub(crate) fn flush(&mut self) {
-        for sink in &mut self.sinks {
+        self.sinks.retain(|_, sink| {
             sink.flush();
-        }
+            sink.is_needed()
+        });
     }
 
     /// Carries a bounded amount. Returns whether there is more to carry now. Nothing goes to standard error while the log
@@ -209,7 +213,7 @@ impl Output {
             && let Some(id) = self.queue.pop_front()
         {
             let Some(carrier) = self.carriers.get_mut(&id) else { continue };
-            let sink = &mut self.sinks[carrier.sink];
+            let Some(sink) = self.sinks.get_mut(&carrier.sink) else { continue };
             if !sink.is_free() || held == Some(carrier.sink) {
                 sink.waiting.push_back(id);
                 continue;
@@ -223,6 +227,7 @@ impl Output {
                 Progress::Idle => drop(self.queued.remove(&id)),
                 Progress::Ended => {
                     wait_set.remove(&*carrier);
+                    sink.writers -= 1;
                     self.carriers.remove(&id);
                     self.queued.remove(&id);
                 }
@@ -231,6 +236,7 @@ impl Output {
                 sink.watch(wait_set);
             }
         }
+        self.sinks.retain(|_, sink| sink.is_needed());
         if self.queue.is_empty() {
             self.workbench.tidy();
         }
@@ -239,7 +245,7 @@ impl Output {
 
     /// Opens every file anew: somebody has moved it away.
     pub(crate) fn reopen(&mut self, wait_set: &WaitSet) {
-        for sink in &mut self.sinks {
+        for sink in self.sinks.values_mut() {
             sink.reopen(wait_set);
         }
     }
@@ -251,7 +257,7 @@ impl Output {
         for carrier in self.carriers.values_mut() {
             carrier.take_no_more();
         }
-        for sink in &mut self.sinks {
+        for sink in self.sinks.values_mut() {
             sink.waiting.clear();
         }
         let mut ids: Vec<StreamId> = self.carriers.keys().copied().collect();
@@ -263,18 +269,19 @@ impl Output {
             self.requeue(None);
             while let Some(id) = self.queue.pop_front() {
                 let Some(carrier) = self.carriers.get_mut(&id) else { continue };
-                let sink = &mut self.sinks[carrier.sink];
+                let Some(sink) = self.sinks.get_mut(&carrier.sink) else { continue };
                 if !sink.is_free() {
                     sink.waiting.push_back(id);
                 } else if carrier.carry(sink, &time, &mut self.workbench) == Progress::More {
                     self.queue.push_back(id);
                 } else {
                     carrier.write_rest(sink, &time, &mut self.workbench.batch);
+                    sink.writers -= 1;
                     self.carriers.remove(&id);
                 }
             }
-            let Some(sink) = self.sinks.iter_mut().find(|sink| !sink.is_free()) else {
-                return self.own_sink(Stream::Error).is_some_and(|sink| self.sinks[sink].is_mid_line());
+            let Some(sink) = self.sinks.values_mut().find(|sink| !sink.is_free()) else {
+                return self.own_sink(Stream::Error).is_some_and(|sink| self.sinks[&sink].is_mid_line());
             };
             let time = time_left();
             if time == 0 || !sink.wait_for_room(time) {
@@ -286,7 +293,7 @@ impl Output {
 
     /// Those that waited for a sink are in the queue again if it is free.
     fn requeue(&mut self, held: Option<usize>) {
-        for (index, sink) in self.sinks.iter_mut().enumerate() {
+        for (&index, sink) in &mut self.sinks {
             if sink.is_free() && held != Some(index) {
                 self.queue.append(&mut sink.waiting);
             }
@@ -320,6 +327,9 @@ impl Output {
         place.wait_set.add_edges(&ours, Ready::Output(id))?;
         self.next = id.next();
         self.carriers.insert(id, Carrier::new(ours, dress, sink, defaults::OUTPUT_LINE_MAX));
+        if let Some(sink) = self.sinks.get_mut(&sink) {
+            sink.writers += 1;
+        }
         Ok(theirs)
     }
 
@@ -330,7 +340,7 @@ impl Output {
     /// The sink of one of our own streams. Both are one if they lead to the same place: no line there may be written
     /// while another is half written.
     fn own_sink(&self, stream: Stream) -> Option<usize> {
-        let find = |stream| self.sinks.iter().position(|sink| *sink.target() == Target::Own(stream));
+        let find = |stream| self.find_sink(&Target::Own(stream));
         let other = match stream {
             Stream::Output => Stream::Error,
             Stream::Error => Stream::Output,
@@ -338,17 +348,28 @@ impl Output {
         find(stream).or_else(|| find(other).filter(|_| streams_are_one()))
     }
 
-    fn sink_of_file(&mut self, path: &Path) -> io::Result<usize> {
-        let is_it = |sink: &Sink| matches!(sink.target(), Target::File(known) if known == path);
-        match self.sinks.iter().position(is_it) {
-            Some(sink) => Ok(sink),
-            None => Ok(self.add(Sink::of_file(path)?)),
+    /// The sink of a file, which is opened by each who begins to write to it: it may have been moved away or removed since
+    /// somebody else did.
+    fn sink_of_file(&mut self, path: &Path, wait_set: &WaitSet) -> io::Result<usize> {
+        let known = self.find_sink(&Target::File(path.to_owned()));
+        if let Some(number) = known
+            && let Some(sink) = self.sinks.get_mut(&number)
+        {
+            sink.open_anew(path, wait_set)?;
+            return Ok(number);
         }
+        Ok(self.add(Sink::of_file(path)?))
+    }
+
+    fn find_sink(&self, target: &Target) -> Option<usize> {
+        self.sinks.iter().find(|(_, sink)| sink.target() == target).map(|(number, _)| *number)
     }
 
     fn add(&mut self, sink: Sink) -> usize {
-        self.sinks.push(sink);
-        self.sinks.len() - 1
+        let number = self.next_sink;
+        self.next_sink += 1;
+        self.sinks.insert(number, sink);
+        number
     }
 
     fn null(&mut self) -> io::Result<&OwnedFd> {

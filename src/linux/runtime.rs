@@ -103,6 +103,8 @@ pub struct Runtime<L> {
     awaited_probes: HashMap<ServiceId, (HookId, Purpose)>,
     /// How many there were.
     probe_count: u64,
+    /// What ended ones had left, and was killed: it is nobody's stray.
+    left_by_probes: HashSet<Pid>,
     /// What they said last.
     last_words: HashMap<HookId, String>,
     ready_pipes: HashMap<ServiceId, ReadyPipe>,
@@ -197,6 +199,7 @@ impl<L: Listener> Runtime<L> {
             probe_commands: Hooks::default(),
             awaited_probes: HashMap::new(),
             probe_count: 0,
+            left_by_probes: HashSet::new(),
             last_words: HashMap::new(),
             ready_pipes: HashMap::new(),
             control,
@@ -404,6 +407,7 @@ impl<L: Listener> Runtime<L> {
             } else if self.family.helpers.remove(&pid) {
                 self.helper_ended(pid);
             } else if !self.family.inherited.remove(&pid) {
+                self.left_by_probes.remove(&pid);
                 self.family.remembered.remove(&pid);
                 self.handle(Event::StrayEnded { pid, end });
             }
@@ -421,7 +425,8 @@ impl<L: Listener> Runtime<L> {
         let family = &self.family;
         let is_known = family.leaders.contains_key(&pid)
             || family.helpers.contains(&pid)
-            || family.inherited.contains(&pid);
+            || family.inherited.contains(&pid)
+            || self.left_by_probes.contains(&pid);
         // A /proc that is not ours shows a stranger under its number.
         if is_known || end.signal() != Some(Signal::KILL) || !proc_file_system::is_ours() {
             return;
@@ -883,6 +888,8 @@ const ATTEMPTS_IN_A_CROWD: u32 = 3;
 
 /// The variable that names the leader to a hook.
 const PID_VARIABLE: &str = "CURFEW_PID";
+/// The variable that tells a probe's command its number, by which all that it starts is known.
+const PROBE_VARIABLE: &str = "CURFEW_PROBE";
 
 /// What tells a command after the end how it went, and with which status.
 const VERDICT_VARIABLE: &str = "CURFEW_VERDICT";

@@ -114,6 +114,13 @@ fn status_is_a_table_of_eighty_columns_or_json_or_metrics_or_an_exit_status() {
     ask(&running, ["status", "--ready"]).is(1, "not ready: api is stopped\n");
     ask(&running, ["status", "--ready", "db"]).is(0, "ready\n");
     ask(&running, ["status", "aip"]).fails(1, "there is no service `aip`; did you mean `api`?");
+    let unknown = ask(&running, ["status", "aip", "--json"]);
+    unknown.fails(1, "did you mean `api`?");
+    assert_eq!(unknown.out, "", "nothing that a program could take for an answer");
+    let one: Value = serde_json::from_str(&ask(&running, ["status", "api", "--json"]).out).expect("JSON");
+    let names: Vec<&Value> =
+        one["services"].as_array().expect("a list").iter().map(|service| &service["name"]).collect();
+    assert_eq!((names, &one["system"]["name"]), (vec![&Value::from("api")], &"system".into()));
     end(running);
 }
 
@@ -141,6 +148,20 @@ fn each_verb_does_what_it_says_and_waits_if_it_is_told_to() {
     let finished = running.finish();
     finished.assert_status(0);
     assert!(finished.events("stop.requested")[0]["cause"].as_str().unwrap().contains("control socket"));
+}
+
+#[test]
+fn a_start_of_all_leaves_a_task_that_is_done_alone() {
+    let task = "service.migrate = { type = \"task\", command = [\"true\"] }\n";
+    let running = started(&(task.to_owned() + TWO));
+    ask(&running, ["stop", "db", "--wait"]).is(0, "db: stopped\n");
+    ask(&running, ["start", "--all", "--wait"]).is(0, "db: ready\napi: ready\n");
+    ask(&running, ["start", "migrate", "--wait"]).is(0, "migrate: done\n");
+    running.signal(SIGTERM);
+    let finished = running.finish();
+    finished.assert_status(0);
+    let started = finished.events("service.started");
+    assert_eq!(started.iter().filter(|event| event["service"] == "migrate").count(), 2, "{finished}");
 }
 
 #[test]
@@ -178,6 +199,7 @@ fn what_cannot_be_done_is_refused_with_its_cure() {
     ask(&running, ["stop", "--all", "api"]).fails(64, "cannot be used with");
     ask(&running, ["status", "--timeout", "5"]).fails(64, "--timeout");
     ask(&running, ["watch", "--level", "wran"]).fails(64, "did you mean `warn`?");
+    ask(&running, ["reload", "api"]).fails(64, "reload: unexpected argument `api`; it takes no names");
     ask(&running, ["stauts"]).fails(64, "did you mean `curfew status`?");
     end(running);
     let running = Curfew::run(["--service", "api=sleep 1000", "--name", "system"]).start();

@@ -92,7 +92,7 @@ fn only_curfews_own_user_and_root_are_let_in() {
     // Were the door open, there would still be who stands behind it.
     std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o666)).unwrap();
     let (status, error) = as_nobody();
-    assert!(status == Some(1) && error.contains("only the user that curfew runs as"), "{error}");
+    assert!(status == Some(77) && error.contains("only the user that curfew runs as"), "{error}");
     running.signal(SIGTERM);
     running.finish().assert_status(0);
 }

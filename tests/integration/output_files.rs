@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use nix::libc::{self, SIGTERM, SIGUSR1};
+use nix::libc::{self, SIGHUP, SIGTERM, SIGUSR1};
 
 use crate::support::{Curfew, Running, is_root};
 
@@ -237,4 +237,44 @@ fn a_file_is_opened_by_curfew_and_not_by_the_service() {
     finished.check();
     finished.assert_status(0);
     assert_eq!(fs::read_to_string(folder.join("own/a.log")).unwrap(), "65534\n");
+}
+
+/// The files that curfew has open here.
+fn open_files(curfew: &Running) -> Vec<String> {
+    let entries = fs::read_dir(format!("/proc/{}/fd", curfew.pid())).unwrap();
+    let links = entries.filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
+    let names = links.filter_map(|link| Some(link.strip_prefix(curfew.directory()).ok()?.to_owned()));
+    let mut names: Vec<String> = names.map(|name| name.to_string_lossy().into_owned()).collect();
+    names.retain(|name| name.contains("of-"));
+    names.sort();
+    names
+}
+
+#[test]
+fn a_file_is_closed_with_its_last_writer_and_opened_by_each_new_one() {
+    let service = |name: &str, word: &str, file: &str| {
+        let command = format!("<script say:{word} until:TERM>");
+        format!("[service.{name}]\ncommand = {command}\noutput = {{ file = \"of-{file}\" }}\n")
+    };
+    let (curfew, folder) =
+        in_folder(&(service("a", "first", "a") + &service("b", "first", "b") + &service("c", "first", "b")));
+    let curfew = curfew.start();
+    for file in ["of-a", "of-b"] {
+        wait_for_in(&curfew, &folder.join(file), "first");
+    }
+    // One is gone, one is a new process, and one goes on.
+    for file in ["of-a", "of-b"] {
+        fs::rename(folder.join(file), folder.join(format!("moved-{file}"))).unwrap();
+    }
+    curfew.rewrite(&(service("b", "second", "b") + &service("c", "first", "b")));
+    curfew.signal(SIGHUP);
+    wait_for_in(&curfew, &folder.join("of-b"), "second");
+    curfew.eventually("the file of the one that is gone to be closed", || open_files(&curfew) == ["of-b"]);
+    curfew.wait_for_event("reload.complete");
+    curfew.signal(SIGUSR1);
+    curfew.wait_for_event("output.reopened");
+    assert!(!folder.join("of-a").exists(), "nobody writes to it");
+    let (finished, _) = stop(curfew, &[]);
+    finished.assert_status(0);
+    assert_eq!(finished.events("output.reopened").len(), 1, "{finished}");
 }

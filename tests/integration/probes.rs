@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use nix::libc::SIGTERM;
 
-use crate::support::{Curfew, Finished, Running};
+use crate::support::{Curfew, Finished, Running, exists};
 
 /// A port that is free now.
 fn port() -> u16 {
@@ -184,4 +184,32 @@ fn what_a_command_says_is_told_in_one_short_line() {
         finished.events("probe.failed").iter().map(|event| event["reason"].clone()).collect();
     assert!(reasons.contains(&format!("exit status 3: {}", "x".repeat(80)).into()), "{reasons:?}");
     assert!(reasons.contains(&"it could not be executed: no such file or directory".into()), "{reasons:?}");
+}
+
+#[test]
+fn what_a_command_leaves_in_a_session_of_its_own_ends_with_it() {
+    let curfew = Curfew::run(["--grace", "TERM 5s, KILL"]);
+    let file = curfew.directory().join("pids");
+    std::fs::write(&file, "").unwrap();
+    let file = file.display().to_string();
+    let leaves = format!(
+        "n=$(grep -c . {file}); setsid sh -c 'echo $$ >> {file}; exec sleep 1000' &\n\
+         while [ $(grep -c . {file}) = $n ]; do sleep 0.01; done"
+    );
+    let config = format!(
+        "[service.a]\ncommand = <obedient>\n[service.a.health]\nevery = \"10ms\"\n\
+         command = [\"sh\", \"-c\", \"\"\"{leaves}\"\"\"]"
+    );
+    let running = curfew.config(&config).start();
+    let pids = || -> Vec<i32> {
+        let text = std::fs::read_to_string(&file).unwrap_or_default();
+        text.lines().filter_map(|line| line.parse().ok()).collect()
+    };
+    running.eventually("four probes", || pids().len() >= 4);
+    for pid in &pids()[..3] {
+        running.eventually("what a probe has left to end", || !exists(*pid));
+    }
+    let finished = stop(running);
+    assert_eq!(finished.events("stray.found").len(), 0, "{finished}");
+    assert_eq!(finished.verdict(), "clean");
 }

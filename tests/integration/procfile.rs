@@ -44,6 +44,12 @@ fn what_is_wrong_in_a_procfile_is_told_with_its_line() {
     for line in lines {
         assert!(finished.stderr.iter().any(|said| said.starts_with(line)), "{line}{finished}");
     }
+    fs::write(directory.path().join("Procfile"), "a: true\nb: true\n").unwrap();
+    let curfew = Curfew::bare(["run", "--procfile", "Procfile"]).env("PORT", "65500");
+    let finished = curfew.working_directory(directory.path()).finish();
+    finished.assert_status(78);
+    let line = "Procfile:2:1: there is no port 65600 for b; start with a lower PORT than 65500";
+    assert!(finished.stderr.iter().any(|said| said.starts_with(line)), "{finished}");
     let finished = Curfew::bare(["run", "--procfile", "Procfile", "--", "ls"]).finish();
     finished.assert_status(64);
 }

@@ -33,12 +33,14 @@ pub struct NoSocket {
 }
 
 /// What is in the way of a control socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SocketProblem {
     /// Another curfew is there, and answers.
     Taken,
     /// Something is there that is no socket: it is left alone.
     NoSocket,
+    /// This is where its lock is to be, and no regular file.
+    NoLock(PathBuf),
     /// The system refuses.
     Refused(Errno),
 }
@@ -192,9 +194,12 @@ impl From<Errno> for SocketProblem {
 impl std::fmt::Display for NoSocket {
     fn fmt(&self, formatter: &mut std::fmt::Formatter) -> std::fmt::Result {
         let path = self.path.display();
-        match self.problem {
+        match &self.problem {
             SocketProblem::Taken => write!(formatter, "another curfew answers at {path}"),
             SocketProblem::NoSocket => write!(formatter, "{path} is there, and is no socket"),
+            SocketProblem::NoLock(lock) => {
+                write!(formatter, "{path}: {} is in the way, and is no regular file", lock.display())
+            }
             SocketProblem::Refused(errno) => write!(formatter, "{path}: {}", errno.desc()),
         }
     }
@@ -223,9 +228,21 @@ struct Lock {
 impl Lock {
     fn take(path: &Path) -> Result<Self, SocketProblem> {
         let mut options = fs::OpenOptions::new();
-        options.create(true).write(true).truncate(false).mode(0o600).custom_flags(nix::libc::O_NOFOLLOW);
+        // A pipe that somebody has put there has no reader to wait for, and a device none to wake.
+        let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
+        options.create(true).write(true).truncate(false).mode(0o600).custom_flags(flags);
+        let in_the_way = || SocketProblem::NoLock(path.to_owned());
         loop {
-            let file = options.open(path).map_err(|error| errno_of(&error))?;
+            let file = match options.open(path) {
+                // A symbolic link, a pipe without a reader or a socket, a folder.
+                Err(error) if matches!(errno_of(&error), Errno::ELOOP | Errno::ENXIO | Errno::EISDIR) => {
+                    return Err(in_the_way());
+                }
+                file => file.map_err(|error| errno_of(&error))?,
+            };
+            if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {
+                return Err(in_the_way());
+            }
             let file =
                 Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
                     Errno::EWOULDBLOCK => SocketProblem::Taken,
@@ -332,6 +349,25 @@ mod tests {
         fs::write(&path, "of another").unwrap();
         drop(socket);
         assert_eq!(folder.names(), ["a.sock"]);
+    }
+
+    #[test]
+    fn what_is_no_file_where_the_lock_is_to_be_is_named_and_holds_nobody_up() {
+        let folder = Folder::new("lock");
+        let (path, lock) = (folder.0.join("a.sock"), folder.0.join(".a.sock.lock"));
+        let refused = || ControlSocket::open(&path).unwrap_err();
+        nix::unistd::mkfifo(&lock, Mode::S_IRWXU).unwrap();
+        assert_eq!(refused().problem, SocketProblem::NoLock(lock.clone()));
+        let _reader = fs::File::options().read(true).write(true).open(&lock).unwrap();
+        let error = refused().to_string();
+        assert!(error.ends_with("/.a.sock.lock is in the way, and is no regular file"), "{error}");
+        fs::remove_file(&lock).unwrap();
+        std::os::unix::fs::symlink("elsewhere", &lock).unwrap();
+        assert_eq!(refused().problem, SocketProblem::NoLock(lock.clone()));
+        fs::remove_file(&lock).unwrap();
+        fs::create_dir(&lock).unwrap();
+        assert_eq!(refused().problem, SocketProblem::NoLock(lock.clone()));
+        assert_eq!(folder.names(), [".a.sock.lock"]);
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub(crate) struct Sink {
     /// A batch, and how much of it is written.
     batch: Vec<u8>,
     written: usize,
+    /// How many carriers write here.
+    pub(crate) writers: usize,
     /// What wants to write here when there is room.
     pub(crate) waiting: VecDeque<StreamId>,
     /// The outlet is in the wait set.
@@ -87,6 +89,7 @@ impl Sink {
             outlet,
             batch: Vec::new(),
             written: 0,
+            writers: 0,
             waiting: VecDeque::new(),
             is_watched: false,
             is_mid_line: false,
@@ -107,6 +110,11 @@ impl Sink {
     /// Whether everything is written, and another batch may come.
     pub(crate) const fn is_free(&self) -> bool {
         self.batch.is_empty()
+    }
+
+    /// Whether somebody writes here, or something is still to be written. Curfew's own streams stay.
+    pub(crate) const fn is_needed(&self) -> bool {
+        self.writers > 0 || !self.is_free() || matches!(self.target, Target::Own(_))
     }
 
     /// Writes what can be written now, and keeps the rest. The sink must be free.
@@ -164,15 +172,8 @@ impl Sink {
     /// always has whole lines.
     pub(crate) fn reopen(&mut self, wait_set: &WaitSet) {
         let Target::File(path) = self.target.clone() else { return };
-        match open(&path) {
-            Ok(file) => {
-                if let Some(old) = self.outlet.waits_on() {
-                    wait_set.remove(old);
-                }
-                (self.outlet, self.is_watched) = (Outlet::of_own(file), false);
-                if !self.is_free() {
-                    self.watch(wait_set);
-                }
+        match self.open_anew(&path, wait_set) {
+            Ok(()) => {
                 tracing::info!(event = "output.reopened", path = %path.display(), "reopened {}", path.display());
             }
             Err(error) => tracing::error!(
@@ -183,6 +184,22 @@ impl Sink {
                 path.display()
             ),
         }
+    }
+
+    /// As [`Self::reopen`], without a word.
+    ///
+    /// # Errors
+    /// What open(2) says.
+    pub(crate) fn open_anew(&mut self, path: &Path, wait_set: &WaitSet) -> io::Result<()> {
+        let file = open(path)?;
+        if let Some(old) = self.outlet.waits_on() {
+            wait_set.remove(old);
+        }
+        (self.outlet, self.is_watched) = (Outlet::of_own(file), false);
+        if !self.is_free() {
+            self.watch(wait_set);
+        }
+        Ok(())
     }
 
     /// As [`Self::write_now`], and tells if that works again. A full disk that takes but a few bytes does not.

@@ -12,8 +12,8 @@ use crate::protocol::{
     state_name, status_value,
 };
 use crate::supervisor::{
-    Event, Fate, Notice, RefusedBecause, Request, Sender, ServiceId, Settings, Signal, SystemPhase, Wish,
-    defaults,
+    Event, Fate, Notice, RefusedBecause, Request, Rest, Sender, ServiceId, ServiceState, Settings, Signal,
+    SystemPhase, Wish, defaults,
 };
 
 /// What is known about requests that were handed to the supervisor.
@@ -76,8 +76,8 @@ impl<L: Listener> Runtime<L> {
                 }
                 Err(rejected) if rejected.is_garbage => self.control.reject(client, &rejected.error),
                 Err(rejected) => {
-                    let Rejected { id, error, .. } = *rejected;
-                    self.control.say(client, &error_line(id.as_ref(), None, &error, Map::new()));
+                    let Rejected { id, verb, error, .. } = *rejected;
+                    self.control.say(client, &error_line(id.as_ref(), verb.as_deref(), &error, Map::new()));
                 }
             }
         }
@@ -173,6 +173,10 @@ impl<L: Listener> Runtime<L> {
         wait: bool,
     ) -> Result<Option<Map<String, Value>>, ControlError> {
         let services = match whom {
+            // A task that is done has nothing left to do, and what it did once may do harm twice.
+            Whom::All if wish == Wish::Start => {
+                self.supervisor.services().filter(|id| !self.is_done(*id)).collect()
+            }
             Whom::All => self.supervisor.services().collect(),
             Whom::Named(names) => self.services_called(names)?,
         };
@@ -191,6 +195,11 @@ impl<L: Listener> Runtime<L> {
             Wish::Restart => "restart",
         };
         Ok(self.conclude(client, id, verb, pending, wait))
+    }
+
+    fn is_done(&self, service: ServiceId) -> bool {
+        let status = self.supervisor.service_status(service, self.clock.now());
+        status.state == ServiceState::Down(Rest::Done)
     }
 
     fn perform_signal(
@@ -264,7 +273,7 @@ impl<L: Listener> Runtime<L> {
         let (results, failed) = (Vec::new(), Vec::new());
         if wait {
             self.control.begin_wait(client);
-            let stops = pending.is_empty();
+            let stops = verb == "stop" && pending.is_empty();
             let waiting = Waiting { client, id: id.cloned(), verb, pending, results, failed, stops };
             self.requests.waiting.push(waiting);
             return None;

@@ -2,14 +2,15 @@
 
 use std::os::fd::{OwnedFd, RawFd};
 
-use super::super::delivery::to_tree_of;
+use super::super::delivery::{to_process, to_tree_of};
 use super::super::hooks::{EndedHook, More};
 use super::super::probes::{Interest, Step as ProbeStep, result_of_command};
+use super::super::proc_file_system::{FamilyTree, environment_variable};
 use super::super::ready_pipe::{ReadyPipe, Word};
 use super::super::service_programs::ServicePrograms;
 use super::super::spawn::Program;
 use super::super::wait_set::Ready;
-use super::{Listener, PID_VARIABLE, RUN_VARIABLE, Runtime, SERVICE_VARIABLE};
+use super::{Listener, PID_VARIABLE, PROBE_VARIABLE, RUN_VARIABLE, Runtime, SERVICE_VARIABLE};
 use crate::protocol::ProbeTarget;
 use crate::supervisor::{Event, HookId, HookKind, Purpose, ServiceId, ServiceMessage, Signal};
 
@@ -55,10 +56,13 @@ impl<L: Listener> Runtime<L> {
         let id = HookId::from_number(self.probe_count);
         self.probe_count += 1;
         let leader = self.leader(service).map(|leader| leader.to_string()).unwrap_or_default();
+        // With the run's own name: a curfew that is part of a probe passes it on to what it starts.
+        let number = format!("{}/{}", self.family.run, id.number());
         let extra = [
             (RUN_VARIABLE, self.family.run.as_str()),
             (SERVICE_VARIABLE, self.supervisor.settings().name(service)),
             (PID_VARIABLE, leader.as_str()),
+            (PROBE_VARIABLE, number.as_str()),
         ];
         let what = (service, HookKind::PreStart);
         let cgroup = self.cgroups.get(service);
@@ -97,6 +101,7 @@ impl<L: Listener> Runtime<L> {
         let service = running.service;
         // There are many in the life of a service, and others get their numbers. What is left of it has a cookie.
         self.family.sessions.remove(&running.pid.number());
+        self.kill_what_probes_left();
         // One that was abandoned has nothing more to say.
         let Some((_, purpose)) = self.awaited_probes.get(&service).copied().filter(|(id, _)| *id == hook)
         else {
@@ -105,6 +110,26 @@ impl<L: Listener> Runtime<L> {
         self.awaited_probes.remove(&service);
         let result = result_of_command(result, last.as_deref());
         self.handle(Event::Probed { service, purpose, result });
+    }
+
+    /// What ended probes have left outside of their groups. It is ours by now, and known by its environment: there are many
+    /// probes in the life of a service, and each would leave something more.
+    fn kill_what_probes_left(&mut self) {
+        let tree = FamilyTree::look();
+        let mut left = self.family.orphans(&tree, std::process::id() as i32);
+        left.retain(|pid| {
+            let probe = environment_variable(*pid, PROBE_VARIABLE);
+            let number = probe.as_deref().and_then(|probe| {
+                probe.strip_prefix(self.family.run.as_str())?.strip_prefix('/')?.parse().ok()
+            });
+            number.is_some_and(|number| self.probe_commands.get(HookId::from_number(number)).is_none())
+        });
+        for process in tree.descendants(left) {
+            // What is refused is told when it is left over.
+            if to_process(&process, Signal::KILL).is_ok() {
+                self.left_by_probes.insert(process.pid);
+            }
+        }
     }
 
     pub(super) fn abandon_probe(&mut self, service: ServiceId) {

@@ -74,6 +74,8 @@ pub enum Whom {
 pub struct Rejected {
     /// What the client calls it, if that could be read.
     pub id: Option<Value>,
+    /// The verb, if that could be read; there may be none of that name.
+    pub verb: Option<String>,
     /// Why.
     pub error: ControlError,
     /// The line is not even JSON: what follows it need not be either.
@@ -107,7 +109,7 @@ impl VerbRequest {
         let cure = "send one JSON object a line, such as {\"version\":1,\"verb\":\"status\"}";
         let garbage = |problem: &str| {
             let error = ControlError::new(ErrorCode::BadRequest, problem, cure);
-            Box::new(Rejected { id: None, error, is_garbage: true })
+            Box::new(Rejected { id: None, verb: None, error, is_garbage: true })
         };
         let object = match serde_json::from_slice(line) {
             Ok(Value::Object(object)) => object,
@@ -117,7 +119,10 @@ impl VerbRequest {
         let id = object.get("id").filter(|id| !id.is_null()).cloned();
         match verb(&object) {
             Ok(verb) => Ok(Self { id, verb }),
-            Err(error) => Err(Box::new(Rejected { id, error, is_garbage: false })),
+            Err(error) => {
+                let verb = object.get("verb").and_then(Value::as_str).map(str::to_owned);
+                Err(Box::new(Rejected { id, verb, error, is_garbage: false }))
+            }
         }
     }
 
@@ -209,8 +214,10 @@ fn whom(object: &Map<String, Value>) -> Result<Whom, ControlError> {
 
 fn names(object: &Map<String, Value>) -> Result<Vec<String>, ControlError> {
     let cure = "say \"services\":[\"NAME\"]";
-    let Some(list) = object.get("services").and_then(Value::as_array).filter(|list| !list.is_empty()) else {
-        return Err(bad("no service is named", cure));
+    let list = match object.get("services") {
+        Some(Value::Array(list)) if !list.is_empty() => list,
+        None | Some(Value::Null | Value::Array(_)) => return Err(bad("no service is named", cure)),
+        Some(_) => return Err(bad("`services` is no list", cure)),
     };
     let names = list.iter().map(|name| name.as_str().map(str::to_owned));
     names.collect::<Option<_>>().ok_or_else(|| bad("a service's name is a string", cure))
@@ -299,6 +306,7 @@ mod tests {
             ("{\"version\":1,\"verb\":\"fly\"}", UnknownVerb, "write one of status, watch", false),
             ("{\"version\":1,\"verb\":\"stop\"}", BadRequest, "no service is named", false),
             ("{\"version\":1,\"verb\":\"stop\",\"services\":[]}", BadRequest, "no service is named", false),
+            ("{\"version\":1,\"verb\":\"stop\",\"services\":\"api\"}", BadRequest, "no list", false),
             ("{\"version\":1,\"verb\":\"stop\",\"services\":[1]}", BadRequest, "is a string", false),
             ("{\"version\":1,\"verb\":\"stop\",\"all\":1}", BadRequest, "neither true nor false", false),
             (
@@ -320,7 +328,9 @@ mod tests {
             assert_eq!((given, garbage), (Some(code), is_garbage), "{line}: {text}");
             assert!(text.contains(words), "{line}: {text}");
         }
-        let Rejected { id, .. } = *VerbRequest::parse(br#"{"version":1,"id":"x","verb":"fly"}"#).unwrap_err();
+        let Rejected { id, verb, .. } =
+            *VerbRequest::parse(br#"{"version":1,"id":"x","verb":"fly"}"#).unwrap_err();
+        assert_eq!(verb.as_deref(), Some("fly"));
         assert_eq!(id, Some(json!("x")));
     }
 }
