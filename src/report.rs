@@ -237,6 +237,7 @@ impl ReportBuilder {
             | Notice::SignalRefused { .. }
             | Notice::ServiceLingers { .. }
             | Notice::Extension { .. }
+            | Notice::SchedulesTooLong { .. }
             | Notice::AllStopped { .. } => {}
         }
     }

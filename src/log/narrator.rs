@@ -25,6 +25,9 @@ pub struct Narrator {
     quiet: bool,
 }
 
+/// A longer chain of stops is told by its ends.
+const CHAIN_TOLD: usize = 4;
+
 /// Says it at `info`, or at `debug` if it is to be quiet.
 macro_rules! say {
     ($quiet:expr, $($event:tt)*) => {
@@ -110,6 +113,21 @@ impl Narrator {
             ),
             Notice::DeadlineLearnt { deadline, margin_kept, told } => {
                 deadline_learnt(deadline, margin_kept, told);
+            }
+            Notice::SchedulesTooLong { ref chain, length, budget, scale } => {
+                let chain = self.chain(chain);
+                tracing::warn!(
+                    event = "schedule.too-long",
+                    chain,
+                    length_ms = milliseconds(length),
+                    budget_ms = milliseconds(budget),
+                    per_mille = scale.per_mille(),
+                    "a stop of {chain} may take {}, and there are {}: waits will be shortened to {} %; shorten the \
+                     schedules, or raise the deadline",
+                    words(length),
+                    words(budget),
+                    scale.per_mille() / 10
+                );
             }
             Notice::Extension { use_of_it, deadline } => extension(use_of_it, deadline),
             Notice::StopRequested { cause, budget } => self.stop_requested(cause, budget),
@@ -443,6 +461,18 @@ impl Narrator {
     fn start_failure(&self, service: ServiceId, failure: StartFailure) -> String {
         let program = self.programs.get(service.index());
         program.map_or_else(|| failure.step.to_string(), |program| program.start_failure(failure))
+    }
+
+    /// Who is stopped after whom: `dashboard, then api`.
+    fn chain(&self, chain: &[ServiceId]) -> String {
+        let name = |id: &ServiceId| self.name(*id);
+        match chain {
+            all if all.len() <= CHAIN_TOLD => all.iter().map(name).collect::<Vec<_>>().join(", then "),
+            [first, .., last] => {
+                format!("{}, then {} others, then {}", name(first), chain.len() - 2, name(last))
+            }
+            _ => String::new(),
+        }
     }
 
     /// Whether it is `(stray)` or `(cleanup)`.
