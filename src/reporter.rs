@@ -57,6 +57,9 @@ impl Listener for Reporter {
         self.builder.hear(notice, |cause| self.narrator.cause(cause), self.now);
         self.status_line.hear(notice, self.now);
         self.narrator.tell(notice);
+        if let Notice::StopComplete { verdict, .. } = notice {
+            self.status_line.conclude(self.narrator.conclusion(*verdict));
+        }
     }
 
     fn blame(&mut self, service: ServiceId, sentence: &str, whole: Value) {

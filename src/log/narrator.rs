@@ -23,6 +23,8 @@ pub struct Narrator {
     mode: Mode,
     /// One command that ends by itself is not talked about: its own output says what there is to say.
     quiet: bool,
+    /// Whose failure the exit status tells of, in words.
+    failed: Option<String>,
 }
 
 /// A longer chain of stops is told by its ends.
@@ -40,11 +42,12 @@ impl Narrator {
     pub fn new(settings: &Settings, programs: Vec<ProgramWords>) -> Self {
         let names =
             (0..=settings.services.len() + 1).map(|index| settings.name(ServiceId::new(index)).to_owned());
-        Self { names: names.collect(), programs, mode: settings.mode, quiet: false }
+        Self { names: names.collect(), programs, mode: settings.mode, quiet: false, failed: None }
     }
 
     /// Says what was decided.
     pub fn tell(&mut self, notice: &Notice) {
+        self.note_failure(notice);
         let one = self.mode == Mode::OneCommand;
         match *notice {
             Notice::ServiceStarted { service, pid } => {
@@ -363,13 +366,41 @@ impl Narrator {
             budget.map_or_else(|| "no deadline".to_owned(), |budget| format!("budget {}", words(budget)));
         let budget_ms = budget.map(milliseconds);
         let text = self.cause(cause);
-        say!(
-            self.quiet,
-            event = "stop.requested",
-            cause = text.as_str(),
-            budget_ms,
-            "🛑 stop requested: {text}; {within}"
-        );
+        let (event, cause, sentence) =
+            ("stop.requested", text.as_str(), format!("🛑 stop requested: {text}; {within}"));
+        if self.failed.is_some() && !self.quiet {
+            tracing::warn!(event, cause, budget_ms, "{sentence}");
+        } else {
+            say!(self.quiet, event, cause, budget_ms, "{sentence}");
+        }
+    }
+
+    /// A stop may go well that nobody wanted, or in which somebody failed: the verdict does not tell that.
+    fn note_failure(&mut self, notice: &Notice) {
+        match *notice {
+            Notice::StopRequested { cause: cause @ Cause::ServiceFailed { .. }, .. } => {
+                self.failed = Some(self.cause(cause));
+            }
+            Notice::ServiceEnded { service, end, meaning: EndMeaning::FailedStopping, .. }
+                if self.failed.is_none() =>
+            {
+                self.failed = Some(format!("{} failed with {end} while it was stopped", self.name(service)));
+            }
+            _ => {}
+        }
+    }
+
+    /// How it ended, in words: the verdict on the stop, behind the failure that there was.
+    pub fn conclusion(&self, verdict: Verdict) -> String {
+        let Some(failed) = &self.failed else { return verdict.to_string() };
+        let rest = match verdict {
+            Verdict::Clean => "the rest stopped cleanly",
+            Verdict::Escalated => "the rest needed more than its first stage",
+            Verdict::Interrupted => "a task was interrupted",
+            Verdict::Killed => "something had to be killed",
+            Verdict::Survivors => "something is left that could not be killed",
+        };
+        format!("{failed}; {rest}")
     }
 
     /// The cause in words.
@@ -447,11 +478,17 @@ impl Narrator {
         let event = "stop.complete";
         let of = budget.map_or_else(String::new, |budget| format!(" of {}", words(budget)));
         let near = if near_miss { ", a near miss" } else { "" };
-        let text =
-            format!("🏁 shutdown complete: {verdict}{near}, exit status {status}, {}{of}", words(after));
+        let conclusion = self.conclusion(verdict);
+        let comma = if self.failed.is_some() { ";" } else { "," };
+        let text = format!(
+            "🏁 shutdown complete: {conclusion}{near}{comma} exit status {status}, {}{of}",
+            words(after)
+        );
         let (after_ms, budget_ms, verdict_name) =
             (milliseconds(after), budget.map(milliseconds), verdict.to_string());
-        if near_miss || verdict >= Verdict::Killed {
+        if !self.quiet && (verdict == Verdict::Survivors || (self.failed.is_some() && status != 0)) {
+            tracing::error!(event, verdict = verdict_name, status, after_ms, budget_ms, near_miss, "{text}");
+        } else if near_miss || verdict >= Verdict::Interrupted {
             tracing::warn!(event, verdict = verdict_name, status, after_ms, budget_ms, near_miss, "{text}");
         } else {
             say!(self.quiet, event, verdict = verdict_name, status, after_ms, budget_ms, near_miss, "{text}");
@@ -562,3 +599,6 @@ fn describe_sender(sender: Sender) -> String {
 pub(crate) fn words(duration: Duration) -> String {
     humantime::format_duration(Duration::from_millis(milliseconds(duration))).to_string()
 }
+
+#[cfg(test)]
+mod tests;
