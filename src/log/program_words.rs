@@ -82,7 +82,9 @@ impl ProgramWords {
             (StartStep::OomScoreAdjust, EACCES) => Some("only root may go below the value that curfew has"),
             (StartStep::OomScoreAdjust, ENOENT) => Some("/proc is not mounted"),
             (StartStep::Limits, EPERM) => Some(
-                "only root may raise a hard limit, and nobody that of open files above /proc/sys/fs/nr_open",
+                "raising a hard limit takes CAP_SYS_RESOURCE, which root may lack in a container: raise it from outside \
+                 (docker run --ulimit, LimitNOFILE= of the unit), or ask for less; nobody may have more open files than \
+                 /proc/sys/fs/nr_open",
             ),
             (StartStep::Directory, EACCES) if has_user => Some("its user may not enter it"),
             (StartStep::Execute, EACCES) if has_user && !not_found => {
