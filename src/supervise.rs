@@ -166,7 +166,12 @@ fn announce(settings: &Settings, deadline_source: &str) {
 
 fn in_words(program: &Program) -> ProgramWords {
     let command = program.command[0].to_string_lossy().into_owned();
-    ProgramWords { command, settings: program.settings_in_words() }
+    ProgramWords {
+        command,
+        directory: program.runs_in().map(|path| path.display().to_string()),
+        search_path: program.search_path().map(|path| path.to_string_lossy().into_owned()),
+        settings: program.settings_in_words(),
+    }
 }
 
 fn words(duration: Duration) -> String {
