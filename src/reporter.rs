@@ -64,6 +64,9 @@ impl Listener for Reporter {
         self.builder.hear(notice, |cause| self.narrator.cause(cause), self.now);
         self.status_line.hear(notice, self.now);
         self.narrator.tell(notice);
+        if let Notice::StopComplete { verdict, .. } = notice {
+            self.status_line.conclude(self.narrator.conclusion(*verdict));
+        }
     }
 
     fn cause(&self, cause: Cause) -> String {
@@ -176,7 +179,12 @@ impl Reporter {
 /// What is said of a program.
 pub(crate) fn in_words(program: &Program) -> ProgramWords {
     let command = program.command[0].to_string_lossy().into_owned();
-    ProgramWords { command, settings: program.settings_in_words() }
+    ProgramWords {
+        command,
+        directory: program.runs_in().map(|path| path.display().to_string()),
+        search_path: program.search_path().map(|path| path.to_string_lossy().into_owned()),
+        settings: program.settings_in_words(),
+    }
 }
 
 /// A report is also made of a run that never was, if it was said where it goes.

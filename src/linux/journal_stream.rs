@@ -1,7 +1,10 @@
 use std::ffi::CString;
 use std::os::fd::RawFd;
+use std::sync::OnceLock;
 
 use nix::libc;
+
+use crate::protocol::OwnUnit;
 
 /// What a child says first on a stream of the journal: who it is. Everything it writes behind that is a line of its own
 /// there, without passing through curfew.
@@ -12,15 +15,29 @@ pub(crate) struct JournalStream {
     header: CString,
 }
 
+/// The unit of the system's manager that we run in; empty if there is none, or if nobody would believe us. It does not
+/// change.
+fn unit_of_ours() -> &'static str {
+    static UNIT: OnceLock<String> = OnceLock::new();
+    UNIT.get_or_init(|| {
+        let unit = || OwnUnit::of_cgroup(&std::fs::read_to_string("/proc/self/cgroup").ok()?);
+        let is_believed = nix::unistd::geteuid().is_root();
+        // A user's unit has another field, which is not told here.
+        let unit = is_believed.then(unit).flatten().filter(|unit| !unit.is_of_user);
+        unit.map(|unit| unit.name).unwrap_or_default()
+    })
+}
+
 /// Where the journal listens for streams.
 const SOCKET: &[u8] = b"/run/systemd/journal/stdout";
 
 impl JournalStream {
     /// A stream under this identifier.
     pub(crate) fn new(identifier: &str) -> Self {
-        // The unit is left to journald, which knows it; 6 is `info`, and a line may say otherwise (`<3>…`); no line is
-        // passed on to syslog, the kernel or the console.
-        let header = format!("{identifier}\n\n6\n1\n0\n0\n0\n");
+        // journald looks up the unit of whoever writes when it reads: by then a short one has ended, and has none. What stands
+        // here counts instead, if root says it. 6 is `info`, and a line may say otherwise (`<3>…`); no line is passed on to
+        // syslog, the kernel or the console.
+        let header = format!("{identifier}\n{}\n6\n1\n0\n0\n0\n", unit_of_ours());
         Self { header: CString::new(header).unwrap_or_default() }
     }
 

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::ffi::{CString, OsStr, OsString};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use nix::errno::Errno;
@@ -76,6 +76,17 @@ impl Program {
     /// The settings that a step of its start may fail with, as they stand in the configuration.
     pub fn settings_in_words(&self) -> Vec<(StartStep, String)> {
         self.setup.in_words(self.directory.as_deref())
+    }
+
+    /// The directory that it runs in, if it is not the one that curfew has.
+    pub fn runs_in(&self) -> Option<&Path> {
+        self.directory.as_deref().or(self.started_in.as_deref())
+    }
+
+    /// Where its command is looked for.
+    pub fn search_path(&self) -> Option<&OsStr> {
+        let mut environment = self.own_environment.iter().chain(self.shared_environment.iter());
+        environment.find(|(name, _)| name == "PATH").map(|(_, path)| path.as_os_str())
     }
 }
 

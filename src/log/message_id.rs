@@ -4,7 +4,7 @@
 /// id for ever, also when its sentence changes; a new one gets a new one (`systemd-id128 new`), and an entry in each catalog.
 ///
 /// Source: systemd.journal-fields(7), `MESSAGE_ID=`: a random 128-bit id, in 32 lower-case hexadecimal digits.
-pub const MESSAGE_IDS: [(&str, &str); 79] = [
+pub const MESSAGE_IDS: [(&str, &str); 80] = [
     ("budget.shrunk", "a27bb188ff48421c9a9a86d4cc49f853"),
     ("cgroup.divided", "5bd59c9da64445fdb9b37d91260ae170"),
     ("cgroup.frozen", "4261fd88a9b74eeeab8205dd7cc52c4a"),
@@ -50,6 +50,7 @@ pub const MESSAGE_IDS: [(&str, &str); 79] = [
     ("request.refused", "c36ca2ef88d64cfca9a47f28bcbbf9a1"),
     ("restart.limit", "a9f53b3221f04260b29c5532e2e88983"),
     ("restart.planned", "087dc199a011479f9a54a866f3f29d84"),
+    ("schedule.too-long", "d528688f4a4c444c895a56e8cbdc0b85"),
     ("service.asked", "a6e904b83a304fd3bf8cf73da71fa155"),
     ("service.blamed", "c23e10eb9aec4c1b95c74b40e9a1dbfe"),
     ("service.daemonised", "23be7eca1f974fab90bf8653dcc9d96c"),

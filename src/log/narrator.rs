@@ -23,11 +23,16 @@ pub struct Narrator {
     mode: Mode,
     /// One command that ends by itself is not talked about: its own output says what there is to say.
     quiet: bool,
+    /// Whose failure the exit status tells of, in words.
+    failed: Option<String>,
 }
 
 fn names_of(settings: &Settings) -> Vec<String> {
     (0..=settings.services.len() + 1).map(|index| settings.name(ServiceId::new(index)).to_owned()).collect()
 }
+
+/// A longer chain of stops is told by its ends.
+const CHAIN_TOLD: usize = 4;
 
 /// Says it at `info`, or at `debug` if it is to be quiet.
 macro_rules! say {
@@ -39,7 +44,7 @@ macro_rules! say {
 impl Narrator {
     /// A narrator for these services; `programs` are what each executes, for error messages.
     pub fn new(settings: &Settings, programs: Vec<ProgramWords>) -> Self {
-        Self { names: names_of(settings), programs, mode: settings.mode, quiet: false }
+        Self { names: names_of(settings), programs, mode: settings.mode, quiet: false, failed: None }
     }
 
     /// The settings were read anew: some services may be new.
@@ -55,6 +60,7 @@ impl Narrator {
 
     /// Says what was decided.
     pub fn tell(&mut self, notice: &Notice) {
+        self.note_failure(notice);
         let one = self.mode == Mode::OneCommand;
         match *notice {
             Notice::ServiceStarted { service, pid } => {
@@ -128,6 +134,21 @@ impl Narrator {
             ),
             Notice::DeadlineLearnt { deadline, margin_kept, told } => {
                 deadline_learnt(deadline, margin_kept, told);
+            }
+            Notice::SchedulesTooLong { ref chain, length, budget, scale } => {
+                let chain = self.chain(chain);
+                tracing::warn!(
+                    event = "schedule.too-long",
+                    chain,
+                    length_ms = milliseconds(length),
+                    budget_ms = milliseconds(budget),
+                    per_mille = scale.per_mille(),
+                    "a stop of {chain} may take {}, and there are {}: waits will be shortened to {} %; shorten the \
+                     schedules, or raise the deadline",
+                    words(length),
+                    words(budget),
+                    scale.per_mille() / 10
+                );
             }
             Notice::Extension { use_of_it, deadline } => extension(use_of_it, deadline),
             Notice::StopRequested { cause, budget } => self.stop_requested(cause, budget),
@@ -357,13 +378,41 @@ impl Narrator {
             budget.map_or_else(|| "no deadline".to_owned(), |budget| format!("budget {}", words(budget)));
         let budget_ms = budget.map(milliseconds);
         let text = self.cause(cause);
-        say!(
-            self.quiet,
-            event = "stop.requested",
-            cause = text.as_str(),
-            budget_ms,
-            "🛑 stop requested: {text}; {within}"
-        );
+        let (event, cause, sentence) =
+            ("stop.requested", text.as_str(), format!("🛑 stop requested: {text}; {within}"));
+        if self.failed.is_some() && !self.quiet {
+            tracing::warn!(event, cause, budget_ms, "{sentence}");
+        } else {
+            say!(self.quiet, event, cause, budget_ms, "{sentence}");
+        }
+    }
+
+    /// A stop may go well that nobody wanted, or in which somebody failed: the verdict does not tell that.
+    fn note_failure(&mut self, notice: &Notice) {
+        match *notice {
+            Notice::StopRequested { cause: cause @ Cause::ServiceFailed { .. }, .. } => {
+                self.failed = Some(self.cause(cause));
+            }
+            Notice::ServiceEnded { service, end, meaning: EndMeaning::FailedStopping, .. }
+                if self.failed.is_none() =>
+            {
+                self.failed = Some(format!("{} failed with {end} while it was stopped", self.name(service)));
+            }
+            _ => {}
+        }
+    }
+
+    /// How it ended, in words: the verdict on the stop, behind the failure that there was.
+    pub fn conclusion(&self, verdict: Verdict) -> String {
+        let Some(failed) = &self.failed else { return verdict.to_string() };
+        let rest = match verdict {
+            Verdict::Clean => "the rest stopped cleanly",
+            Verdict::Escalated => "the rest needed more than its first stage",
+            Verdict::Interrupted => "a task was interrupted",
+            Verdict::Killed => "something had to be killed",
+            Verdict::Survivors => "something is left that could not be killed",
+        };
+        format!("{failed}; {rest}")
     }
 
     /// The cause in words.
@@ -441,11 +490,17 @@ impl Narrator {
         let event = "stop.complete";
         let of = budget.map_or_else(String::new, |budget| format!(" of {}", words(budget)));
         let near = if near_miss { ", a near miss" } else { "" };
-        let text =
-            format!("🏁 shutdown complete: {verdict}{near}, exit status {status}, {}{of}", words(after));
+        let conclusion = self.conclusion(verdict);
+        let comma = if self.failed.is_some() { ";" } else { "," };
+        let text = format!(
+            "🏁 shutdown complete: {conclusion}{near}{comma} exit status {status}, {}{of}",
+            words(after)
+        );
         let (after_ms, budget_ms, verdict_name) =
             (milliseconds(after), budget.map(milliseconds), verdict.to_string());
-        if near_miss || verdict >= Verdict::Killed {
+        if !self.quiet && (verdict == Verdict::Survivors || (self.failed.is_some() && status != 0)) {
+            tracing::error!(event, verdict = verdict_name, status, after_ms, budget_ms, near_miss, "{text}");
+        } else if near_miss || verdict >= Verdict::Interrupted {
             tracing::warn!(event, verdict = verdict_name, status, after_ms, budget_ms, near_miss, "{text}");
         } else {
             say!(self.quiet, event, verdict = verdict_name, status, after_ms, budget_ms, near_miss, "{text}");
@@ -455,6 +510,18 @@ impl Narrator {
     fn start_failure(&self, service: ServiceId, failure: StartFailure) -> String {
         let program = self.programs.get(service.index());
         program.map_or_else(|| failure.step.to_string(), |program| program.start_failure(failure))
+    }
+
+    /// Who is stopped after whom: `dashboard, then api`.
+    fn chain(&self, chain: &[ServiceId]) -> String {
+        let name = |id: &ServiceId| self.name(*id);
+        match chain {
+            all if all.len() <= CHAIN_TOLD => all.iter().map(name).collect::<Vec<_>>().join(", then "),
+            [first, .., last] => {
+                format!("{}, then {} others, then {}", name(first), chain.len() - 2, name(last))
+            }
+            _ => String::new(),
+        }
     }
 
     /// Whether it is `(stray)` or `(cleanup)`.
@@ -544,3 +611,6 @@ fn describe_sender(sender: Sender) -> String {
 pub(crate) fn words(duration: Duration) -> String {
     humantime::format_duration(Duration::from_millis(milliseconds(duration))).to_string()
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,10 @@ use crate::supervisor::{StartFailure, StartStep};
 pub struct ProgramWords {
     /// The command, without its arguments.
     pub command: String,
+    /// Where it runs, and so where a relative path of it begins; `None`: where curfew was started.
+    pub directory: Option<String>,
+    /// Where a command without a path is looked for.
+    pub search_path: Option<String>,
     /// The settings as they stand in the configuration (`nice = -5`), each with its step. Of those that share a step,
     /// [`StartFailure::which`] counts.
     pub settings: Vec<(StartStep, String)>,
@@ -27,12 +31,11 @@ impl ProgramWords {
         let cure = self.cure(failure).map_or_else(String::new, |cure| format!("; {cure}"));
         if failure.step == StartStep::Execute {
             return match failure.errno {
-                _ if failure.not_found => format!("cannot execute {command:?}: command not found{cure}"),
-                ENOENT => {
-                    format!(
-                        "cannot execute {command:?}: the file is there, but its interpreter or loader is not"
-                    )
-                }
+                _ if failure.not_found => format!("cannot execute {command:?}: {}{cure}", self.not_found()),
+                ENOENT => format!(
+                    "cannot execute {command:?}: the file is there, but its interpreter or loader is not; look at its first \
+                     line: what stands behind `#!` must be there, and the line may not end as on Windows"
+                ),
                 _ => format!("cannot execute {command:?}: {reason}{cure}"),
             };
         }
@@ -47,6 +50,24 @@ impl ProgramWords {
             _ => reason,
         };
         format!("cannot start {command:?}: {}{setting} failed: {reason}{cure}", failure.step)
+    }
+
+    /// Where it was looked for.
+    fn not_found(&self) -> String {
+        let command = &self.command;
+        match (command.starts_with('/'), command.contains('/'), &self.directory) {
+            (true, ..) => "not found: there is no such file".to_owned(),
+            (false, true, Some(directory)) => {
+                format!("not found: there is no such file in {directory}, the directory that it runs in")
+            }
+            (false, true, None) => {
+                "not found: there is no such file in the directory that curfew was started in".to_owned()
+            }
+            (false, false, _) => match &self.search_path {
+                Some(path) => format!("command not found in its PATH ({path})"),
+                None => "command not found, and it has no PATH".to_owned(),
+            },
+        }
     }
 
     /// The setting that a step failed with.
@@ -82,16 +103,63 @@ impl ProgramWords {
             (StartStep::OomScoreAdjust, EACCES) => Some("only root may go below the value that curfew has"),
             (StartStep::OomScoreAdjust, ENOENT) => Some("/proc is not mounted"),
             (StartStep::Limits, EPERM) => Some(
-                "only root may raise a hard limit, and nobody that of open files above /proc/sys/fs/nr_open",
+                "raising a hard limit takes CAP_SYS_RESOURCE, which root may lack in a container: raise it from outside \
+                 (docker run --ulimit, LimitNOFILE= of the unit), or ask for less; nobody may have more open files than \
+                 /proc/sys/fs/nr_open",
             ),
             (StartStep::Directory, EACCES) if has_user => Some("its user may not enter it"),
             (StartStep::Execute, EACCES) if has_user && !not_found => {
                 Some("it runs as its own user, who needs the right to")
+            }
+            (StartStep::Execute, EACCES) if !not_found => {
+                Some("it must be a file, and no folder, that its user may execute (chmod +x)")
             }
             (StartStep::Execute, EAGAIN) => {
                 Some("its user has as many processes as its limit allows (limits.nproc)")
             }
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(command: &str, directory: Option<&str>, search_path: Option<&str>) -> String {
+        let words = ProgramWords {
+            command: command.to_owned(),
+            directory: directory.map(str::to_owned),
+            search_path: search_path.map(str::to_owned),
+            settings: Vec::new(),
+        };
+        words.start_failure(StartFailure { not_found: true, ..StartFailure::new(StartStep::Execute, ENOENT) })
+    }
+
+    #[test]
+    fn a_command_that_is_not_there_is_told_with_where_it_was_looked_for() {
+        assert_eq!(
+            words("nosuch", None, Some("/usr/bin:/bin")),
+            "cannot execute \"nosuch\": command not found in its PATH (/usr/bin:/bin)"
+        );
+        assert_eq!(
+            words("sub/only.sh", Some("/srv/sub"), None),
+            "cannot execute \"sub/only.sh\": not found: there is no such file in /srv/sub, the directory that it runs in"
+        );
+        assert_eq!(
+            words("/no/such", Some("/srv"), None),
+            "cannot execute \"/no/such\": not found: there is no such file"
+        );
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_executed_is_told_with_what_is_amiss() {
+        let words = ProgramWords { command: "./a".into(), ..ProgramWords::default() };
+        let failed = |errno| words.start_failure(StartFailure::new(StartStep::Execute, errno));
+        assert_eq!(
+            failed(EACCES),
+            "cannot execute \"./a\": Permission denied; it must be a file, and no folder, that its user may execute (chmod +x)"
+        );
+        assert!(failed(ENOENT).contains("`#!`"));
     }
 }

@@ -121,9 +121,13 @@ impl StatusLine {
             }
             Notice::SystemReady { .. } => self.enter(Phase::Running),
             Notice::StopRequested { .. } => self.enter(Phase::Stopping),
-            Notice::StopComplete { verdict, .. } => self.enter(Phase::Over(verdict.to_string())),
             _ => {}
         }
+    }
+
+    /// It is over, and this is how it went.
+    pub fn conclude(&mut self, conclusion: String) {
+        self.enter(Phase::Over(conclusion));
     }
 
     /// The line, if anything has changed since this was last called.
@@ -186,7 +190,7 @@ impl StatusLine {
                     format!("stopping: waiting for {stopping}")
                 }
             }
-            Phase::Over(verdict) => format!("stopped: {verdict}"),
+            Phase::Over(conclusion) => format!("stopped: {conclusion}"),
         }
     }
 }
@@ -220,7 +224,7 @@ fn names(names: impl Iterator<Item = String>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::supervisor::{Cause, Mode, Pid, Recipients, Sender, Signal, StopOrder, Target, Verdict};
+    use crate::supervisor::{Cause, Mode, Pid, Recipients, Sender, Signal, StopOrder, Target};
 
     fn at(milliseconds: u64) -> Timestamp {
         Timestamp::new(Duration::from_millis(milliseconds))
@@ -259,13 +263,10 @@ mod tests {
             after(&[stop, stage], at(4)).unwrap(),
             "stopping: waiting for dashboard, stage 2 of 3, 4 s left"
         );
-        let over = Notice::StopComplete {
-            verdict: Verdict::Clean,
-            status: 0,
-            after: Duration::ZERO,
-            budget: None,
-            near_miss: false,
-        };
-        assert_eq!(after(&[over], at(5)).unwrap(), "stopped: clean");
+        line.conclude("api failed with exit status 5; the rest stopped cleanly".into());
+        assert_eq!(
+            line.take(at(5)).unwrap(),
+            "stopped: api failed with exit status 5; the rest stopped cleanly"
+        );
     }
 }

@@ -9,6 +9,17 @@ use super::{
 /// What was decided or seen: each becomes one log event with fields, and a line in the report.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Notice {
+    /// The schedules do not fit the time that a stop has: its waits will be shortened.
+    SchedulesTooLong {
+        /// Who is stopped one after another for longest, the first one first.
+        chain: Vec<ServiceId>,
+        /// How long that takes.
+        length: Duration,
+        /// All the time there is.
+        budget: Duration,
+        /// What the waits will be multiplied by.
+        scale: Scale,
+    },
     /// The platform is to be asked for more time: whether that is of any use, if it is not or was not.
     Extension {
         /// Whether it is.

@@ -1,5 +1,6 @@
 mod deadline;
 mod ends;
+mod foresight;
 mod hooks;
 mod platform;
 mod readiness;
@@ -79,6 +80,8 @@ pub struct Supervisor {
     stop: Option<Stop>,
     /// What the platform told last: after what time it kills us, or that it never does.
     learnt: Option<Option<Duration>>,
+    /// What was told of schedules that are too long.
+    too_long: Option<Notice>,
     timers: Timers,
     commands: VecDeque<Command>,
     finished: bool,
@@ -137,6 +140,7 @@ impl Supervisor {
             reload: None,
             stop: None,
             learnt: None,
+            too_long: None,
             timers: Timers::default(),
             commands: VecDeque::new(),
             finished: false,

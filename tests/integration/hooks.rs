@@ -2,7 +2,7 @@
 
 use std::os::unix::process::ExitStatusExt;
 
-use nix::libc::SIGTERM;
+use nix::libc::{SIGABRT, SIGTERM};
 
 use crate::support::{Curfew, Finished, curfew_binary, exists};
 
@@ -71,8 +71,18 @@ fn what_a_command_leaves_in_its_group_ends_with_it() {
 
 #[test]
 fn a_command_that_says_too_much_holds_nothing_up() {
-    let finished =
-        dumped(r#"["sh", "-c", "yes 'a line' | head -c 5000000; echo the end >&2"]"#, "run:dump 2s, KILL");
+    let command = r#"["sh", "-c", "yes 'a line' | head -c 20000000; echo the end >&2"]"#;
+    let config = format!(
+        "run.dump.command = {command}\nservice.api = {{ command = <ignores TERM>, grace = \"run:dump 5m, KILL\" }}"
+    );
+    let curfew = Curfew::run([]).config(&config).start();
+    curfew.wait_for("ready");
+    curfew.signal(SIGTERM);
+    // However long it takes on this machine.
+    curfew.wait_for_event("hook.ended");
+    curfew.signal(SIGABRT);
+    let finished = curfew.finish();
+    finished.assert_status(80);
     let said = said(&finished);
     let (last, lines) = said.split_last().unwrap();
     assert_eq!(last, "run:dump: … and more, which is left out");

@@ -471,7 +471,9 @@ fn what_only_root_may_set_is_refused_in_words_to_everybody_else() {
             "limits",
             libc::EPERM,
             "setting its resource limits (limits.nofile = \"100:5000\") failed: Operation not permitted; \
-             only root may raise a hard limit, and nobody that of open files above /proc/sys/fs/nr_open",
+             raising a hard limit takes CAP_SYS_RESOURCE, which root may lack in a container: raise it from outside \
+             (docker run --ulimit, LimitNOFILE= of the unit), or ask for less; nobody may have more open files than \
+             /proc/sys/fs/nr_open",
         ),
     ] {
         let config = format!("service.a = {{ type = \"task\", command = <prints-state>, {settings} }}");

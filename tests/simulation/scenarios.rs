@@ -4,6 +4,7 @@ mod budget;
 mod deadline;
 mod exit_status;
 mod extension;
+mod foresight;
 mod grace;
 mod health;
 mod hooks;

@@ -180,6 +180,23 @@ fn a_journald_that_starts_anew_loses_nothing() {
     expect::three_lines_in_order(&lab, "system.service");
 }
 
+/// journald looks up whose a line is when it reads it.
+#[test]
+fn what_a_task_said_that_is_gone_when_journald_reads_it_is_the_units_all_the_same() {
+    let Some(lab) = Lab::boot() else { return };
+    let config = "[service.task]\ntype = \"task\"\ncommand = [\"echo\", \"LASTWORD\"]\n\
+                  [service.api]\nafter = [\"task\"]\ncommand = [\"fixture\", \"obedient\"]\n";
+    let path = lab.file("system.toml", config);
+    lab.unit("system.service", &unit::notify(&format!("--config {path}"), ""));
+    let signal = |name| lab.systemctl(["kill", "--signal", name, "systemd-journald.service"]).succeeds();
+    signal("STOP");
+    // It returns when the task is done.
+    lab.systemctl(["start", "system.service"]).succeeds();
+    signal("CONT");
+    lab.follow("system.service").wait_for("LASTWORD");
+    lab.systemctl(["stop", "system.service"]).succeeds();
+}
+
 #[test]
 fn a_journald_that_hangs_delays_no_stop_and_gets_the_lines_later() {
     let Some(lab) = Lab::boot() else { return };

@@ -35,6 +35,7 @@ impl Supervisor {
         let margin_kept = deadline
             .is_none_or(|deadline| self.settings.margin.is_none_or(|margin| margin == deadline.margin));
         self.tell(Notice::DeadlineLearnt { deadline, margin_kept, told });
+        self.check_schedules(now);
         if self.stop.is_some() && deadline != before {
             self.budget_anew(now);
         }
@@ -71,8 +72,11 @@ impl Supervisor {
         if self.stop.is_some() {
             self.settings.deadline = deadline;
             self.budget_anew(now);
-        } else if !self.is_ready {
-            self.ask_for_time(now);
+        } else {
+            self.check_schedules(now);
+            if !self.is_ready {
+                self.ask_for_time(now);
+            }
         }
     }
 

@@ -12,6 +12,7 @@ impl Supervisor {
     pub(super) fn on_begin(&mut self, now: Timestamp) {
         self.expect_ping(now);
         self.check_use_of_extension();
+        self.check_schedules(now);
         self.ask_for_time(now);
         for index in 0..self.settings.services.len() {
             if self.services[index].awaited == 0 {

@@ -73,11 +73,8 @@ impl Supervisor {
 
     /// Notes for each service what is to be stopped after it, and returns the longest way through the whole order.
     pub(super) fn measure_paths(&mut self, now: Timestamp) -> Path {
-        // Processes that belong to no service come last, if there are any: a level is kept for them. Then the cleanup.
-        let strays = Path::of_levels(u32::from(self.settings.mode == Mode::ManyServices));
-        let cleanup = self.settings.cleanup.map_or(Path::default(), |time| Path::of_service(time, false));
-        let end = strays.then(cleanup);
-        self.services[self.settings.stray_id().index()].behind = cleanup;
+        let end = self.path_of_the_end();
+        self.services[self.settings.stray_id().index()].behind = self.path_of_cleanup();
         let mut longest = end;
         for position in 0..self.settings.order.start_order().len() {
             let id = self.settings.order.start_order()[position];
@@ -89,6 +86,15 @@ impl Supervisor {
             longest = longest.longest(self.path_from(id, now));
         }
         longest
+    }
+
+    /// What comes last: processes that belong to no service, if there are any, for which a level is kept; then the cleanup.
+    pub(super) fn path_of_the_end(&self) -> Path {
+        Path::of_levels(u32::from(self.settings.mode == Mode::ManyServices)).then(self.path_of_cleanup())
+    }
+
+    fn path_of_cleanup(&self) -> Path {
+        self.settings.cleanup.map_or(Path::default(), |time| Path::of_service(time, false))
     }
 
     /// The longest way from the stop of `id` to the end.
