@@ -10,6 +10,7 @@ mod containment;
 mod deadline_guard;
 mod delivery;
 mod exec_pipe;
+mod helper;
 mod hooks;
 mod identity;
 mod inquiries;

@@ -1,28 +1,19 @@
 use std::fs::File;
 use std::io::Write;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::libc;
-use nix::sys::signal::{SigSet, SigmaskHow};
-use nix::unistd::{pipe2, read};
 use serde_json::{Map, Value};
 
+use super::super::helper::{Helper, HelperIs, leave};
 use super::Blame;
 use super::examination::examine;
 use super::quick_look::QuickLook;
 use crate::supervisor::Pid;
 
-/// A helper process that reads the rest about a process that does not stop: what could hang us, hangs the helper.
-///
-/// The helper is a child of curfew. Whoever starts it reaps it, and kills it when its time is over; it dies with
-/// curfew. What it has told by then is kept.
+/// A helper process that reads the rest about a process that does not stop. What it has told when its time is over is kept.
 pub(crate) struct Investigation {
-    helper: Pid,
-    pipe: OwnedFd,
-    received: Vec<u8>,
+    helper: Helper,
     quick: QuickLook,
     cpu_used: Option<Duration>,
     waited: Duration,
@@ -49,51 +40,28 @@ impl Investigation {
     /// that was when the quick look was taken.
     ///
     /// # Errors
-    /// What pipe2(2) and fork(2) say: EMFILE, EAGAIN, ENOMEM. The quick look alone then has to do:
-    /// [`Blame::from_quick_look`].
+    /// As [`Helper::start`]. The quick look alone then has to do: [`Blame::from_quick_look`].
     pub(crate) fn start(
         pid: Pid,
         quick: QuickLook,
         cpu_before: Option<Duration>,
         waited: Duration,
     ) -> nix::Result<Self> {
-        let (pipe, helper_end) = pipe2(OFlag::O_CLOEXEC)?;
-        // Our end only: the helper waits until there is room.
-        fcntl(&pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-        let parent = std::process::id();
         let start_time = quick.start_time;
-        // The helper never unblocks them: a handler of curfew's would write to a pipe that is curfew's too. KILL
-        // works, and a fault of its own.
-        let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
-        // SAFETY: curfew is one thread, so no lock is held by a thread that the child has not; the child may
-        // allocate. It never returns from here.
-        let result = unsafe { libc::fork() };
-        if result == 0 {
-            help(pid, start_time, parent, helper_end);
-        }
-        let errno = Errno::last();
-        // It can only fail for a bad first argument.
-        mask.thread_set_mask().expect("SIG_SETMASK is a valid request");
-        let helper = Pid::new(result).ok_or(errno)?;
+        let helper = Helper::start(LONGEST_RESULT, |pipe| help(pid, start_time, pipe))?;
         let cpu_used = cpu_before.zip(quick.cpu_time).and_then(|(before, now)| now.checked_sub(before));
-        Ok(Self { helper, pipe, received: Vec::new(), quick, cpu_used, waited })
+        Ok(Self { helper, quick, cpu_used, waited })
     }
 
     /// The helper's pid: no stray, and to be killed when its time is over.
-    pub(crate) fn pid(&self) -> Pid {
-        self.helper
+    pub(crate) const fn pid(&self) -> Pid {
+        self.helper.pid()
     }
 
     /// Takes what the helper has told, without waiting. Its end is the end, however it came.
     pub(crate) fn read(&mut self) -> Progress {
-        let mut chunk = [0; 16 << 10];
-        while self.received.len() < LONGEST_RESULT {
-            match read(&self.pipe, &mut chunk) {
-                Err(Errno::EINTR) => {}
-                Err(Errno::EAGAIN) => return Progress::Pending,
-                Ok(0) | Err(_) => break,
-                Ok(count) => self.received.extend_from_slice(&chunk[..count]),
-            }
+        if self.helper.listen() == HelperIs::Working {
+            return Progress::Pending;
         }
         let blame = self.so_far();
         if blame.is_empty() { Progress::Nothing } else { Progress::Done(Box::new(blame)) }
@@ -102,14 +70,14 @@ impl Investigation {
     /// What is known by now: for when the helper's time is over.
     pub(crate) fn so_far(&self) -> Blame {
         let mut blame = Blame::from_quick_look(self.quick.clone(), self.cpu_used, self.waited);
-        blame.add(&parts(&self.received));
+        blame.add(&parts(self.helper.told()));
         blame
     }
 }
 
 impl AsFd for Investigation {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.pipe.as_fd()
+        self.helper.as_fd()
     }
 }
 
@@ -124,18 +92,8 @@ fn parts(received: &[u8]) -> Map<String, Value> {
     parts
 }
 
-/// The helper's whole life.
-fn help(pid: Pid, start_time: Option<u64>, parent: u32, pipe: OwnedFd) -> ! {
-    // SAFETY: it takes integers only, and cannot fail for these.
-    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0) };
-    if std::os::unix::process::parent_id() != parent {
-        leave();
-    }
-    // A helper that hangs must not keep a pipe of curfew's or of a service's open, nor write to one.
-    close_all_but(pipe.as_raw_fd());
-    // The hook that is there kills every service: not for us to do.
-    std::panic::set_hook(Box::new(|_| leave()));
-    let mut pipe = File::from(pipe);
+/// The helper's work.
+fn help(pid: Pid, start_time: Option<u64>, pipe: &mut File) {
     examine(pid, start_time, &mut |key, value| {
         let mut line = Value::Object(Map::from_iter([(key.to_owned(), value)])).to_string();
         line.push('\n');
@@ -144,30 +102,6 @@ fn help(pid: Pid, start_time: Option<u64>, parent: u32, pipe: OwnedFd) -> ! {
             leave();
         }
     });
-    leave();
-}
-
-fn leave() -> ! {
-    // SAFETY: it ends this process, without running anything of curfew's.
-    unsafe { libc::_exit(0) }
-}
-
-fn close_all_but(kept: RawFd) {
-    let kept = kept.cast_unsigned();
-    let close = |first: u32, last: u32| {
-        // SAFETY: in the helper nothing uses these descriptors any more, and nothing is dropped: it ends by _exit.
-        first > last || unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) } == 0
-    };
-    if (kept == 0 || close(0, kept - 1)) && close(kept + 1, u32::MAX) {
-        return;
-    }
-    // ENOSYS: a kernel before 5.9; EPERM: a filter that does not know the call.
-    let listed = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
-    let open: Vec<i32> = listed.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
-    for descriptor in open.into_iter().filter(|descriptor| descriptor.cast_unsigned() != kept) {
-        // SAFETY: as above. EBADF: it was the list's own.
-        unsafe { libc::close(descriptor) };
-    }
 }
 
 #[cfg(test)]
