@@ -7,6 +7,7 @@ mod cgroup;
 mod child_setup;
 pub mod clock;
 mod containment;
+mod cookies;
 mod deadline_guard;
 mod delivery;
 mod exec_pipe;

@@ -29,6 +29,8 @@ pub(crate) enum Ready {
     ProbeOutput(u64),
     /// The service manager answers when it kills us.
     UnitDeadline,
+    /// A helper says whose strays are.
+    Cookies,
     /// The exec pipe of a service.
     ExecPipe(ServiceId),
     /// Somebody came into the empty cgroup of a service, or the last one went.
@@ -45,6 +47,7 @@ const SIGNALS: u64 = 0;
 const LOG_OUTPUT: u64 = 1;
 const OUTPUT_ROOM: u64 = 2;
 const UNIT_DEADLINE: u64 = 3;
+const COOKIES: u64 = 4;
 const FIRST_EXEC_PIPE: u64 = 16;
 const FIRST_HOOK_OUTPUT: u64 = 1 << 32;
 const FIRST_MESSAGE: u64 = 2 << 32;
@@ -60,6 +63,7 @@ impl Ready {
             Self::Signals => SIGNALS,
             Self::LogOutput => LOG_OUTPUT,
             Self::UnitDeadline => UNIT_DEADLINE,
+            Self::Cookies => COOKIES,
             Self::ExecPipe(service) => FIRST_EXEC_PIPE + service.index() as u64,
             Self::Probe(service) => FIRST_PROBE + service.index() as u64,
             Self::PipeOfReadiness(service) => FIRST_READY_PIPE + service.index() as u64,
@@ -78,6 +82,7 @@ impl Ready {
             LOG_OUTPUT => Self::LogOutput,
             OUTPUT_ROOM => Self::OutputRoom,
             UNIT_DEADLINE => Self::UnitDeadline,
+            COOKIES => Self::Cookies,
             stream @ FIRST_OUTPUT.. => Self::Output(StreamId::new(stream - FIRST_OUTPUT)),
             service @ FIRST_CGROUP.. => Self::Cgroup(ServiceId::new((service - FIRST_CGROUP) as usize)),
             number @ FIRST_PROBE_OUTPUT.. => Self::ProbeOutput(number - FIRST_PROBE_OUTPUT),
