@@ -45,6 +45,7 @@ mod carried;
 mod cgroup;
 mod child_setup;
 mod exit_status;
+mod hangs;
 mod hooks;
 mod inherited;
 mod life;
