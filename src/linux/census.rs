@@ -1,7 +1,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::containment::{Containment, Member};
-use super::proc_file_system::{FamilyTree, Process, environment_variable};
+use super::proc_file_system::{Birth, FamilyTree, Process, State};
 use super::reap::{Children, look};
 use crate::supervisor::{Pid, ServiceId};
 
@@ -22,9 +22,9 @@ pub(crate) struct Family {
     pub(crate) names: HashMap<String, ServiceId>,
     /// Names this run in the environment of its processes.
     pub(crate) run: String,
-    /// Whose a process was found to be, with its start time: later nothing may tell it any more. An environment is gone when
-    /// the main thread has ended.
-    pub(crate) remembered: HashMap<Pid, (u64, ServiceId)>,
+    /// Whose a process was found to be: later nothing may tell it any more. An environment is gone when the main thread has
+    /// ended. `None`: nobody's, as far as its environment tells.
+    pub(crate) remembered: HashMap<Pid, (Birth, Option<ServiceId>)>,
     /// Where all belongs that cannot be told otherwise: with one command, that command.
     pub(crate) fallback: Option<ServiceId>,
 }
@@ -137,7 +137,7 @@ impl Family {
         let mut ended = HashSet::new();
         for Member { pid, service } in others.filter(|member| !with_them.contains(&member.pid)) {
             let process = match Process::read(pid) {
-                Some(process) if process.is_dead => None,
+                Some(process) if process.is_dead() => None,
                 Some(process) => Some(process),
                 // What is still listed lives, and is hidden: by the mount option `hidepid`.
                 None => (!tree.is_blind() && cgroups.lists(service, pid) && Process::read(pid).is_none())
@@ -178,26 +178,29 @@ impl Family {
 
     /// Keeps in mind whose a process is.
     pub(crate) fn remember(&mut self, process: &Process, service: ServiceId) {
-        self.remembered.insert(process.pid, (process.start_time, service));
+        self.remembered.insert(process.pid, (process.birth, Some(service)));
     }
 
-    /// The service a process came from: by its session, by what is known already, by its cgroup, else by what its
-    /// environment says.
+    /// The service a process came from, without looking into it: by its session, by what is known already, by its cgroup.
     pub(crate) fn service_of(&self, process: &Process, cgroups: &Containment) -> Option<ServiceId> {
-        if let Some(service) = self.sessions.get(&process.session) {
+        if let Some(service) = self.sessions.get(&process.birth.session) {
             return Some(*service);
         }
-        if let Some((start_time, service)) = self.remembered.get(&process.pid)
-            && *start_time == process.start_time
+        if let Some((birth, Some(service))) = self.remembered.get(&process.pid)
+            && birth.is(process.birth)
         {
             return Some(*service);
         }
-        if let Some(service) = cgroups.service_of(process.pid) {
-            return Some(service);
-        }
-        if environment_variable(process.pid, RUN_VARIABLE)? != self.run {
-            return None;
-        }
-        self.names.get(&environment_variable(process.pid, SERVICE_VARIABLE)?).copied()
+        cgroups.service_of(process.pid)
+    }
+
+    /// Those among them whose environment might say whose they are, and was not read yet.
+    pub(crate) fn unread<'a>(&self, found: &'a [Found]) -> Vec<&'a Process> {
+        let is_read = |process: &Process| {
+            self.remembered.get(&process.pid).is_some_and(|(birth, _)| birth.is(process.birth))
+        };
+        let may_say = |process: &Process| matches!(process.state, State::Living | State::Uninterruptible);
+        let unknown = found.iter().filter(|found| found.service.is_none()).map(|found| &found.process);
+        unknown.filter(|process| may_say(process) && !is_read(process)).collect()
     }
 }

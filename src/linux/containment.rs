@@ -202,7 +202,7 @@ impl Containment {
     pub(crate) fn check_joined(&mut self, service: ServiceId, leader: Option<Pid>) {
         let Some(leaf) = self.leaves.get(&service) else { return };
         // One that has ended is in no cgroup.
-        let lives = |pid| Process::read(pid).is_some_and(|process| !process.is_dead);
+        let lives = |pid| Process::read(pid).is_some_and(|process| !process.is_dead());
         if leaf.cgroup.population() == Population::Empty
             && leader.is_some_and(lives)
             && self.told.insert(service)

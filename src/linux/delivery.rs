@@ -22,7 +22,7 @@ pub(crate) fn to_group_of(leader: Pid, signal: Signal) -> nix::Result<()> {
 }
 
 /// Signals just the process that was looked at, and not another that got its pid since: the handle is opened first,
-/// then the start time compared, then the signal sent.
+/// then it is compared, then the signal sent.
 pub(crate) fn to_process(process: &Process, signal: Signal) -> nix::Result<()> {
     let handle = match PidFd::open(process.pid) {
         Ok(handle) => Some(handle),
@@ -30,10 +30,12 @@ pub(crate) fn to_process(process: &Process, signal: Signal) -> nix::Result<()> {
         Err(Errno::ENOSYS | Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM) => None,
         Err(errno) => return Err(errno),
     };
-    if Process::read(process.pid).is_none_or(|now| now.start_time != process.start_time) {
-        return Err(Errno::ESRCH);
-    }
+    let is_it = match (handle.as_ref().and_then(PidFd::number), process.birth.number) {
+        (Some(now), Some(before)) => now == before,
+        _ => Process::read(process.pid).is_some_and(|now| now.birth.is(process.birth)),
+    };
     match handle {
+        _ if !is_it => Err(Errno::ESRCH),
         Some(handle) => handle.send(signal),
         None => to_child(process.pid, signal),
     }
@@ -58,7 +60,7 @@ pub(crate) fn to_unlisted(groups: impl Iterator<Item = i32>, signal: Signal) {
 /// session is our own.
 pub(crate) fn kill_group_of_stray(stray: &Process) {
     // SAFETY: getsid takes an integer, and 0 is ourselves.
-    let is_our_session = stray.session == unsafe { libc::getsid(0) };
+    let is_our_session = stray.birth.session == unsafe { libc::getsid(0) };
     if stray.group > 1 && !is_our_session && has_child_in_group(stray.group) {
         // SAFETY: kill takes two integers. ESRCH: they are dead; EPERM: out of our reach.
         unsafe { libc::kill(-stray.group, Signal::KILL.number()) };
@@ -108,6 +110,22 @@ mod tests {
         let stray = Process::read(Pid::new(line.trim().parse().unwrap()).unwrap()).unwrap();
         assert_eq!(stray.group, leader.id() as i32);
         (leader, stray)
+    }
+
+    #[test]
+    fn whoever_has_the_pid_by_now_is_not_signalled() {
+        let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
+        let mut process = Process::read(Pid::new(child.id() as i32).unwrap()).unwrap();
+        // Where the kernel numbers them, the session does not matter.
+        process.birth.number = process.birth.number.map(|number| number - 1);
+        process.birth.session += i32::from(process.birth.number.is_none());
+        assert_eq!(to_process(&process, Signal::KILL), Err(Errno::ESRCH));
+        process.birth.number = None;
+        process.birth.session = nix::unistd::getsid(None).unwrap().as_raw() + 1;
+        assert_eq!(to_process(&process, Signal::KILL), Err(Errno::ESRCH));
+        process.birth.session -= 1;
+        to_process(&process, Signal::TERM).unwrap();
+        assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGTERM));
     }
 
     #[test]

@@ -58,7 +58,7 @@ impl Inquiries {
             Inquiry::Quick(blame) => Some(blame),
             Inquiry::Helped(mut investigation) => {
                 let progress = investigation.read();
-                end_helper(&investigation);
+                end_helper(&mut investigation);
                 match progress {
                     Progress::Done(blame) => Some(blame),
                     Progress::Pending => Some(Box::new(investigation.so_far())),
@@ -70,8 +70,8 @@ impl Inquiries {
 
     /// The service has ended after all: there is nobody to blame.
     pub(crate) fn drop_helper(&mut self, service: ServiceId) {
-        if let Some(Inquiry::Helped(investigation)) = self.open.remove(&service) {
-            end_helper(&investigation);
+        if let Some(Inquiry::Helped(mut investigation)) = self.open.remove(&service) {
+            end_helper(&mut investigation);
         }
     }
 
@@ -84,7 +84,10 @@ impl Inquiries {
     }
 }
 
-/// ESRCH: it has ended, and was reaped.
-fn end_helper(investigation: &Investigation) {
-    let _ = to_child(investigation.pid(), Signal::KILL);
+/// One that is done may be reaped by now, and its pid another's.
+fn end_helper(investigation: &mut Investigation) {
+    if matches!(investigation.read(), Progress::Pending) {
+        // It cannot fail for a child that was not reaped.
+        let _ = to_child(investigation.pid(), Signal::KILL);
+    }
 }

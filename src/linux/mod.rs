@@ -9,6 +9,7 @@ pub mod clock;
 mod configuration;
 mod containment;
 mod control;
+mod cookies;
 mod deadline_guard;
 mod delivery;
 mod exec_pipe;

@@ -1,4 +1,5 @@
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::sync::OnceLock;
 
 use nix::errno::Errno;
 use nix::libc;
@@ -7,6 +8,9 @@ use crate::supervisor::{Pid, Signal};
 
 /// A handle on one process that no other process can slip into, whatever becomes of its pid.
 pub(crate) struct PidFd(OwnedFd);
+
+/// The magic number of the file system of pidfds.
+const PIDFS: u64 = 0x5049_4446;
 
 impl PidFd {
     /// Opens the process that has this pid now.
@@ -19,6 +23,24 @@ impl PidFd {
         let descriptor = Errno::result(result)?;
         // SAFETY: a new descriptor, owned by nobody else. The kernel makes it close on exec.
         Ok(Self(unsafe { OwnedFd::from_raw_fd(descriptor as i32) }))
+    }
+
+    /// A number that no other process ever has. `None`: a kernel before 6.9, on which all of them have the same.
+    pub(crate) fn number(&self) -> Option<u64> {
+        // SAFETY: all zeros is a valid structure.
+        let mut status: libc::stat = unsafe { std::mem::zeroed() };
+        // SAFETY: `status` is valid for writing.
+        Errno::result(unsafe { libc::fstat(self.0.as_raw_fd(), &raw mut status) }).ok()?;
+        static ARE_TOLD_APART: OnceLock<bool> = OnceLock::new();
+        ARE_TOLD_APART.get_or_init(|| self.is_in_its_own_file_system()).then_some(status.st_ino)
+    }
+
+    fn is_in_its_own_file_system(&self) -> bool {
+        // SAFETY: all zeros is a valid structure.
+        let mut system: libc::statfs = unsafe { std::mem::zeroed() };
+        // SAFETY: `system` is valid for writing.
+        let result = unsafe { libc::fstatfs(self.0.as_raw_fd(), &raw mut system) };
+        result == 0 && system.f_type as u64 == PIDFS
     }
 
     /// Sends a signal to just this process.

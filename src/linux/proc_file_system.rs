@@ -1,9 +1,39 @@
 //! What /proc tells of processes. Whatever vanishes while we look is simply not there.
+//!
+//! # What may be read in the loop
+//!
+//! A process can hang in the kernel for good, and hold a lock that the kernel takes for whoever looks at it: in execve(2),
+//! which closes descriptors of a network file system whose server is gone, or in mmap(2) of a file there. No signal ends such
+//! a process, and nothing but KILL ends the wait for it. So the loop reads only what takes no lock of the process looked at;
+//! the rest is for a [`Helper`](super::helper::Helper). Below `/proc/PID`, and as far as they are there below
+//! `/proc/PID/task/TID`, too:
+//!
+//! | file | waits while it hangs in execve | waits while its memory map is locked |
+//! |---|---|---|
+//! | `status`, `comm`, `children`, `cgroup`, `statm`, `limits`, `sched`, `oom_score_adj` | no | no |
+//! | the lists `task`, `fd`, `fdinfo`, `ns` | no | no |
+//! | `stat`, `wchan` | **yes**, since 2026 | no |
+//! | the links `exe`, `cwd`, `root`, `fd/N`, `ns/NAME` | **yes**, since 2026 | no |
+//! | `syscall`, `stack`, `io` | **yes** | no |
+//! | `maps` | **yes** | no; **yes** on older kernels |
+//! | `environ`, `map_files`, `mem` | **yes** | **yes** |
+//! | `cmdline` | no; it is empty then | **yes** |
+//!
+//! Tried on Linux 6.18.44 (`mem`, and what is said of older kernels, is read from the source). "Since 2026": the change "proc: protect
+//! ptrace_may_access() with exec_update_lock", which went into the stable kernels as well; so the version does not tell
+//! whether a kernel has it. "exec: do_close_on_exec() before taking exec_update_lock" takes the most frequent cause away again,
+//! but not the lock. Before Linux 5.10 another lock, `cred_guard_mutex`, which an execve holds from its first step on, is in the place
+//! of `exec_update_lock`. `cgroup` takes the one lock of all cgroups on older kernels, which no process holds while it hangs.
+//! pidfd_open(2), getpgid(2), getsid(2) and the CPU clocks take none of these.
 
 use std::collections::HashMap;
 use std::fs;
-use std::io::Read;
+use std::io::{self, Read};
 
+use nix::errno::Errno;
+use nix::libc;
+
+use super::pidfd::PidFd;
 use crate::supervisor::Pid;
 
 /// One process, at the moment it was looked at.
@@ -11,47 +41,191 @@ use crate::supervisor::Pid;
 pub(crate) struct Process {
     pub(crate) pid: Pid,
     pub(crate) name: String,
-    pub(crate) is_dead: bool,
+    pub(crate) state: State,
     pub(crate) parent: i32,
     pub(crate) group: i32,
+    pub(crate) birth: Birth,
+}
+
+/// What tells a process from a later one that was given its pid.
+///
+/// Not the time of its start: only `stat` has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Birth {
+    /// The number of its pidfd, which no other process ever has. `None`: a kernel before 6.9, or no descriptor left.
+    pub(crate) number: Option<u64>,
+    /// Its session: the next best. Whoever was given the pid since, and is in this session, is of the same family.
     pub(crate) session: i32,
-    /// In clock ticks since boot: with the pid it names one process for good.
-    pub(crate) start_time: u64,
+}
+
+/// What a process does, as far as it matters here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// It runs, sleeps, or is stopped.
+    Living,
+    /// It cannot be interrupted at the moment. One that hangs looks like this, and many others, each for a moment.
+    Uninterruptible,
+    /// It is in the middle of execve(2): the old program is gone, the new one not there yet.
+    Executing,
+    /// It has ended, and was not reaped.
+    Dead,
+    /// It lives, and /proc does not show it.
+    Hidden,
+}
+
+impl Birth {
+    /// Whether these are one process, as far as can be known.
+    pub(crate) fn is(self, other: Self) -> bool {
+        match (self.number, other.number) {
+            (Some(one), Some(other)) => one == other,
+            _ => self.session == other.session,
+        }
+    }
 }
 
 impl Process {
-    /// Reads `/proc/PID/stat`.
+    /// Looks at a process, without waiting for anything.
     pub(crate) fn read(pid: Pid) -> Option<Self> {
-        Self::parse(pid, &fs::read(format!("/proc/{pid}/stat")).ok()?)
+        // First: if the pid is given away before the rest is read, what was read is taken for nobody's.
+        let number = match PidFd::open(pid) {
+            Ok(handle) => handle.number(),
+            Err(Errno::ESRCH) => return None,
+            // No such call, or no descriptor left.
+            Err(_) => None,
+        };
+        Some(Self::of(pid, number, Status::read(&format!("/proc/{pid}/status")).ok()?))
     }
 
     /// One that lives, and that /proc does not show.
     pub(crate) fn hidden(pid: Pid) -> Self {
-        Self { pid, name: String::new(), is_dead: false, parent: 0, group: 0, session: 0, start_time: 0 }
+        let birth = Birth { number: None, session: 0 };
+        Self { pid, name: String::new(), state: State::Hidden, parent: 0, group: 0, birth }
     }
 
     /// Whether /proc does not show it.
-    pub(crate) const fn is_hidden(&self) -> bool {
-        self.start_time == 0
+    pub(crate) fn is_hidden(&self) -> bool {
+        self.state == State::Hidden
     }
 
-    /// `pid (name) state ppid pgrp session …`: the name may hold anything, also brackets and spaces.
-    fn parse(pid: Pid, text: &[u8]) -> Option<Self> {
-        let open = text.iter().position(|byte| *byte == b'(')?;
-        let close = text.iter().rposition(|byte| *byte == b')')?;
-        let name = String::from_utf8_lossy(text.get(open + 1..close)?).into_owned();
-        let rest = std::str::from_utf8(text.get(close + 1..)?).ok()?;
-        let mut fields = rest.split_ascii_whitespace();
-        let state = fields.next()?;
-        let parent = fields.next()?.parse().ok()?;
-        let group = fields.next()?.parse().ok()?;
-        let session = fields.next()?.parse().ok()?;
-        let threads: u32 = fields.nth(13)?.parse().ok()?;
-        let start_time = fields.nth(1)?.parse().ok()?;
-        // The main thread can end before the others: then the process looks dead, and lives.
-        let is_dead = matches!(state, "Z" | "X" | "x") && threads <= 1;
-        Some(Self { pid, name, is_dead, parent, group, session, start_time })
+    pub(crate) fn is_dead(&self) -> bool {
+        self.state == State::Dead
     }
+
+    fn of(pid: Pid, number: Option<u64>, status: Status) -> Self {
+        let state = match status.state {
+            // The main thread can end before the others: then the process looks dead, and lives.
+            'Z' | 'X' if status.threads <= 1 => State::Dead,
+            _ if status.is_executing => State::Executing,
+            'D' => State::Uninterruptible,
+            _ => State::Living,
+        };
+        // Without pid namespaces the kernel does not say these two.
+        // SAFETY: getpgid and getsid take an integer. -1, if it is gone: nobody's group, nobody's session.
+        let group = status.group.unwrap_or_else(|| unsafe { libc::getpgid(pid.number()) });
+        // SAFETY: as above.
+        let session = status.session.unwrap_or_else(|| unsafe { libc::getsid(pid.number()) });
+        Self { pid, name: status.name, state, parent: status.parent, group, birth: Birth { number, session } }
+    }
+}
+
+/// What `/proc/PID/status` or `/proc/PID/task/TID/status` says, as far as it is of use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Status {
+    pub(crate) name: String,
+    /// The letter of proc_pid_stat(5): R running, S sleeping, D uninterruptible, T stopped, Z ended …
+    pub(crate) state: char,
+    pub(crate) parent: i32,
+    /// `None`: a kernel without pid namespaces.
+    pub(crate) group: Option<i32>,
+    pub(crate) session: Option<i32>,
+    pub(crate) threads: u32,
+    /// It has memory, but no program in it: it is in the middle of execve(2).
+    pub(crate) is_executing: bool,
+}
+
+impl Status {
+    /// Reads such a file.
+    ///
+    /// # Errors
+    /// ENOENT, ESRCH: it is gone, or hidden. EACCES, EPERM: it is hidden. EMFILE, ENFILE, ENOMEM: nothing left to look with.
+    pub(crate) fn read(path: &str) -> io::Result<Self> {
+        Self::parse(&read_status(path)?).ok_or_else(|| io::ErrorKind::InvalidData.into())
+    }
+
+    /// `Key:\tvalue` lines. The name comes first, and no line of it can be taken for another: a newline is escaped.
+    pub(crate) fn parse(text: &[u8]) -> Option<Self> {
+        let mut lines = text.split(|byte| *byte == b'\n');
+        let name = unescape(lines.next()?.strip_prefix(b"Name:\t")?);
+        let (mut state, mut parent, mut group, mut session, mut threads, mut program) =
+            (None, None, None, None, None, None);
+        for line in lines {
+            let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
+            let (key, value) = (&line[..colon], line[colon + 1..].trim_ascii_start());
+            match key {
+                b"State" => state = value.first().map(|letter| char::from(*letter)),
+                b"PPid" => parent = first_number(value),
+                b"NSpgid" => group = first_number(value),
+                b"NSsid" => session = first_number(value),
+                b"VmExe" => program = first_number(value),
+                // Nothing of use comes behind it.
+                b"Threads" => {
+                    threads = first_number(value);
+                    break;
+                }
+                _ => {}
+            }
+        }
+        let is_executing = program == Some(0);
+        let threads = u32::try_from(threads?).ok()?;
+        Some(Self { name, state: state?, parent: parent?, group, session, threads, is_executing })
+    }
+}
+
+/// The content of a file `status`.
+///
+/// # Errors
+/// As [`Status::read`].
+pub(crate) fn read_status(path: &str) -> io::Result<Vec<u8>> {
+    let mut file = fs::File::open(path)?;
+    let mut text = vec![0; USUAL_STATUS];
+    let mut length = 0;
+    loop {
+        let count = file.read(&mut text[length..])?;
+        length += count;
+        // The kernel makes it as a whole, and fills what it is given: less is the end.
+        if length < text.len() || length >= LONGEST_STATUS {
+            text.truncate(length);
+            return Ok(text);
+        }
+        text.resize(length * 2, 0);
+    }
+}
+
+const USUAL_STATUS: usize = 4096;
+/// A process can be in 65536 groups, and they are all listed.
+const LONGEST_STATUS: usize = 1 << 20;
+
+/// The first of the numbers in a value: in the pid namespace of /proc, which is ours. Behind it those further down.
+fn first_number(value: &[u8]) -> Option<i32> {
+    std::str::from_utf8(value).ok()?.split_ascii_whitespace().next()?.parse().ok()
+}
+
+/// A name as it was before the kernel escaped it for `status`: a newline as `\n`, a backslash as `\\`, and nothing else.
+fn unescape(name: &[u8]) -> String {
+    let mut bytes = Vec::with_capacity(name.len());
+    let mut rest = name.iter();
+    while let Some(byte) = rest.next() {
+        match (byte, rest.as_slice().first()) {
+            (b'\\', Some(b'n')) => bytes.push(b'\n'),
+            (b'\\', Some(b'\\')) => bytes.push(b'\\'),
+            (byte, _) => {
+                bytes.push(*byte);
+                continue;
+            }
+        }
+        rest.next();
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// Who is whose child.
@@ -110,7 +284,7 @@ impl FamilyTree {
         let mut open = roots;
         while let Some(pid) = open.pop() {
             // A dead process has no children any more; only its parent's wait is missing.
-            let Some(process) = Process::read(pid).filter(|process| !process.is_dead) else {
+            let Some(process) = Process::read(pid).filter(|process| !process.is_dead()) else {
                 continue;
             };
             open.extend(self.children(pid.number()).into_iter().filter(|child| seen.insert(*child)));
@@ -124,16 +298,6 @@ impl FamilyTree {
 /// children: it is as good as none.
 pub(crate) fn is_ours() -> bool {
     fs::read_link("/proc/self").is_ok_and(|me| me.as_os_str() == std::process::id().to_string().as_str())
-}
-
-/// A variable of another process's environment, as it was when its program was executed.
-pub(crate) fn environment_variable(pid: Pid, name: &str) -> Option<String> {
-    let mut environment = Vec::new();
-    // An environment is limited to a few MiB by the kernel; more than 1 MiB of it is not read.
-    fs::File::open(format!("/proc/{pid}/environ")).ok()?.take(1 << 20).read_to_end(&mut environment).ok()?;
-    let prefix = format!("{name}=");
-    let entry = environment.split(|byte| *byte == 0).find(|entry| entry.starts_with(prefix.as_bytes()))?;
-    String::from_utf8(entry[prefix.len()..].to_vec()).ok()
 }
 
 /// Every process that our /proc shows; none if it is that of another pid namespace, where our numbers name others.
@@ -158,24 +322,129 @@ mod tests {
 
     const PID: Pid = Pid::new(42).unwrap();
 
-    #[test]
-    fn a_name_may_hold_brackets_and_spaces() {
-        let text = b"42 (a) Z (b) S 7 8 9 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 1 0 987654 0 0\n";
-        let process = Process::parse(PID, text).unwrap();
-        assert_eq!(process.name, "a) Z (b");
-        assert_eq!((process.parent, process.group, process.session), (7, 8, 9));
-        assert_eq!((process.start_time, process.is_dead), (987_654, false));
+    /// As the kernel writes it, with these lines changed.
+    fn parsed(changed: &[(&str, &str)]) -> Option<Status> {
+        let usual = [
+            ("Name", "sh"),
+            ("Umask", "0022"),
+            ("State", "S (sleeping)"),
+            ("Tgid", "42"),
+            ("Pid", "42"),
+            ("PPid", "7"),
+            ("Groups", "0 "),
+            ("NStgid", "42\t5"),
+            ("NSpid", "42\t5"),
+            ("NSpgid", "8\t6"),
+            ("NSsid", "9\t0"),
+            ("VmExe", "     144 kB"),
+            ("Threads", "1"),
+            ("PPid", "1"),
+        ];
+        let value_of =
+            |key, value| changed.iter().find(|(name, _)| *name == key).map_or(value, |(_, new)| *new);
+        let lines = usual.map(|(key, value)| match value_of(key, value) {
+            "" => String::new(),
+            value => format!("{key}:\t{value}\n"),
+        });
+        Status::parse(lines.concat().as_bytes())
+    }
+
+    fn state(changed: &[(&str, &str)]) -> State {
+        Process::of(PID, None, parsed(changed).unwrap()).state
     }
 
     #[test]
-    fn a_zombie_is_dead_and_half_a_line_is_nothing() {
-        let zombie = b"42 (sh) Z 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 5 0\n";
-        assert!(Process::parse(PID, zombie).unwrap().is_dead);
-        let main_thread_ended = b"42 (sh) Z 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 2 0 5 0\n";
-        assert!(!Process::parse(PID, main_thread_ended).unwrap().is_dead);
-        for text in [&b""[..], b"42", b"42 (", b"42 )x(", b"42 (sh) S 1 2", b"42 (sh) S 1 2 3 4 5"] {
-            assert_eq!(Process::parse(PID, text), None);
+    fn a_status_says_who_a_process_is_in_our_namespace() {
+        let status = parsed(&[]).unwrap();
+        assert_eq!((status.name.as_str(), status.state, status.threads), ("sh", 'S', 1));
+        assert_eq!((status.parent, status.group, status.session), (7, Some(8), Some(9)));
+        assert!(!status.is_executing);
+        // A kernel without pid namespaces.
+        let status = parsed(&[("NSpgid", ""), ("NSsid", "")]).unwrap();
+        assert_eq!((status.group, status.session), (None, None));
+    }
+
+    #[test]
+    fn a_name_may_hold_anything() {
+        let name = |escaped| parsed(&[("Name", escaped)]).unwrap().name;
+        assert_eq!(name("a) Z (b: c"), "a) Z (b: c");
+        assert_eq!(name("a\\nPPid:\t1"), "a\nPPid:\t1");
+        assert_eq!(name("\\\\n"), "\\n");
+        assert_eq!(name("\\\\\\n\\\\\\\\"), "\\\n\\\\");
+        assert_eq!(name("\\t\\"), "\\t\\");
+        assert_eq!(Status::parse(b"Name:\t\nState:\tS\nPPid:\t1\nThreads:\t1\n").unwrap().name, "");
+        let bytes = Status::parse(b"Name:\t\xff\nState:\tS\nPPid:\t1\nThreads:\t1\n").unwrap();
+        assert_eq!(bytes.name, "\u{fffd}");
+    }
+
+    #[test]
+    fn the_state_tells_the_dead_and_those_that_may_hang() {
+        assert_eq!(state(&[]), State::Living);
+        assert_eq!(state(&[("State", "D (disk sleep)")]), State::Uninterruptible);
+        assert_eq!(state(&[("VmExe", "       0 kB")]), State::Executing);
+        // Neither the dead nor the kernel's own have memory.
+        assert_eq!(state(&[("State", "Z (zombie)"), ("VmExe", "")]), State::Dead);
+        assert_eq!(state(&[("State", "Z (zombie)"), ("VmExe", ""), ("Threads", "2")]), State::Living);
+        assert_eq!(state(&[("State", "I (idle)"), ("VmExe", "")]), State::Living);
+    }
+
+    #[test]
+    fn half_a_status_is_nothing() {
+        for missing in ["State", "PPid", "Threads"] {
+            let text = "Name:\tsh\nState:\tS\nPPid:\t1\nThreads:\t1\n".replace(missing, "X");
+            assert_eq!(Status::parse(text.as_bytes()), None);
         }
+        for text in
+            [&b""[..], b"Name:", b"Name:\tsh", b"Name:\tsh\nState:", b"State:\tS\nPPid:\t1\nThreads:\t1"]
+        {
+            assert_eq!(Status::parse(text), None);
+        }
+        assert_eq!(parsed(&[("Threads", "-1")]), None);
+        assert_eq!(parsed(&[("Threads", "many")]), None);
+    }
+
+    #[test]
+    fn the_kernel_and_the_parser_agree_on_names() {
+        let before = fs::read("/proc/thread-self/comm").unwrap();
+        for name in ["a\nPPid:\t1", "\\n \\\\ (x)", "a: b"] {
+            fs::write("/proc/thread-self/comm", name).unwrap();
+            assert_eq!(Status::read("/proc/thread-self/status").unwrap().name, name);
+        }
+        fs::write("/proc/thread-self/comm", before.trim_ascii()).unwrap();
+    }
+
+    #[test]
+    fn a_birth_is_a_number_where_there_is_one() {
+        let birth = |number, session| Birth { number, session };
+        assert!(birth(Some(1), 2).is(birth(Some(1), 3)));
+        assert!(!birth(Some(1), 2).is(birth(Some(2), 2)));
+        assert!(birth(None, 2).is(birth(Some(1), 2)));
+        assert!(!birth(Some(1), 2).is(birth(None, 3)));
+    }
+
+    #[test]
+    fn a_process_is_known_again_even_when_it_is_dead() {
+        let start = || std::process::Command::new("true").spawn().unwrap();
+        let (mut first, mut second) = (start(), start());
+        let [of_first, of_second] = [&first, &second].map(|child| {
+            let pid = Pid::new(child.id() as i32).unwrap();
+            let living = Process::read(pid).unwrap();
+            while !Process::read(pid).unwrap().is_dead() {
+                std::thread::yield_now();
+            }
+            let dead = Process::read(pid).unwrap();
+            assert!(living.birth.is(dead.birth));
+            assert_eq!((living.parent, living.group), (dead.parent, dead.group));
+            assert_eq!(living.birth.session, dead.birth.session);
+            dead.birth
+        });
+        if of_first.number.is_some() {
+            assert!(!of_first.is(of_second));
+        }
+        let pid = Pid::new(first.id() as i32).unwrap();
+        first.wait().unwrap();
+        second.wait().unwrap();
+        assert_eq!(Process::read(pid), None);
     }
 
     #[test]
@@ -186,12 +455,5 @@ mod tests {
             assert!(tree.children(parent).contains(&me));
             assert!(tree.descendants(vec![me]).iter().any(|process| process.pid == me));
         }
-    }
-
-    #[test]
-    fn the_environment_is_that_of_the_execution() {
-        let me = Pid::new(std::process::id() as i32).unwrap();
-        assert_eq!(environment_variable(me, "PATH"), std::env::var("PATH").ok());
-        assert_eq!(environment_variable(me, "PAT"), None);
     }
 }

@@ -1,5 +1,6 @@
 mod cgroups;
 mod controlling;
+mod counting;
 mod hearing;
 mod hooking;
 mod listener;
@@ -21,10 +22,11 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 
-use super::census::{Census, DEADLINE_VARIABLE, Family, Found, RUN_VARIABLE, SERVICE_VARIABLE};
+use super::census::{DEADLINE_VARIABLE, Family, Found, RUN_VARIABLE, SERVICE_VARIABLE};
 use super::clock::Clock;
 use super::containment::Containment;
 use super::control::{Control, ControlSocket};
+use super::cookies::Cookies;
 use super::deadline_guard::DeadlineGuard;
 use super::delivery::{to_group_of, to_process, to_tree_of, to_unlisted};
 use super::exec_pipe::{ExecPipe, ExecResult};
@@ -49,7 +51,7 @@ use super::terminal::{has_shell, stop_self};
 use super::unit_deadline::{Answer, UnitDeadline};
 use super::wait_set::{Ready, WaitSet};
 use crate::supervisor::{
-    Command, DeadlineBasis, End, Event, HookId, Mode, Pid, Purpose, ServiceId, Settings, Signal, Step, Stray,
+    Command, DeadlineBasis, End, Event, HookId, Mode, Pid, Purpose, ServiceId, Settings, Signal, Step,
     Supervisor, Timestamp, defaults,
 };
 
@@ -87,6 +89,11 @@ pub struct Runtime<L> {
     starting: VecDeque<ServiceId>,
     /// What the last census found.
     strays: Vec<Found>,
+    cookies: Cookies,
+    /// How often they were read for the census that is wanted.
+    cookie_rounds: u32,
+    /// What was sent to a service, and to whom it is to be sent if they turn out to be of it.
+    late_signals: Vec<(ServiceId, Signal, Vec<Found>)>,
     inquiries: Inquiries,
     /// When the service manager kills us, as it says itself.
     unit_deadline: UnitDeadline,
@@ -188,6 +195,9 @@ impl<L: Listener> Runtime<L> {
             exec_pipes: HashMap::new(),
             starting: VecDeque::new(),
             strays: Vec::new(),
+            cookies: Cookies::default(),
+            cookie_rounds: 0,
+            late_signals: Vec::new(),
             inquiries: Inquiries::default(),
             unit_deadline: UnitDeadline::default(),
             deadline_is_learnt: false,
@@ -252,9 +262,12 @@ impl<L: Listener> Runtime<L> {
                 _ if self.work_is_left => Some(Duration::ZERO),
                 deadline => deadline.map(|deadline| deadline.since(self.clock.now())),
             };
-            let census = self.census_wanted.then(|| self.census_after.since(self.clock.now()));
-            let helpers = self.messages.next_deadline().map(|deadline| deadline.since(self.clock.now()));
-            let time = time.into_iter().chain(self.platform.try_again()).chain(census).chain(helpers).min();
+            // While it is being found out whose strays are, no census is taken.
+            let census = (self.census_wanted && !self.cookies.are_awaited()).then_some(self.census_after);
+            let others =
+                census.into_iter().chain(self.cookies.next_look()).chain(self.messages.next_deadline());
+            let others = others.map(|time| time.since(self.clock.now()));
+            let time = time.into_iter().chain(self.platform.try_again()).chain(others).min();
             let ready = self.wait_set.wait(time);
             self.take_in(&ready);
         }
@@ -342,11 +355,12 @@ impl<L: Listener> Runtime<L> {
                 Ready::ControlClient(number) => self.control.read(number),
                 Ready::Configuration => self.take_configuration(),
                 // Looked at in any case.
-                Ready::Signals | Ready::LogOutput | Ready::OutputRoom => {}
+                Ready::Signals | Ready::LogOutput | Ready::OutputRoom | Ready::Cookies => {}
             }
         }
         self.answer_requests();
         self.mind_helpers();
+        self.hear_cookies();
         self.handle(Event::TimePassed);
         self.count();
         self.answer_those_who_wait();
@@ -484,79 +498,8 @@ impl<L: Listener> Runtime<L> {
         }
     }
 
-    /// Takes the census if it is wanted: once, however many deaths asked for it.
-    fn count(&mut self) {
-        let (mut attempts, mut dead_before) = (0, Vec::new());
-        if !self.may_count() {
-            return;
-        }
-        // The end of the budget has its turn: what is left by then is killed, and looked at for the last time.
-        while self.census_wanted && attempts < CENSUS_ATTEMPTS && !self.is_overdue() {
-            // All deaths first: a census must not count who is dead. Signals before deaths, as always.
-            self.take_signals();
-            self.reap_all();
-            attempts += 1;
-            let mut hidden = false;
-            let began = self.clock.now();
-            let census = self.family.census(&mut self.cgroups, None);
-            self.note_census(began);
-            self.cgroups.forget_removed(&self.wait_set);
-            let found = match census {
-                Census::Complete(found) => found,
-                Census::Hidden => {
-                    hidden = true;
-                    Vec::new()
-                }
-                // The same dead as before: somebody else traces them, and only that keeps us from reaping them.
-                Census::Moving { found, dead } if !dead.is_empty() && dead == dead_before => found,
-                // Whoever it is, no list will ever name them. Should there be somebody after all: the end of the run kills
-                // what is left in the cgroups.
-                Census::Unlisted if attempts == CENSUS_ATTEMPTS => Vec::new(),
-                Census::Unlisted => continue,
-                // Many come and go. Those that were found can be told to stop; their ends bring us back here.
-                Census::Moving { found, .. } if !found.is_empty() && attempts >= ATTEMPTS_IN_A_CROWD => found,
-                // Somebody is a new process every moment. Its next death wakes us, and we look again.
-                Census::Moving { dead, .. } => {
-                    dead_before = dead;
-                    continue;
-                }
-            };
-            if found.is_empty() {
-                self.family.remembered.clear();
-            }
-            for Found { process, service } in &found {
-                if let Some(service) = service {
-                    self.family.remember(process, *service);
-                }
-            }
-            (self.census_wanted, self.strays, self.strays_are_hidden) = (false, found, hidden);
-            let strays = self.strays.iter().map(|found| Stray {
-                pid: found.process.pid,
-                service: found.service,
-                name: found.process.name.clone(),
-            });
-            let strays = strays.collect();
-            self.handle(Event::Census { strays, hidden });
-        }
-        self.work_is_left |= self.census_wanted && self.may_count();
-    }
-
     fn is_overdue(&self) -> bool {
         self.supervisor.is_overdue(self.clock.now())
-    }
-
-    /// Whether a census is not too soon behind one that took long. The last look of a stop is never too soon.
-    fn may_count(&self) -> bool {
-        self.clock.now() >= self.census_after || self.supervisor.is_time_up()
-    }
-
-    /// As much time as a long census took is left for others.
-    fn note_census(&mut self, began: Timestamp) {
-        let now = self.clock.now();
-        let took = now.since(began);
-        if took >= defaults::LONG_CENSUS {
-            self.census_after = now + took;
-        }
     }
 
     fn feed(&mut self, event: Event) {
@@ -627,6 +570,7 @@ impl<L: Listener> Runtime<L> {
                 self.give_terminal_back();
                 self.inquiries.end_all();
                 self.messages.end_helpers();
+                self.cookies.end();
                 self.carry_last_words();
                 self.unit_deadline.end();
                 // The lines so far are out before the disk is touched.
@@ -880,11 +824,6 @@ fn names_of(settings: &Settings) -> HashMap<String, ServiceId> {
 
 /// How many deaths are taken in before signals and deadlines have their turn again.
 const DEATHS_AT_ONCE: u32 = 512;
-
-/// How often a census is begun anew in one wake-up, if what there is to count comes and goes too fast.
-const CENSUS_ATTEMPTS: u32 = 20;
-/// The same, once somebody was found.
-const ATTEMPTS_IN_A_CROWD: u32 = 3;
 
 /// The variable that names the leader to a hook.
 const PID_VARIABLE: &str = "CURFEW_PID";

@@ -105,7 +105,7 @@ pub(crate) fn has_shell() -> bool {
 /// Whether our process group has another member, dead ones aside.
 fn group_has_others() -> bool {
     let (me, group) = (std::process::id() as i32, getpgrp().as_raw());
-    all_processes().any(|process| process.group == group && process.pid.number() != me && !process.is_dead)
+    all_processes().any(|process| process.group == group && process.pid.number() != me && !process.is_dead())
 }
 
 /// Stops this process as Ctrl-Z would, until somebody continues it.

@@ -31,6 +31,8 @@ pub(crate) enum Ready {
     UnitDeadline,
     /// The configuration is read anew.
     Configuration,
+    /// A helper says whose strays are.
+    Cookies,
     /// The exec pipe of a service.
     ExecPipe(ServiceId),
     /// Somebody came into the empty cgroup of a service, or the last one went.
@@ -53,6 +55,7 @@ const OUTPUT_ROOM: u64 = 2;
 const UNIT_DEADLINE: u64 = 3;
 const CONTROL: u64 = 5;
 const CONFIGURATION: u64 = 4;
+const COOKIES: u64 = 6;
 const FIRST_EXEC_PIPE: u64 = 16;
 const FIRST_HOOK_OUTPUT: u64 = 1 << 32;
 const FIRST_MESSAGE: u64 = 2 << 32;
@@ -70,6 +73,7 @@ impl Ready {
             Self::LogOutput => LOG_OUTPUT,
             Self::UnitDeadline => UNIT_DEADLINE,
             Self::Configuration => CONFIGURATION,
+            Self::Cookies => COOKIES,
             Self::ExecPipe(service) => FIRST_EXEC_PIPE + service.index() as u64,
             Self::Probe(service) => FIRST_PROBE + service.index() as u64,
             Self::PipeOfReadiness(service) => FIRST_READY_PIPE + service.index() as u64,
@@ -92,6 +96,7 @@ impl Ready {
             UNIT_DEADLINE => Self::UnitDeadline,
             CONTROL => Self::Control,
             CONFIGURATION => Self::Configuration,
+            COOKIES => Self::Cookies,
             stream @ FIRST_OUTPUT.. => Self::Output(StreamId::new(stream - FIRST_OUTPUT)),
             number @ FIRST_CONTROL_CLIENT.. => Self::ControlClient(number - FIRST_CONTROL_CLIENT),
             service @ FIRST_CGROUP.. => Self::Cgroup(ServiceId::new((service - FIRST_CGROUP) as usize)),

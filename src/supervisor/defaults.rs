@@ -149,6 +149,16 @@ pub const LOOK_AHEAD: Duration = Duration::from_millis(200);
 /// How long curfew itself may look. A helper process looks at the rest, and may take until the wait is over.
 pub const QUICK_LOOK: Duration = Duration::from_millis(20);
 
+/// How long a helper that finds out whose strays are may say nothing, before it is looked whether it hangs.
+pub const COOKIES_LOOK: Duration = Duration::from_millis(50);
+
+/// How long it may take altogether; in a stop no more than an eighth of the time that is left. Who is not known by then
+/// belongs to the service under which it was found, or to none.
+pub const COOKIES_MAX: Duration = Duration::from_millis(500);
+
+/// How often strays that have come meanwhile are asked for as well, before a count of them is concluded.
+pub const COOKIES_ROUNDS: u32 = 3;
+
 /// How many helpers look at the same time; of other services only a quick look is taken.
 pub const HELPERS_MAX: usize = 8;
 

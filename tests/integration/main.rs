@@ -47,6 +47,7 @@ mod child_setup;
 mod control;
 mod control_strangers;
 mod exit_status;
+mod hangs;
 mod hooks;
 mod inherited;
 mod life;

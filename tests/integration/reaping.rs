@@ -85,6 +85,24 @@ fn what_is_killed_with_its_leader_is_named() {
     assert_eq!(finished.events("stray.found").len(), 1);
 }
 
+/// Of such a daemon only the environment tells whose it is.
+#[test]
+fn a_daemon_is_signalled_with_all_of_its_service_while_the_leader_lives() {
+    let config = "service.a = { command = <forks stays daemon+slow>, grace = \"TERM@all 10m, KILL\" }\n\
+                  service.b.command = <obedient>";
+    let curfew = Curfew::run(["--cgroup", "off", "--deadline", "none"]).config(config).start();
+    curfew.wait_for("a: ready");
+    curfew.wait_for("b: ready");
+    let started = curfew.wait_for_events(2, "service.started");
+    let started = started.iter().find(|event| event["service"] == "a").expect("it was");
+    let leader = started["pid"].as_i64().expect("a pid") as i32;
+    curfew.signal(SIGTERM);
+    curfew.wait_for("a: child daemon+slow done");
+    assert!(exists(leader));
+    kill(leader, libc::SIGINT);
+    curfew.finish().assert_status(0);
+}
+
 /// Children of ours that no list ever named, since they are in the group of a leader that lives: each dies at a moment of its
 /// own, and often just when curfew looks for the dead.
 #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use nix::libc::{self, SIGCONT, SIGSTOP, SIGTERM};
 
-use crate::support::{Curfew, is_installed, is_root, now, pause, skip, state};
+use crate::support::{Curfew, Refusal, is_installed, is_root, now, pause, skip, state};
 
 /// With so many descriptors at most, soft and hard.
 pub(crate) fn with_descriptors(curfew: Curfew, limit: u64) -> Curfew {
@@ -75,6 +75,26 @@ fn without_proc_commands_and_services_run_and_stop() {
     let finished = curfew.finish();
     finished.assert_status(0);
     assert_eq!(finished.verdict(), "clean");
+}
+
+/// As before Linux 5.3, and in some sandboxes. Before 6.9 they have no numbers that tell one process from another.
+#[test]
+fn without_handles_of_processes_strays_are_found_told_apart_and_stopped() {
+    let refusal = Refusal { call: libc::SYS_pidfd_open, first_argument: None, errno: libc::ENOSYS };
+    let config =
+        "service.a.command = <forks session daemon daemon+ignoring>\nservice.b.command = <forks daemon>";
+    let curfew = Curfew::run(["--cgroup", "off", "--grace", "TERM 300ms, KILL"]).config(config);
+    let curfew = curfew.before_exec(move || refusal.take_effect()).start();
+    curfew.wait_for_many(2, ": ready");
+    curfew.signal(SIGTERM);
+    let finished = curfew.finish();
+    finished.assert_status(80);
+    let ends = |service| {
+        let strays = finished.service(service)["strays"].as_array().cloned().unwrap_or_default();
+        strays.iter().map(|stray| stray["end"]["signal"].to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(ends("a"), ["\"TERM\"", "\"TERM\"", "\"KILL\""], "{finished}");
+    assert_eq!(ends("b"), ["\"TERM\""], "{finished}");
 }
 
 #[test]

@@ -12,8 +12,8 @@ use super::lock_table::{FileId, LockFacts, LockLine, locks_of};
 use super::quick_look::{MOST_THREADS, party, quick_facts, threads_of};
 use super::socket_table::{SocketFacts, sockets_in};
 use super::text::{decode, read_bounded};
-use super::thread::{DescriptorFacts, Stat, ThreadFacts, Wait};
-use crate::linux::proc_file_system::FamilyTree;
+use super::thread::{DescriptorFacts, ThreadFacts, Wait, wait_channel};
+use crate::linux::proc_file_system::{Birth, FamilyTree, Process};
 use crate::supervisor::Pid;
 
 const MOST_DESCRIPTORS: usize = 4096;
@@ -34,13 +34,13 @@ const LONGEST_FILE: usize = 8192;
 ///
 /// Changes the working directory: from inside the process's own folder no other process can be read by mistake, even
 /// if the pid is given away meanwhile.
-pub(super) fn examine(pid: Pid, start_time: Option<u64>, tell: &mut dyn FnMut(&str, Value)) {
+pub(super) fn examine(pid: Pid, birth: Option<Birth>, tell: &mut dyn FnMut(&str, Value)) {
     if std::env::set_current_dir(format!("/proc/{pid}")).is_err() {
         return;
     }
-    let stat = read_bounded("stat", LONGEST_FILE).ok().and_then(|line| Stat::parse(&line));
-    let Some(stat) = stat else { return };
-    if start_time.is_some_and(|start_time| start_time != stat.start_time) {
+    // Who has the pid now, and had it at the quick look, has had it in between.
+    let now = Process::read(pid).map(|process| process.birth);
+    if birth.zip(now).is_some_and(|(before, now)| !before.is(now)) {
         return;
     }
 
@@ -118,10 +118,16 @@ fn children(pid: Pid) -> Vec<ThreadFacts> {
 }
 
 fn with_call(mut facts: ThreadFacts, folder: &str) -> ThreadFacts {
+    facts.wait_channel = wait_channel_of(folder);
     if let Ok(line) = read_bounded(format!("{folder}/syscall"), LONGEST_FILE) {
         facts.system_call = decode(line.trim_ascii(), LONGEST_TEXT);
     }
     facts
+}
+
+/// The function of the kernel that a thread sleeps in.
+pub(super) fn wait_channel_of(folder: &str) -> String {
+    wait_channel(&read_bounded(format!("{folder}/wchan"), LONGEST_FILE).unwrap_or_default())
 }
 
 fn stack(folder: &str) -> Vec<String> {

@@ -9,6 +9,7 @@ use super::super::helper::{Helper, HelperIs, leave};
 use super::Blame;
 use super::examination::examine;
 use super::quick_look::QuickLook;
+use crate::linux::proc_file_system::Birth;
 use crate::supervisor::Pid;
 
 /// A helper process that reads the rest about a process that does not stop. What it has told when its time is over is kept.
@@ -47,8 +48,8 @@ impl Investigation {
         cpu_before: Option<Duration>,
         waited: Duration,
     ) -> nix::Result<Self> {
-        let start_time = quick.start_time;
-        let helper = Helper::start(LONGEST_RESULT, |pipe| help(pid, start_time, pipe))?;
+        let birth = quick.birth;
+        let helper = Helper::start(LONGEST_RESULT, |pipe| help(pid, birth, pipe))?;
         let cpu_used = cpu_before.zip(quick.cpu_time).and_then(|(before, now)| now.checked_sub(before));
         Ok(Self { helper, quick, cpu_used, waited })
     }
@@ -93,8 +94,8 @@ fn parts(received: &[u8]) -> Map<String, Value> {
 }
 
 /// The helper's work.
-fn help(pid: Pid, start_time: Option<u64>, pipe: &mut File) {
-    examine(pid, start_time, &mut |key, value| {
+fn help(pid: Pid, birth: Option<Birth>, pipe: &mut File) {
+    examine(pid, birth, &mut |key, value| {
         let mut line = Value::Object(Map::from_iter([(key.to_owned(), value)])).to_string();
         line.push('\n');
         // EPIPE: nobody listens any more.

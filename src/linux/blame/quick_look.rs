@@ -6,20 +6,20 @@ use nix::errno::Errno;
 use super::cpu_meter::cpu_time;
 use super::party::Party;
 use super::process_status::ProcessStatus;
-use super::text::read_bounded;
-use super::thread::{Stat, ThreadFacts, wait_channel};
+use super::thread::ThreadFacts;
+use crate::linux::proc_file_system::{Birth, Process, Status, read_status};
 use crate::supervisor::Pid;
 
 /// What can be seen of a process without the risk of hanging: to be taken before the next signal, which changes it.
 ///
-/// It reads `stat`, `status` and `wchan` only: none of them waits for a lock that the process can hold for long. (Its
-/// command line, for one, waits for its memory map, which a process in a page fault on a dead disk has locked.)
+/// It reads `status` only, and lists threads: nothing of that waits for a lock that the process can hold for long, as nearly
+/// everything else does (see [`proc_file_system`](crate::linux::proc_file_system)).
 #[derive(Clone, Debug)]
 pub(crate) struct QuickLook {
     pub(super) pid: Pid,
     pub(super) sight: Sight,
     pub(super) name: String,
-    pub(super) start_time: Option<u64>,
+    pub(super) birth: Option<Birth>,
     pub(super) thread_count: u32,
     /// The main thread first.
     pub(super) threads: Vec<ThreadFacts>,
@@ -44,8 +44,6 @@ pub(super) enum Sight {
 
 /// How many threads of a process are looked at.
 pub(super) const MOST_THREADS: usize = 64;
-/// No file that is read here is longer.
-const LONGEST_FILE: usize = 8192;
 
 impl QuickLook {
     /// Looks, until `time_left` says no. Never fails: what may not be seen is left out.
@@ -54,31 +52,31 @@ impl QuickLook {
             pid,
             sight: Sight::Seen,
             name: String::new(),
-            start_time: None,
+            birth: None,
             thread_count: 0,
             threads: Vec::new(),
             status: None,
             cpu_time: cpu_time(pid),
         };
-        let line = match read_bounded(format!("/proc/{pid}/stat"), LONGEST_FILE) {
-            Ok(line) => line,
+        // First, as ever: what comes after it is taken for nobody's if the pid is given away meanwhile.
+        let process = Process::read(pid);
+        let text = match read_status(&format!("/proc/{pid}/status")) {
+            Ok(text) => text,
             Err(error) => {
                 look.sight = sight(&error, look.cpu_time.is_some());
                 return look;
             }
         };
-        let Some(stat) = Stat::parse(&line) else {
+        let Some(status) = Status::parse(&text) else {
             look.sight = Sight::Failed;
             return look;
         };
-        look.name = stat.name;
-        look.start_time = Some(stat.start_time);
-        look.thread_count = stat.thread_count;
-        if let Ok(text) = read_bounded(format!("/proc/{pid}/status"), LONGEST_FILE) {
-            let mut status = ProcessStatus::parse(&String::from_utf8_lossy(&text));
-            status.tracer = status.tracer.map(|tracer| party(tracer.pid));
-            look.status = Some(status);
-        }
+        look.name = status.name;
+        look.birth = process.map(|process| process.birth);
+        look.thread_count = status.threads;
+        let mut status = ProcessStatus::parse(&String::from_utf8_lossy(&text));
+        status.tracer = status.tracer.map(|tracer| party(tracer.pid));
+        look.status = Some(status);
         for thread in threads_of(pid.number(), &format!("/proc/{pid}/task")) {
             if !time_left() {
                 break;
@@ -98,26 +96,22 @@ pub(super) fn threads_of(pid: i32, folder: &str) -> impl Iterator<Item = i32> {
     std::iter::once(pid).chain(others).take(MOST_THREADS)
 }
 
-/// State and wait channel of a thread; `None`: it has ended.
+/// Name and state of a thread; `None`: it has ended.
 pub(super) fn quick_facts(folder: &str, id: i32) -> Option<ThreadFacts> {
-    let stat = Stat::parse(&read_bounded(format!("{folder}/stat"), LONGEST_FILE).ok()?)?;
-    let channel = read_bounded(format!("{folder}/wchan"), LONGEST_FILE).unwrap_or_default();
+    let status = Status::read(&format!("{folder}/status")).ok()?;
     Some(ThreadFacts {
         id,
-        name: stat.name,
-        state: stat.state,
-        wait_channel: wait_channel(&channel),
+        name: status.name,
+        state: status.state,
+        is_executing: status.is_executing,
         ..ThreadFacts::default()
     })
 }
 
 /// A process by its pid, with its name if it can be seen.
 pub(super) fn party(pid: i32) -> Party {
-    let name = (pid > 0)
-        .then(|| Stat::parse(&read_bounded(format!("/proc/{pid}/stat"), LONGEST_FILE).ok()?))
-        .flatten()
-        .map(|stat| stat.name);
-    Party { pid, name }
+    let name = (pid > 0).then(|| Status::read(&format!("/proc/{pid}/status")).ok()).flatten();
+    Party { pid, name: name.map(|status| status.name) }
 }
 
 /// What an error means. A process that has a clock is there, whatever /proc says.
@@ -140,7 +134,7 @@ mod tests {
         let look = QuickLook::take(me, &|| true);
         assert_eq!(look.sight, Sight::Seen);
         assert_eq!(look.threads[0].id, me.number());
-        assert!(look.start_time.is_some() && look.cpu_time.is_some() && look.status.is_some());
+        assert!(look.birth.is_some() && look.cpu_time.is_some() && look.status.is_some());
     }
 
     #[test]

@@ -286,7 +286,7 @@ mod tests {
             pid: Pid::new(42).unwrap(),
             sight: Sight::Seen,
             name: "api".into(),
-            start_time: Some(1),
+            birth: None,
             thread_count: threads.len() as u32,
             threads,
             status: None,

@@ -11,6 +11,7 @@ use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::SigSet;
 
+use super::examination::wait_channel_of;
 use super::thread::Wait;
 use super::*;
 use crate::linux::delivery::{to_child, to_group_of};
@@ -31,11 +32,15 @@ impl Victim {
         Pid::new(self.0.id() as i32).unwrap()
     }
 
-    /// Until it is in the state that the test is about.
+    /// Until it is in the state that the test is about, of which more is seen here than by the quick look alone.
     fn until(&self, reached: impl Fn(&QuickLook) -> bool) -> QuickLook {
         loop {
             let look = QuickLook::take(self.pid(), &|| true);
-            if reached(&look) {
+            let mut seen = look.clone();
+            for thread in &mut seen.threads {
+                thread.wait_channel = wait_channel_of(&format!("/proc/{}/task/{}", self.pid(), thread.id));
+            }
+            if reached(&seen) {
                 return look;
             }
             std::thread::yield_now();
@@ -252,7 +257,7 @@ fn what_vanishes_after_the_quick_look_is_what_the_quick_look_saw() {
     victim.0.kill().unwrap();
     victim.0.wait().unwrap();
     let blame = done(investigate(pid, quick));
-    assert_eq!(blame.sentence(), "main thread sleeps; no CPU for 10 s");
+    assert_eq!(blame.sentence(), "main thread waits; no CPU for 10 s");
 }
 
 #[test]
@@ -271,8 +276,8 @@ fn a_killed_helper_leaves_what_the_quick_look_saw() {
     let mut investigation = Investigation::start(victim.pid(), quick, None, WAITED).unwrap();
     to_child(investigation.pid(), Signal::KILL).unwrap();
     let blame = done(follow(&mut investigation));
-    assert_eq!(blame.sentence(), "main thread sleeps");
-    assert_eq!(investigation.so_far().sentence(), "main thread sleeps");
+    assert_eq!(blame.sentence(), "main thread waits");
+    assert_eq!(investigation.so_far().sentence(), "main thread waits");
 }
 
 #[test]

@@ -14,6 +14,8 @@ pub(crate) struct ThreadFacts {
     pub(super) name: String,
     /// The letter of proc_pid_stat(5): R running, S sleeping, D uninterruptible, T stopped, Z ended …
     pub(super) state: char,
+    /// It is in the middle of execve(2): until it comes out, less can be known of it.
+    pub(super) is_executing: bool,
     /// The function of the kernel it sleeps in; empty if it does not, or if we may not know.
     pub(super) wait_channel: String,
     /// The line of `/proc/PID/task/TID/syscall`; empty if it may not be read.
@@ -62,6 +64,9 @@ impl ThreadFacts {
         if self.state == 'R' {
             return Wait::Unknown;
         }
+        if self.is_executing {
+            return Wait::Call(EXECVE);
+        }
         let call = self.call();
         let inside = match &call {
             // What a call waits for can differ: open(2) waits for a lock (lease) or for a disk.
@@ -86,7 +91,7 @@ impl ThreadFacts {
             "name": self.name,
             "state": self.state.to_string(),
             "wchan": self.wait_channel,
-            "call": self.call().as_ref().and_then(SystemCall::name),
+            "call": if self.is_executing { Some(EXECVE) } else { self.call().as_ref().and_then(SystemCall::name) },
             "syscall": self.system_call,
             "descriptors": self.descriptors.iter().map(DescriptorFacts::value).collect::<Vec<_>>(),
             "stack": self.stack,
@@ -98,6 +103,7 @@ impl ThreadFacts {
             id: number(value, "tid")?,
             name: text(value, "name")?,
             state: text(value, "state")?.chars().next()?,
+            is_executing: value["call"] == EXECVE,
             wait_channel: text(value, "wchan")?,
             system_call: text(value, "syscall")?,
             descriptors: list(value, "descriptors", DescriptorFacts::from_value),
@@ -143,6 +149,8 @@ impl fmt::Display for DescriptorFacts {
     }
 }
 
+const EXECVE: &str = "execve";
+
 /// How much of a name that somebody else chose the sentence repeats.
 pub(super) const LONGEST_IN_SENTENCE: usize = 64;
 
@@ -171,32 +179,6 @@ fn wait_by_channel(channel: &str) -> Wait {
     }
 }
 
-/// A line `/proc/PID/stat` or `/proc/PID/task/TID/stat`, as far as it is of use here.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Stat {
-    pub(super) name: String,
-    pub(super) state: char,
-    pub(super) parent: i32,
-    pub(super) thread_count: u32,
-    pub(super) start_time: u64,
-}
-
-impl Stat {
-    /// `pid (name) state ppid …`: the name may hold anything, also brackets and spaces.
-    pub(super) fn parse(line: &[u8]) -> Option<Self> {
-        let open = line.iter().position(|byte| *byte == b'(')?;
-        let close = line.iter().rposition(|byte| *byte == b')')?;
-        let name = decode(line.get(open + 1..close)?, LONGEST_NAME);
-        let rest = std::str::from_utf8(line.get(close + 1..)?).ok()?;
-        let mut fields = rest.split_ascii_whitespace();
-        let state = fields.next()?.chars().next()?;
-        let parent = fields.next()?.parse().ok()?;
-        let thread_count = fields.nth(15)?.parse().ok()?;
-        let start_time = fields.nth(1)?.parse().ok()?;
-        Some(Self { name, state, parent, thread_count, start_time })
-    }
-}
-
 /// The kernel keeps 15 bytes of a name; of its own threads a little more.
 const LONGEST_NAME: usize = 64;
 
@@ -213,30 +195,6 @@ mod tests {
     use nix::libc;
 
     use super::*;
-
-    #[test]
-    fn a_line_of_stat_is_read_whatever_the_name() {
-        let line = b"42 (a) Z (b\xff) D 7 8 9 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 3 0 987654 0 0\n";
-        let stat = Stat::parse(line).unwrap();
-        assert_eq!(stat.name, "a) Z (b\u{fffd}");
-        assert_eq!((stat.state, stat.parent, stat.thread_count, stat.start_time), ('D', 7, 3, 987_654));
-    }
-
-    #[test]
-    fn malformed_stat_is_nothing() {
-        for line in [
-            &b""[..],
-            b"42",
-            b"42 (",
-            b"42 )x(",
-            b"42 (sh) S 1 2",
-            b"42 (sh) S x 1 1",
-            b"42 (sh)",
-            b"\xff(\xff)\xff",
-        ] {
-            assert_eq!(Stat::parse(line), None);
-        }
-    }
 
     fn waiting(wait_channel: &str, system_call: &str) -> Wait {
         let (wait_channel, system_call) = (wait_channel.to_owned(), system_call.to_owned());

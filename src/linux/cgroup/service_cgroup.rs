@@ -183,9 +183,9 @@ impl ServiceCgroup {
         let mut result = Ok(());
         for _ in 0..KILL_ROUNDS {
             let listed = self.processes()?;
-            let processes = listed.into_iter().filter_map(Process::read).filter(|process| !process.is_dead);
+            let processes = listed.into_iter().filter_map(Process::read).filter(|process| !process.is_dead());
             let new: Vec<Process> =
-                processes.filter(|process| !done.contains(&(process.pid, process.start_time))).collect();
+                processes.filter(|process| !done.contains(&(process.pid, process.birth))).collect();
             if new.is_empty() {
                 return result;
             }
@@ -193,7 +193,7 @@ impl ServiceCgroup {
             // is in the cgroup, and whether it is the one we looked at is compared before the signal.
             let still_listed: HashSet<Pid> = self.processes()?.into_iter().collect();
             for process in new.iter().filter(|process| still_listed.contains(&process.pid)) {
-                done.insert((process.pid, process.start_time));
+                done.insert((process.pid, process.birth));
                 match to_process(process, Signal::KILL) {
                     Ok(()) | Err(Errno::ESRCH) => {}
                     Err(errno) => result = Err(errno),

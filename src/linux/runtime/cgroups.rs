@@ -46,7 +46,7 @@ impl<L: Listener> Runtime<L> {
                 && !self.family.helpers.contains(pid)
         };
         let others = there.into_iter().filter(is_other);
-        others.filter_map(Process::read).filter(|process| !process.is_dead).collect()
+        others.filter_map(Process::read).filter(|process| !process.is_dead()).collect()
     }
 
     /// A stopped process is continued so that it can obey, and so is a frozen one.

@@ -85,18 +85,20 @@ impl<L: Listener> Runtime<L> {
         }
         let orphan = is_under(self.family.orphans(&tree, std::process::id() as i32))?;
         let of = self.family.service_of(&orphan, &self.cgroups).or(self.family.fallback);
-        (of == Some(service)).then_some(orphan)
+        // Only its environment may tell whose it is, which is not to be read here. But it, or a friend of its, knew the
+        // socket of this service.
+        of.is_none_or(|of| of == service).then_some(orphan)
     }
 
     /// Who leads a service after the end of its leader: a process that spoke for it, lives, and is our child now.
     pub(super) fn heir(&mut self, service: ServiceId) -> Option<Pid> {
         let heir = self.heirs.remove(&service)?;
         // Another one may have its pid by now.
-        let process = Process::read(heir.pid).filter(|process| process.start_time == heir.start_time)?;
+        let process = Process::read(heir.pid).filter(|process| process.birth.is(heir.birth))?;
         let is_taken = self.family.leaders.contains_key(&heir.pid)
             || self.family.hooks.contains(&heir.pid)
             || self.family.helpers.contains(&heir.pid);
         let is_ours = process.parent == std::process::id() as i32;
-        (!process.is_dead && is_ours && !is_taken).then_some(heir.pid)
+        (!process.is_dead() && is_ours && !is_taken).then_some(heir.pid)
     }
 }

@@ -1,18 +1,20 @@
 //! Finding out whether services are ready, and well.
 
+use std::fs::File;
+use std::io::Read;
 use std::os::fd::{OwnedFd, RawFd};
 
 use super::super::delivery::{to_process, to_tree_of};
 use super::super::hooks::{EndedHook, More};
 use super::super::probes::{Interest, Step as ProbeStep, result_of_command};
-use super::super::proc_file_system::{FamilyTree, environment_variable};
+use super::super::proc_file_system::{FamilyTree, Process, State};
 use super::super::ready_pipe::{ReadyPipe, Word};
 use super::super::service_programs::ServicePrograms;
 use super::super::spawn::Program;
 use super::super::wait_set::Ready;
 use super::{Listener, PID_VARIABLE, PROBE_VARIABLE, RUN_VARIABLE, Runtime, SERVICE_VARIABLE};
 use crate::protocol::ProbeTarget;
-use crate::supervisor::{Event, HookId, HookKind, Purpose, ServiceId, ServiceMessage, Signal};
+use crate::supervisor::{Event, HookId, HookKind, Pid, Purpose, ServiceId, ServiceMessage, Signal};
 
 impl<L: Listener> Runtime<L> {
     pub(super) fn probe(&mut self, service: ServiceId, purpose: Purpose) {
@@ -118,7 +120,7 @@ impl<L: Listener> Runtime<L> {
         let tree = FamilyTree::look();
         let mut left = self.family.orphans(&tree, std::process::id() as i32);
         left.retain(|pid| {
-            let probe = environment_variable(*pid, PROBE_VARIABLE);
+            let probe = variable_of(*pid, PROBE_VARIABLE);
             let number = probe.as_deref().and_then(|probe| {
                 probe.strip_prefix(self.family.run.as_str())?.strip_prefix('/')?.parse().ok()
             });
@@ -164,4 +166,16 @@ pub(super) fn open_ready_pipe(programs: Option<&ServicePrograms>) -> Option<(Rea
     // Without one it is not heard, and the start's time runs out.
     let (pipe, service_end) = ReadyPipe::open().ok()?;
     Some((pipe, service_end, number))
+}
+
+/// A variable of another process's environment, as it was when its program was executed. Who hangs in the kernel may hang
+/// whoever reads it, and is not asked: it is looked at again after the next probe.
+fn variable_of(pid: Pid, name: &str) -> Option<String> {
+    Process::read(pid).filter(|process| process.state != State::Uninterruptible)?;
+    let mut environment = Vec::new();
+    // An environment is limited to a few MiB by the kernel; more than 1 MiB of it is not read.
+    File::open(format!("/proc/{pid}/environ")).ok()?.take(1 << 20).read_to_end(&mut environment).ok()?;
+    let prefix = format!("{name}=");
+    let entry = environment.split(|byte| *byte == 0).find(|entry| entry.starts_with(prefix.as_bytes()))?;
+    String::from_utf8(entry[prefix.len()..].to_vec()).ok()
 }

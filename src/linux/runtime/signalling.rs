@@ -37,6 +37,10 @@ impl<L: Listener> Runtime<L> {
         if signal == Signal::CONT {
             self.thaw(service);
         }
+        self.note_refused(service, refused);
+    }
+
+    pub(super) fn note_refused(&mut self, service: ServiceId, refused: Vec<(Pid, Errno)>) {
         for (pid, errno) in refused {
             // The kernel's own KILL needs no permission of the process's user.
             if !self.cgroups.was_killed(pid) && self.refused.insert(pid) {
@@ -72,6 +76,7 @@ impl<L: Listener> Runtime<L> {
         else {
             return Vec::new();
         };
+        self.signal_later(service, signal, &found);
         self.to_all_found(found.iter().filter(|found| self.belongs_to(found, service)), signal)
     }
 
@@ -94,7 +99,7 @@ impl<L: Listener> Runtime<L> {
     }
 
     /// Signals processes that a census found.
-    fn to_all_found<'a>(
+    pub(super) fn to_all_found<'a>(
         &self,
         all: impl Iterator<Item = &'a Found> + Clone,
         signal: Signal,

@@ -1,0 +1,138 @@
+//! Who is left, and whose they are. As far as only their environment tells, that takes a moment: it never holds up the loop.
+
+use super::super::census::{Census, Found};
+use super::super::wait_set::Ready;
+use super::{Listener, Runtime};
+use crate::supervisor::{Event, ServiceId, Signal, Stray, Timestamp, defaults};
+
+impl<L: Listener> Runtime<L> {
+    /// Takes the census if it is wanted: once, however many deaths asked for it.
+    pub(super) fn count(&mut self) {
+        let (mut attempts, mut dead_before) = (0, Vec::new());
+        if !self.may_count() {
+            return;
+        }
+        // The end of the budget has its turn: what is left by then is killed, and looked at for the last time.
+        while self.census_wanted && attempts < CENSUS_ATTEMPTS && !self.is_overdue() {
+            // All deaths first: a census must not count who is dead. Signals before deaths, as always.
+            self.take_signals();
+            self.reap_all();
+            if self.cookies.are_awaited() {
+                // The answers bring us back here.
+                return;
+            }
+            attempts += 1;
+            let mut hidden = false;
+            let began = self.clock.now();
+            let census = self.family.census(&mut self.cgroups, None);
+            self.note_census(began);
+            self.cgroups.forget_removed(&self.wait_set);
+            let found = match census {
+                Census::Complete(found) => found,
+                Census::Hidden => {
+                    hidden = true;
+                    Vec::new()
+                }
+                // The same dead as before: somebody else traces them, and only that keeps us from reaping them.
+                Census::Moving { found, dead } if !dead.is_empty() && dead == dead_before => found,
+                // Whoever it is, no list will ever name them. Should there be somebody after all: the end of the run kills
+                // what is left in the cgroups.
+                Census::Unlisted if attempts == CENSUS_ATTEMPTS => Vec::new(),
+                Census::Unlisted => continue,
+                // Many come and go. Those that were found can be told to stop; their ends bring us back here.
+                Census::Moving { found, .. } if !found.is_empty() && attempts >= ATTEMPTS_IN_A_CROWD => found,
+                // Somebody is a new process every moment. Its next death wakes us, and we look again.
+                Census::Moving { dead, .. } => {
+                    dead_before = dead;
+                    continue;
+                }
+            };
+            if self.cookie_rounds < defaults::COOKIES_ROUNDS && self.ask_whose(&found) {
+                self.cookie_rounds += 1;
+                return;
+            }
+            self.cookie_rounds = 0;
+            if found.is_empty() {
+                self.family.remembered.clear();
+            }
+            for Found { process, service } in &found {
+                if let Some(service) = service {
+                    self.family.remember(process, *service);
+                }
+            }
+            (self.census_wanted, self.strays, self.strays_are_hidden) = (false, found, hidden);
+            let strays = self.strays.iter().map(|found| Stray {
+                pid: found.process.pid,
+                service: found.service,
+                name: found.process.name.clone(),
+            });
+            let strays = strays.collect();
+            self.handle(Event::Census { strays, hidden });
+        }
+        self.work_is_left |= self.census_wanted && self.may_count();
+    }
+
+    /// Whether a census is not too soon behind one that took long. The last look of a stop is never too soon.
+    fn may_count(&self) -> bool {
+        self.clock.now() >= self.census_after || self.supervisor.is_time_up()
+    }
+
+    /// As much time as a long census took is left for others.
+    fn note_census(&mut self, began: Timestamp) {
+        let now = self.clock.now();
+        let took = now.since(began);
+        if took >= defaults::LONG_CENSUS {
+            self.census_after = now + took;
+        }
+    }
+
+    /// Asks whose these are, where that is not known. Returns whether answers are to come.
+    pub(super) fn ask_whose(&mut self, found: &[Found]) -> bool {
+        // One command has no others that it could be told from: all is its own.
+        if self.family.fallback.is_some() {
+            return false;
+        }
+        let unread = self.family.unread(found);
+        let now = self.clock.now();
+        let time_left = self.supervisor.time_left(now).map(|left| left / 8);
+        let longest = time_left.into_iter().chain([defaults::COOKIES_MAX]).min().unwrap_or_default();
+        if unread.is_empty() || longest.is_zero() || self.cookies.are_awaited() {
+            return self.cookies.are_awaited();
+        }
+        let (run, names) = (&self.family.run, &self.family.names);
+        let Some(helper) = self.cookies.ask(unread, run, names, now, now + longest) else { return false };
+        self.family.helpers.insert(helper);
+        if let Some(pipe) = self.cookies.waiting_on() {
+            // Unwatched, it is heard when its time is over.
+            let _ = self.wait_set.add_read(pipe, Ready::Cookies);
+        }
+        true
+    }
+
+    /// Whoever of them turns out to be of the service gets the signal then.
+    pub(super) fn signal_later(&mut self, service: ServiceId, signal: Signal, found: &[Found]) {
+        if self.ask_whose(found) {
+            let unknown = found.iter().filter(|found| found.service.is_none()).cloned().collect();
+            self.late_signals.push((service, signal, unknown));
+        }
+    }
+
+    /// The answers, once no more is to come.
+    pub(super) fn hear_cookies(&mut self) {
+        let Some(answers) = self.cookies.take_answers(self.clock.now()) else { return };
+        for (pid, birth, service) in answers {
+            self.family.remembered.insert(pid, (birth, service));
+        }
+        for (service, signal, unknown) in std::mem::take(&mut self.late_signals) {
+            let is_of =
+                |found: &&Found| self.family.service_of(&found.process, &self.cgroups) == Some(service);
+            let refused = self.to_all_found(unknown.iter().filter(is_of), signal);
+            self.note_refused(service, refused);
+        }
+    }
+}
+
+/// How often a census is begun anew in one wake-up, if what there is to count comes and goes too fast.
+const CENSUS_ATTEMPTS: u32 = 20;
+/// The same, once somebody was found.
+const ATTEMPTS_IN_A_CROWD: u32 = 3;
