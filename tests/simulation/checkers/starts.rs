@@ -42,7 +42,7 @@ impl History {
         // What had failed is given another chance.
         let renewed = renewed
             .filter(|(index, change)| *change != Change::Adjusted || self.was_found_gone(before, *index))
-            .map(|(index, change)| (index, change == Change::Restarted));
+            .map(|(index, change)| (index, matches!(change, Change::Restarted | Change::StillStopped)));
         let mut wishes: Vec<(usize, bool)> = wish.chain(renewed).collect();
         wishes.sort_unstable();
         // A wish comes before what was planned, or after it was given up.
