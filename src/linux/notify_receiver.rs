@@ -99,7 +99,7 @@ impl NotifyReceiver {
     /// Hears one datagram, without waiting. Handle it wholly before you hear the next: taking a `BARRIER=1` tells its
     /// sender that everything before it was handled.
     ///
-    /// What has no descriptors with it is taken. Everything else is [held](Self::held): who takes it closes them, and that
+    /// What has no descriptors with it is taken. Everything else is held: who takes it closes them, and that
     /// may take as long as a service wishes.
     ///
     /// `leader` is trusted whoever it has become: a program may give up its user by itself.

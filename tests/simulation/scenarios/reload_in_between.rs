@@ -132,7 +132,7 @@ fn a_change_that_comes_while_a_service_is_stopped_by_name_does_not_start_it() {
         "1000 api TERM
          1500 RELOADING
          1500 read
-         1500 api changed, 1 kept
+         1500 api still stopped, 1 kept
          2000 api adopts
          2000 complete
          2000 RELOADED
@@ -154,7 +154,7 @@ fn what_a_person_stopped_stays_stopped_whatever_changes() {
         2000,
         "2000 RELOADING
          2000 read
-         2000 api changed, 1 kept
+         2000 api still stopped, 1 kept
          2000 api adopts
          2000 complete
          2000 RELOADED
@@ -294,6 +294,21 @@ fn what_ended_with_success_is_not_started_by_an_adjustment() {
     let adjusted = done.clone().grace("INT 1s");
     let spec = Spec::many([done, obedient("db")]).reload(ms(1000), [adjusted, obedient("db")]);
     let world = spec.term(ms(5000)).run();
+    assert_eq!(world.starts().len(), 2, "{world}");
+}
+
+#[test]
+fn what_becomes_essential_while_it_is_down_is_started_and_stops_the_system_if_it_fails() {
+    let ends = |status| service("api").that(Behaviour::ends(ms(100), End::Exited(status)));
+    for status in [0, 3] {
+        let spec = Spec::many([ends(status).not_essential(), obedient("db")]);
+        let world = spec.reload(ms(1000), [ends(status), obedient("db")]).run();
+        assert_eq!(world.starts().len(), 3, "{world}");
+        world.ends(status, ms(1200));
+    }
+    // What a person stopped is down on purpose.
+    let spec = Spec::many([obedient("api").not_essential(), obedient("db")]).stop(ms(500), 0);
+    let world = spec.reload(ms(1000), [obedient("api"), obedient("db")]).term(ms(2000)).run();
     assert_eq!(world.starts().len(), 2, "{world}");
 }
 
@@ -689,7 +704,7 @@ fn a_stop_by_name_that_is_under_way_goes_on_through_a_reload() {
         "1000 web TERM
          1500 RELOADING
          1500 read
-         1500 api changed, 2 kept
+         1500 api still stopped, 2 kept
          2000 api TERM
          2100 api adopts
          2100 db TERM
