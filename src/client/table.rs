@@ -123,7 +123,8 @@ fn note(service: &Value) -> String {
     if !awaits.is_empty() {
         notes.push(format!("waits for {}", awaits.join(", ")));
     }
-    if let Some(runs) = text(&service["runs"]) {
+    // Its phase says so already.
+    if let Some(runs) = text(&service["runs"]).filter(|_| service["runs"] != stop["phase"]) {
         notes.push(runs);
     }
     match service["strays"].as_u64() {
@@ -248,6 +249,16 @@ api      stopping          51     1m 0s  stage 2 of 3 (INT), 4s left; 2 strays
 migrate  done               -     1m 0s  exit status 0
 "
         );
+    }
+
+    #[test]
+    fn what_runs_after_the_end_is_said_once() {
+        let of = |phase: &str, runs: &str| {
+            note(&json!({ "runs": runs, "stop": { "phase": phase, "left_ms": 2000 } }))
+        };
+        assert_eq!(of("post-stop", "post-stop"), "post-stop, 2s left");
+        assert_eq!(of("cleanup", "cleanup"), "cleanup, 2s left");
+        assert_eq!(of("killed", "post-stop"), "killed, 2s left; post-stop");
     }
 
     #[test]

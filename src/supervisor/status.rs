@@ -133,6 +133,8 @@ pub enum StopPhase {
     Lingering,
     /// Nothing of it is left; the command after its end runs.
     PostStop,
+    /// Nothing of any service is left; the last command of all runs.
+    Cleanup,
 }
 
 /// Why a service is down.

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use curfew::supervisor::{
     Command, End, Event, HookKind, Notice, Pid, Recipients, Request, Seat, Sender, ServiceId, ServiceState,
-    ServiceStatus, Signal, StartFailure, Step, StopStatus, SystemPhase, SystemStatus, Target, Timestamp,
+    ServiceStatus, Signal, StartFailure, Step, StopPhase, StopStatus, SystemPhase, SystemStatus, Target,
+    Timestamp,
 };
 
 use super::broken_core::Core;
@@ -380,6 +381,14 @@ impl World {
             }
             if service.is_down() && (leader.is_some() || service.strays > 0) {
                 return Some(format!("{name} is down, but has processes"));
+            }
+            let is_cleanup = service.id == self.history.settings.cleanup_id();
+            if let ServiceState::Stopping {
+                phase: phase @ (StopPhase::PostStop | StopPhase::Cleanup), ..
+            } = service.state
+                && is_cleanup != (phase == StopPhase::Cleanup)
+            {
+                return Some(format!("{name} is said to be in {phase:?}"));
             }
             let wakes_by = match service.state {
                 ServiceState::Stopping { left, .. } => left,

@@ -80,7 +80,8 @@ fn service_value(service: &ServiceStatus, settings: &Settings) -> Value {
         "awaits": names(&service.awaits),
     });
     if let (Some(_), step @ (Step::PreStart | Step::PostStop)) = (service.pid, service.step) {
-        value["runs"] = step.to_string().into();
+        let is_cleanup = service.id == settings.cleanup_id();
+        value["runs"] = if is_cleanup { "cleanup".into() } else { step.to_string().into() };
     }
     match service.state {
         ServiceState::Stopping { phase, left, restarts } => {
@@ -100,6 +101,7 @@ fn phase_value(phase: StopPhase, left: Option<Duration>, restarts: bool) -> Valu
         StopPhase::Killed => "killed",
         StopPhase::Lingering => "lingering",
         StopPhase::PostStop => "post-stop",
+        StopPhase::Cleanup => "cleanup",
     };
     let mut value = json!({ "phase": name, "left_ms": left.map(milliseconds), "restarts": restarts });
     if let StopPhase::Stage { stage, of, signal } = phase {

@@ -114,6 +114,7 @@ impl Supervisor {
             },
             Phase::Killed => StopPhase::Killed,
             Phase::Lingering => StopPhase::Lingering,
+            Phase::PostStop if id == self.settings.cleanup_id() => StopPhase::Cleanup,
             Phase::PostStop => StopPhase::PostStop,
         }
     }
