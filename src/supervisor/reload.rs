@@ -34,6 +34,8 @@ pub enum Change {
     Removed,
     /// What is executed has changed: it is started anew.
     Restarted,
+    /// What is executed has changed, but somebody stopped it: it stays down.
+    StillStopped,
     /// Only how it is looked after has changed: it goes on.
     Adjusted,
 }

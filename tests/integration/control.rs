@@ -225,6 +225,11 @@ fn reload_says_what_became_of_each_service_or_what_is_wrong() {
     ask(&running, ["reload"]).is(0, "changed for the whole system: cleanup\n");
     running.rewrite(TWO);
     ask(&running, ["reload"]).is(0, "changed for the whole system: deadline, stop-signals, cleanup\n");
+    // What somebody stopped is not started by a change.
+    ask(&running, ["stop", "api", "--wait"]).is(0, "api: stopped\n");
+    running.rewrite(&TWO.replace("[\"db\"]", "[\"db\"], environment = { A = \"b\" }"));
+    ask(&running, ["reload"]).is(0, "api: still-stopped\n");
+    assert_eq!(service(&running, "api")["state"], "stopped");
     let web = "service.web = { command = <obedient>, after = [\"db\"] }";
     running.rewrite(&format!(
         "name = \"other\"\n{web}\nservice.db = {{ command = <obedient>, grace = \"INT 1s\" }}"

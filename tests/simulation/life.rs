@@ -352,7 +352,8 @@ fn note_places(
 fn note_notice(lives: &mut [Vec<Life>], index: usize, at: Timestamp, notice: &Notice) {
     match notice {
         Notice::ReloadApplied { changes, .. } => {
-            for (service, _) in changes.iter().filter(|(_, change)| *change == Change::Restarted) {
+            let is_other = |change: Change| matches!(change, Change::Restarted | Change::StillStopped);
+            for (service, _) in changes.iter().filter(|(_, change)| is_other(*change)) {
                 if let Some(life) = lives[service.index()].last_mut() {
                     life.restart_wishes.push(index);
                 }

@@ -128,6 +128,7 @@ fn entry(settings: &Settings, service: ServiceId, change: Change) -> Value {
         Change::Added => "added",
         Change::Removed => "removed",
         Change::Restarted => "restarted",
+        Change::StillStopped => "still-stopped",
         Change::Adjusted => "adjusted",
     };
     json!({ "service": settings.name(service), "outcome": outcome })

@@ -18,12 +18,19 @@ impl Narrator {
             }
             Notice::ReloadApplied { ref changes, kept, ref system, deadline, ref later } => {
                 let of = |wanted| self.names_with(changes, wanted);
-                let [added, removed, restarted, adjusted] =
-                    [Change::Added, Change::Removed, Change::Restarted, Change::Adjusted].map(of);
+                let [added, removed, restarted, still_stopped, adjusted] = [
+                    Change::Added,
+                    Change::Removed,
+                    Change::Restarted,
+                    Change::StillStopped,
+                    Change::Adjusted,
+                ]
+                .map(of);
                 let parts = [
                     ("added", &added),
                     ("removed", &removed),
                     ("started anew", &restarted),
+                    ("changed, but still stopped", &still_stopped),
                     ("adjusted", &adjusted),
                 ];
                 let mut text: Vec<String> = parts
@@ -46,6 +53,7 @@ impl Narrator {
                     added = some(&added),
                     removed = some(&removed),
                     restarted = some(&restarted),
+                    still_stopped = some(&still_stopped),
                     adjusted = some(&adjusted),
                     kept,
                     system = some(&system),

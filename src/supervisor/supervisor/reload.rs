@@ -202,8 +202,10 @@ impl Supervisor {
         let (at_rest, busy): (Vec<_>, Vec<_>) = changes.into_iter().partition(|(id, change)| {
             matches!(change, Some(Change::Added | Change::Removed)) || self.is_at_rest(*id)
         });
+        let is_other =
+            |change: &Option<Change>| matches!(change, Some(Change::Restarted | Change::StillStopped));
         for (id, change) in &busy {
-            if *change == Some(Change::Restarted) {
+            if is_other(change) {
                 self.expect_anew(*id);
             }
         }
@@ -211,7 +213,7 @@ impl Supervisor {
             match change {
                 Some(Change::Added) => self.add(*id, now),
                 Some(Change::Removed) => self.retire(*id),
-                Some(Change::Restarted) => self.renew_at_rest(*id, now),
+                Some(Change::Restarted | Change::StillStopped) => self.renew_at_rest(*id, now),
                 Some(Change::Adjusted) => self.adjust_at_rest(*id),
                 None => {}
             }
@@ -219,11 +221,11 @@ impl Supervisor {
         self.recount_awaited();
         for (id, change) in &busy {
             match change {
-                Some(Change::Restarted) => self.renew(*id, now),
+                Some(Change::Restarted | Change::StillStopped) => self.renew(*id, now),
                 Some(Change::Adjusted) => self.adjust(*id, now),
                 Some(Change::Added | Change::Removed) | None => {}
             }
-            if *change != Some(Change::Restarted) {
+            if !is_other(change) {
                 self.send_reload_signal(*id);
             }
         }
@@ -251,7 +253,7 @@ impl Supervisor {
         let is_started = self.services[id.index()].state != State::Down;
         let Some(reload) = &mut self.reload else { return };
         let is_awaited = match change {
-            Some(Change::Added | Change::Restarted | Change::Removed) => true,
+            Some(Change::Added | Change::Restarted | Change::StillStopped | Change::Removed) => true,
             // It had failed, and is given another chance.
             Some(Change::Adjusted) => is_started && reload.revived.contains(&id),
             None => false,
@@ -318,9 +320,10 @@ impl Supervisor {
     /// What is new for a service that is known.
     fn change(&self, id: ServiceId, new: &ServiceSettings, program: ProgramChange) -> Option<Change> {
         let old = &self.settings.services[id.index()];
+        let is_unwanted = self.services[id.index()].is_unwanted;
         // What it has in its environment, or what its end means, holds as long as it lives.
         if program == ProgramChange::Process || old.kind != new.kind || old.watchdog != new.watchdog {
-            return Some(Change::Restarted);
+            return Some(if is_unwanted { Change::StillStopped } else { Change::Restarted });
         }
         (old != new || program == ProgramChange::Beside).then_some(Change::Adjusted)
     }

@@ -45,7 +45,7 @@ impl History {
                 let is_over = self.was_found_gone(before, *index) && !before.is_planned();
                 *change != Change::Adjusted || is_over && before.restart_wishes.is_empty()
             })
-            .map(|(index, change)| (index, change == Change::Restarted));
+            .map(|(index, change)| (index, matches!(change, Change::Restarted | Change::StillStopped)));
         let mut wishes: Vec<(usize, bool)> = wish.chain(renewed).collect();
         wishes.sort_unstable();
         // A wish comes before what was planned, or after it was given up.

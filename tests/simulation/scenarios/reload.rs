@@ -35,6 +35,7 @@ pub(super) fn seen(world: &World, from: Duration) -> Vec<String> {
                 Change::Added => "added",
                 Change::Removed => "removed",
                 Change::Restarted => "changed",
+                Change::StillStopped => "still stopped",
                 Change::Adjusted => "adjusted",
             };
             let changes = changes.iter().map(|(id, change)| format!("{} {}, ", name(*id), word(*change)));

@@ -132,7 +132,7 @@ fn a_change_that_comes_while_a_service_is_stopped_by_name_does_not_start_it() {
         "1000 api TERM
          1500 RELOADING
          1500 read
-         1500 api changed, 1 kept
+         1500 api still stopped, 1 kept
          2000 api adopts
          2000 complete
          2000 RELOADED
@@ -154,7 +154,7 @@ fn what_a_person_stopped_stays_stopped_whatever_changes() {
         2000,
         "2000 RELOADING
          2000 read
-         2000 api changed, 1 kept
+         2000 api still stopped, 1 kept
          2000 api adopts
          2000 complete
          2000 RELOADED
@@ -689,7 +689,7 @@ fn a_stop_by_name_that_is_under_way_goes_on_through_a_reload() {
         "1000 web TERM
          1500 RELOADING
          1500 read
-         1500 api changed, 2 kept
+         1500 api still stopped, 2 kept
          2000 api TERM
          2100 api adopts
          2100 db TERM
