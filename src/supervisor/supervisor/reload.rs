@@ -524,9 +524,16 @@ impl Supervisor {
 
     /// Only how a service is looked after has changed that has no process.
     fn adjust_at_rest(&mut self, id: ServiceId) {
-        let has_failed = self.has_failed_for_good(id);
+        let (has_failed, was_essential) = (self.has_failed_for_good(id), self.settings_of(id).essential);
         self.adopt(id);
-        if has_failed {
+        // Of what has become essential nothing is well as long as it is down.
+        let (service, settings) = (&self.services[id.index()], self.settings_of(id));
+        let is_missing = !was_essential
+            && settings.essential
+            && service.state == State::Down
+            && !service.is_unwanted
+            && !service.is_done;
+        if has_failed || is_missing {
             self.expect_anew(id);
             self.revive(id);
             if let Some(reload) = &mut self.reload {

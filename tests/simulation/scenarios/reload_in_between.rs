@@ -298,6 +298,21 @@ fn what_ended_with_success_is_not_started_by_an_adjustment() {
 }
 
 #[test]
+fn what_becomes_essential_while_it_is_down_is_started_and_stops_the_system_if_it_fails() {
+    let ends = |status| service("api").that(Behaviour::ends(ms(100), End::Exited(status)));
+    for status in [0, 3] {
+        let spec = Spec::many([ends(status).not_essential(), obedient("db")]);
+        let world = spec.reload(ms(1000), [ends(status), obedient("db")]).run();
+        assert_eq!(world.starts().len(), 3, "{world}");
+        world.ends(status, ms(1200));
+    }
+    // What a person stopped is down on purpose.
+    let spec = Spec::many([obedient("api").not_essential(), obedient("db")]).stop(ms(500), 0);
+    let world = spec.reload(ms(1000), [obedient("api"), obedient("db")]).term(ms(2000)).run();
+    assert_eq!(world.starts().len(), 2, "{world}");
+}
+
+#[test]
 fn what_was_removed_and_comes_back_before_it_has_begun_to_stop_just_goes_on() {
     // `db` waits for `api`, which takes its time.
     let api = || service("api").that(Behaviour::obeys(ms(2000))).after([0]);
