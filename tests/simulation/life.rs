@@ -333,7 +333,11 @@ fn note_places(
     places: &[Option<usize>],
 ) {
     for (id, place) in places.iter().enumerate() {
-        let Some(life) = lives[id].last_mut() else { continue };
+        let Some(life) = lives[id].last_mut() else {
+            // It was never started: should it come back, nothing is known of it.
+            unwanted[id] = unwanted[id].filter(|_| place.is_some());
+            continue;
+        };
         match place {
             None => {
                 unwanted[id].get_or_insert(index);

@@ -156,7 +156,7 @@ impl History {
             && life.end().is_some_and(|(index, _, end)| self.is_success(id, index, end))
             && life.run(Step::Main).is_some();
         match is_done {
-            true if self.leaves_others(id) => life.end().map(|(_, at, _)| at),
+            true if self.leaves_others(id) || self.lingers(life) => life.end().map(|(_, at, _)| at),
             true => self.gone_at(life),
             false => None,
         }
