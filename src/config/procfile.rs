@@ -12,9 +12,10 @@ pub(crate) const FIRST_PORT: u16 = 5000;
 const PORT_STEP: u16 = 100;
 
 /// Words that a shell acts on itself, so that it cannot be replaced by what it would execute.
-const SHELL_WORDS: [&str; 16] = [
-    ".", ":", "[", "case", "cd", "eval", "exec", "export", "for", "if", "set", "source", "time", "ulimit",
-    "until", "while",
+const SHELL_WORDS: [&str; 38] = [
+    "!", ".", ":", "[", "alias", "bg", "break", "case", "cd", "command", "continue", "eval", "exec", "exit",
+    "export", "fg", "for", "getopts", "hash", "if", "jobs", "local", "read", "readonly", "return", "set",
+    "shift", "source", "time", "times", "trap", "type", "ulimit", "umask", "unset", "until", "wait", "while",
 ];
 
 /// Reads a Procfile: `web: bundle exec rails server -p $PORT`, a line a service.
@@ -107,6 +108,10 @@ mod tests {
             ("a; b", false),
             ("a &", false),
             ("cd x", false),
+            ("exit 3", false),
+            ("! true", false),
+            ("wait", false),
+            ("command -v x", false),
             ("A=1 b", false),
             ("a $(b)", false),
             ("a > log", false),
