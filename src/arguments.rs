@@ -201,7 +201,7 @@ pub struct Options {
     /// `prefix` puts the service's name before each line, `json` makes an object of each. Files are reopened on USR1.
     /// A service's own `output` goes first.
     /// Example: --output json.
-    /// Default: prefix for services at a terminal, else inherit: untouched, to where curfew's own leads.
+    /// Default: for services prefix at a terminal, journal where curfew's own output leads to it; else inherit: untouched.
     #[arg(long, value_name = "WHERE", help_heading = "What it says")]
     pub output: Option<String>,
 
@@ -212,10 +212,10 @@ pub struct Options {
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath, help_heading = "What it says")]
     pub report: Option<PathBuf>,
 
-    /// How to log: `auto`, `human` or `json`
+    /// How to log: `auto`, `human`, `json` or `journal`
     ///
     /// Example: --log json.
-    /// Default: auto: lines for people.
+    /// Default: auto: entries of the journal where curfew's own output leads to it, else lines for people.
     #[arg(long, value_name = "FORMAT", help_heading = "What it says")]
     pub log: Option<String>,
 
