@@ -218,8 +218,7 @@ pub struct Options {
     /// `prefix` puts the service's name before each line, `json` makes an object of each. Files are reopened on USR1.
     /// A service's own `output` goes first.
     /// Example: --output json.
-    /// Default: for services prefix at a terminal and journal where standard error is one; else inherit: untouched, to
-    /// where curfew's own leads.
+    /// Default: for services prefix at a terminal, journal where curfew's own output leads to it; else inherit: untouched.
     #[arg(long, value_name = "WHERE", help_heading = "What it says")]
     pub output: Option<String>,
 
@@ -233,7 +232,7 @@ pub struct Options {
     /// How to log: `auto`, `human`, `json` or `journal`
     ///
     /// Example: --log json.
-    /// Default: auto: entries of the journal where standard error is one, else lines for people.
+    /// Default: auto: entries of the journal where curfew's own output leads to it, else lines for people.
     #[arg(long, value_name = "FORMAT", help_heading = "What it says")]
     pub log: Option<String>,
 

@@ -126,7 +126,7 @@ impl Listener for Reporter {
     fn adopted(&mut self, service: ServiceId, settings: &Settings, program: &Program) {
         self.builder.adopted(service, settings);
         self.status_line.adopted(service, settings);
-        self.narrator.adopted(service, in_words(program));
+        self.narrator.adopted(service, settings, in_words(program));
     }
 
     fn take_lines(&mut self) -> Vec<Vec<u8>> {

@@ -192,7 +192,13 @@ fn announce(settings: &Settings, deadline_source: &str) {
     let services = settings.services.len();
     let version = env!("CARGO_PKG_VERSION");
     let deadline = settings.deadline.map_or_else(
-        || "no deadline".to_owned(),
+        || {
+            if settings.asks_platform && is_main_process_of_a_unit() {
+                "the deadline is asked of systemd".to_owned()
+            } else {
+                "no deadline".to_owned()
+            }
+        },
         |deadline| {
             let [total, budget] = [deadline.deadline, deadline.budget()].map(words);
             format!("deadline {total} ({deadline_source}), budget {budget}")
@@ -203,11 +209,19 @@ fn announce(settings: &Settings, deadline_source: &str) {
         tracing::info!(
             event = "curfew.started",
             services,
-            "curfew {version}: {services} services, {deadline}"
+            "curfew {version}: {services} {}, {deadline}",
+            if services == 1 { "service" } else { "services" }
         );
     } else {
         tracing::debug!(event = "curfew.started", services, "curfew {version}: {deadline}");
     }
+}
+
+/// Whether systemd says that it has started us, so that it is asked.
+///
+/// Source: systemd.exec(5), `SYSTEMD_EXEC_PID`.
+fn is_main_process_of_a_unit() -> bool {
+    std::env::var("SYSTEMD_EXEC_PID").is_ok_and(|pid| pid.parse() == Ok(std::process::id()))
 }
 
 fn words(duration: Duration) -> String {

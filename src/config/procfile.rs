@@ -13,9 +13,10 @@ pub(crate) const FIRST_PORT: u16 = 5000;
 const PORT_STEP: usize = 100;
 
 /// Words that a shell acts on itself, so that it cannot be replaced by what it would execute.
-const SHELL_WORDS: [&str; 28] = [
-    "!", ".", ":", "[", "alias", "builtin", "case", "cd", "command", "eval", "exec", "export", "for", "hash",
-    "if", "read", "readonly", "set", "shift", "source", "time", "trap", "type", "ulimit", "umask", "until",
+const SHELL_WORDS: [&str; 39] = [
+    "!", ".", ":", "[", "alias", "bg", "break", "builtin", "case", "cd", "command", "continue", "eval",
+    "exec", "exit", "export", "fg", "for", "getopts", "hash", "if", "jobs", "local", "read", "readonly",
+    "return", "set", "shift", "source", "time", "times", "trap", "type", "ulimit", "umask", "unset", "until",
     "wait", "while",
 ];
 
@@ -117,6 +118,10 @@ mod tests {
             ("a; b", false),
             ("a &", false),
             ("cd x", false),
+            ("exit 3", false),
+            ("! true", false),
+            ("wait", false),
+            ("command -v x", false),
             ("A=1 b", false),
             ("a $(b)", false),
             ("a > log", false),

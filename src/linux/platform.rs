@@ -83,10 +83,19 @@ impl Platform {
 }
 
 fn complain(errno: Errno) {
+    let why = match errno {
+        Errno::ENOENT | Errno::ECONNREFUSED | Errno::ENOTDIR => {
+            "nobody listens on the socket that NOTIFY_SOCKET names"
+        }
+        Errno::EINVAL | Errno::ENAMETOOLONG => {
+            "NOTIFY_SOCKET names no socket: it is a path, or `@` and a name"
+        }
+        Errno::EACCES | Errno::EPERM => "we may not write to the socket that NOTIFY_SOCKET names",
+        other => other.desc(),
+    };
     tracing::warn!(
         event = "notify.failed",
         errno = errno as i32,
-        "cannot tell the service manager anything: {}; check NotifyAccess= of the unit",
-        errno.desc()
+        "cannot tell the service manager anything: {why}"
     );
 }

@@ -1,15 +1,17 @@
 mod life;
 mod reload;
 
-use std::io;
+use std::collections::HashMap;
 use std::time::Duration;
+
+use nix::errno::Errno;
 
 use super::foreground::foreground_cure;
 use super::program_words::ProgramWords;
 use super::record::milliseconds;
 use crate::supervisor::{
-    Cause, Deadline, End, EndMeaning, Failure, HookKind, IgnoredBecause, Level, Mode, Notice, Recipients,
-    Sender, ServiceId, Settings, Signal, StartFailure, Target, Told, UseOfExtension, Verdict,
+    Cause, Deadline, End, EndMeaning, Failure, HookKind, IgnoredBecause, Kind, Level, Mode, Notice, Pid,
+    Recipients, Sender, ServiceId, Settings, Signal, StartFailure, Target, Told, UseOfExtension, Verdict,
 };
 
 use life::describe_failure;
@@ -23,12 +25,22 @@ pub struct Narrator {
     mode: Mode,
     /// One command that ends by itself is not talked about: its own output says what there is to say.
     quiet: bool,
+    /// Somebody asked for the stop.
+    is_asked_to_stop: bool,
+    /// Which services are meant to end.
+    tasks: Vec<bool>,
     /// Whose failure the exit status tells of, in words.
     failed: Option<String>,
+    /// What is known of processes that are not leaders, or may not be signalled: the name, and the error number.
+    known: HashMap<Pid, (Option<String>, Option<i32>)>,
 }
 
 fn names_of(settings: &Settings) -> Vec<String> {
     (0..=settings.services.len() + 1).map(|index| settings.name(ServiceId::new(index)).to_owned()).collect()
+}
+
+fn tasks_of(settings: &Settings) -> Vec<bool> {
+    settings.services.iter().map(|service| service.kind == Kind::Task).collect()
 }
 
 /// A longer chain of stops is told by its ends.
@@ -44,23 +56,35 @@ macro_rules! say {
 impl Narrator {
     /// A narrator for these services; `programs` are what each executes, for error messages.
     pub fn new(settings: &Settings, programs: Vec<ProgramWords>) -> Self {
-        Self { names: names_of(settings), programs, mode: settings.mode, quiet: false, failed: None }
+        Self {
+            names: names_of(settings),
+            programs,
+            mode: settings.mode,
+            quiet: false,
+            is_asked_to_stop: false,
+            tasks: tasks_of(settings),
+            failed: None,
+            known: HashMap::new(),
+        }
     }
 
     /// The settings were read anew: some services may be new.
     pub fn reconfigured(&mut self, settings: &Settings, programs: Vec<ProgramWords>) {
         self.names = names_of(settings);
+        self.tasks = tasks_of(settings);
         self.programs = programs;
     }
 
     /// From now on this is executed for the service.
-    pub fn adopted(&mut self, service: ServiceId, program: ProgramWords) {
+    pub fn adopted(&mut self, service: ServiceId, settings: &Settings, program: ProgramWords) {
+        self.tasks = tasks_of(settings);
         self.programs[service.index()] = program;
     }
 
     /// Says what was decided.
     pub fn tell(&mut self, notice: &Notice) {
         self.note_failure(notice);
+        self.note_process(notice);
         let one = self.mode == Mode::OneCommand;
         match *notice {
             Notice::ServiceStarted { service, pid } => {
@@ -79,7 +103,8 @@ impl Narrator {
                     service = self.name(service),
                     pid = pid.number(),
                     after_ms,
-                    "up"
+                    "{}",
+                    if self.tasks.get(service.index()) == Some(&true) { "started" } else { "up" }
                 );
             }
             Notice::StartFailed { service, failure } => {
@@ -181,7 +206,7 @@ impl Narrator {
                     Level::KillNow => "everything that is left is killed now",
                     Level::NextStage | Level::Stop => "every stopping service goes to its next stage",
                 };
-                tracing::warn!(event = "stop.escalated", signal = %signal, "SIG{signal} again: {what}");
+                tracing::warn!(event = "stop.escalated", signal = %signal, "SIG{signal}: {what}");
             }
             Notice::BudgetShrunk { service, scale, from, to } => tracing::warn!(
                 event = "budget.shrunk",
@@ -278,7 +303,7 @@ impl Narrator {
                 pid = pid.number(),
                 errno,
                 "cannot signal a process: {}; it may belong to another user",
-                io::Error::from_raw_os_error(errno)
+                Errno::from_raw(errno).desc()
             ),
             Notice::ServiceLingers { service, waited } => tracing::warn!(
                 event = "service.lingers",
@@ -286,12 +311,7 @@ impl Narrator {
                 "still there {} after SIGKILL; going on without it",
                 words(waited)
             ),
-            Notice::Survivor { service, pid } => tracing::error!(
-                event = "survivor.left",
-                service = self.name(service),
-                pid = pid.number(),
-                "could not be killed and is left behind"
-            ),
+            Notice::Survivor { service, pid } => self.survivor(service, pid),
             Notice::AllStopped { after } => say!(
                 self.quiet,
                 event = "services.stopped",
@@ -312,7 +332,8 @@ impl Narrator {
 
     /// Passes on what a hook says.
     pub fn hook_output(&self, service: ServiceId, kind: &HookKind, line: &str) {
-        tracing::info!(event = "hook.output", service = self.name(service), hook = %kind, "{kind}: {line}");
+        let hook = self.hook(service, kind);
+        tracing::info!(event = "hook.output", service = self.name(service), hook, "{hook}: {line}");
     }
 
     fn hook_ended(
@@ -322,17 +343,23 @@ impl Narrator {
         result: Result<End, StartFailure>,
         dismissed: bool,
     ) {
-        let (event, service) = ("hook.ended", self.name(service));
+        let hook = self.hook(service, kind);
+        let event = "hook.ended";
+        let (service, stops_the_start) = (self.name(service), *kind == HookKind::PreStart);
         match result {
             Err(StartFailure { errno, step, .. }) => {
-                let error = io::Error::from_raw_os_error(errno);
-                tracing::error!(event, service, hook = %kind, errno, "{kind} could not be started: {step}: {error}");
+                let error = Errno::from_raw(errno).desc();
+                tracing::error!(event, service, hook, errno, "{hook} could not be started: {step}: {error}");
             }
             Ok(_) if dismissed => {
-                tracing::warn!(event, service, hook = %kind, "{kind} was killed: its time was over");
+                tracing::warn!(event, service, hook, "{hook} was killed: its time was over");
             }
-            Ok(End::Exited(0)) => tracing::debug!(event, service, hook = %kind, "{kind} is done"),
-            Ok(end) => tracing::warn!(event, service, hook = %kind, end = %end, "{kind} failed with {end}"),
+            Ok(End::Exited(0)) => tracing::debug!(event, service, hook, "{hook} is done"),
+            // Without it the service does not start.
+            Ok(end) if stops_the_start => {
+                tracing::error!(event, service, hook, end = %end, "{hook} failed with {end}");
+            }
+            Ok(end) => tracing::warn!(event, service, hook, end = %end, "{hook} failed with {end}"),
         }
     }
 
@@ -343,7 +370,7 @@ impl Narrator {
         let end = text.as_str();
         match meaning {
             EndMeaning::TaskDone => say!(
-                self.mode == Mode::OneCommand,
+                self.mode == Mode::OneCommand && !self.is_asked_to_stop,
                 event,
                 service,
                 pid,
@@ -374,17 +401,49 @@ impl Narrator {
     fn stop_requested(&mut self, cause: Cause, budget: Option<Duration>) {
         let by_itself = matches!(cause, Cause::ServiceEnded { .. } | Cause::ServiceFailed { .. });
         self.quiet = self.mode == Mode::OneCommand && by_itself;
+        self.is_asked_to_stop = !by_itself && cause != Cause::NothingLeft;
         let within =
             budget.map_or_else(|| "no deadline".to_owned(), |budget| format!("budget {}", words(budget)));
         let budget_ms = budget.map(milliseconds);
         let text = self.cause(cause);
-        let (event, cause, sentence) =
-            ("stop.requested", text.as_str(), format!("🛑 stop requested: {text}; {within}"));
+        let event = "stop.requested";
+        let (cause, sentence) = (text.as_str(), format!("🛑 stop requested: {text}; {within}"));
         if self.failed.is_some() && !self.quiet {
             tracing::warn!(event, cause, budget_ms, "{sentence}");
         } else {
             say!(self.quiet, event, cause, budget_ms, "{sentence}");
         }
+    }
+
+    /// Who is left in the end is told with what was found out before.
+    fn note_process(&mut self, notice: &Notice) {
+        match *notice {
+            Notice::StrayFound { pid, ref name, .. } | Notice::KilledWithLeader { pid, ref name, .. } => {
+                self.known.entry(pid).or_default().0 = Some(name.clone());
+            }
+            Notice::SignalRefused { pid, errno, .. } => self.known.entry(pid).or_default().1 = Some(errno),
+            Notice::StrayEnded { pid, .. } | Notice::ServiceEnded { pid, .. } => {
+                drop(self.known.remove(&pid));
+            }
+            _ => {}
+        }
+    }
+
+    fn survivor(&self, service: ServiceId, pid: Pid) {
+        let (name, errno) = self.known.get(&pid).cloned().unwrap_or_default();
+        let of_it = name.as_ref().map(|name| format!(" ({name})")).unwrap_or_default();
+        let why = errno.map_or_else(
+            || "could not be killed".to_owned(),
+            |errno| format!("may not be signalled by us ({})", Errno::from_raw(errno).desc()),
+        );
+        tracing::error!(
+            event = "survivor.left",
+            service = self.name(service),
+            pid = pid.number(),
+            name,
+            errno,
+            "process {pid}{of_it} {why}, and is left behind"
+        );
     }
 
     /// A stop may go well that nobody wanted, or in which somebody failed: the verdict does not tell that.
@@ -510,6 +569,11 @@ impl Narrator {
     fn start_failure(&self, service: ServiceId, failure: StartFailure) -> String {
         let program = self.programs.get(service.index());
         program.map_or_else(|| failure.step.to_string(), |program| program.start_failure(failure))
+    }
+
+    /// What a hook is called.
+    fn hook(&self, service: ServiceId, kind: &HookKind) -> String {
+        if self.is_pseudo(service) { "cleanup".to_owned() } else { kind.to_string() }
     }
 
     /// Who is stopped after whom: `dashboard, then api`.

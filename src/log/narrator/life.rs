@@ -2,7 +2,9 @@
 
 use super::{Narrator, describe_sender, words};
 use crate::log::record::milliseconds;
-use crate::supervisor::{Failure, Limit, Notice, Purpose, RefusedBecause, Request, Sender, ServiceId, Wish};
+use crate::supervisor::{
+    Failure, Limit, Notice, Purpose, RefusedBecause, Request, Sender, ServiceId, Step, Wish,
+};
 
 impl Narrator {
     /// Says what was decided about a service that lives.
@@ -11,9 +13,10 @@ impl Narrator {
             Notice::StepStarted { service, step, pid } => tracing::debug!(
                 event = "hook.started",
                 service = self.name(service),
-                hook = %step,
+                hook = self.step(service, step),
                 pid = pid.number(),
-                "running {step}"
+                "running {}",
+                self.step(service, step)
             ),
             Notice::PreStopBegun { service, wait } => tracing::info!(
                 event = "hook.started",
@@ -73,7 +76,8 @@ impl Narrator {
                 event = "restart.limit",
                 service = self.name(service),
                 limit,
-                "is not started again: {limit} restarts {}",
+                "is not started again: {} {}",
+                if limit == 1 { "1 restart".to_owned() } else { format!("{limit} restarts") },
                 if within.as_secs() < MANY_YEARS {
                     format!("within {}", words(within))
                 } else {
@@ -118,6 +122,11 @@ impl Narrator {
             // Everything else is told elsewhere.
             _ => debug_assert!(false, "{notice:?} is not of a life"),
         }
+    }
+
+    /// What a step is called.
+    fn step(&self, service: ServiceId, step: Step) -> String {
+        if self.is_pseudo(service) { "cleanup".to_owned() } else { step.to_string() }
     }
 
     fn tell_wish(&self, service: ServiceId, wish: Wish) {

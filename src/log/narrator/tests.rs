@@ -2,7 +2,7 @@ use std::time::UNIX_EPOCH;
 
 use super::*;
 use crate::log::{Collector, Level as LogLevel};
-use crate::supervisor::{Pid, Scale, ServiceSettings, StopOrder};
+use crate::supervisor::{Pid, Scale, ServiceSettings, Step, StopOrder};
 
 const PID: Pid = Pid::new(7).unwrap();
 
@@ -100,4 +100,97 @@ fn schedules_that_are_too_long_are_told_with_their_chain() {
          schedules, or raise the deadline"
     );
     assert!(said(9).starts_with("WARN a stop of db, then 7 others, then db may take"));
+}
+
+#[test]
+fn who_is_left_is_told_with_name_and_reason() {
+    let service = ServiceId::new(1);
+    let other = Pid::new(8).unwrap();
+    let notices = [
+        Notice::StrayFound { service, pid: PID, name: "sperl".into() },
+        Notice::SignalRefused { service, pid: PID, errno: 1 },
+        Notice::Survivor { service, pid: PID },
+        Notice::Survivor { service, pid: other },
+    ];
+    assert_eq!(
+        said(&notices)[2..],
+        [
+            "ERROR api: process 7 (sperl) may not be signalled by us (Operation not permitted), and is left behind",
+            "ERROR api: process 8 could not be killed, and is left behind"
+        ]
+    );
+}
+
+#[test]
+fn the_cleanup_is_no_post_stop_and_a_stray_is_left_by_nobody() {
+    let [stray, cleanup] = [2, 3].map(ServiceId::new);
+    let killed = Notice::HookEnded {
+        service: cleanup,
+        kind: HookKind::PostStop,
+        result: Ok(End::Exited(3)),
+        dismissed: false,
+    };
+    let notices = [
+        Notice::StepStarted { service: cleanup, step: Step::PostStop, pid: PID },
+        killed,
+        Notice::StrayFound { service: stray, pid: PID, name: "sleep".into() },
+    ];
+    assert_eq!(
+        said(&notices),
+        [
+            "DEBUG (cleanup): running cleanup",
+            "WARN (cleanup): cleanup failed with exit status 3",
+            "INFO (stray): found a process that belongs to none"
+        ]
+    );
+}
+
+#[test]
+fn a_failing_pre_start_is_an_error_for_the_service_does_not_start() {
+    let (service, result) = (ServiceId::new(0), Ok(End::Exited(4)));
+    let notice = Notice::HookEnded { service, kind: HookKind::PreStart, result, dismissed: false };
+    assert_eq!(said(&[notice]), ["ERROR db: pre-start failed with exit status 4"]);
+}
+
+#[test]
+fn the_first_abort_is_not_called_a_second_one() {
+    let notice = Notice::StopEscalated { signal: Signal::ABRT, level: Level::KillNow };
+    assert_eq!(said(&[notice]), ["WARN SIGABRT: everything that is left is killed now"]);
+}
+
+#[test]
+fn one_restart_is_one() {
+    let told = |limit| {
+        let notice =
+            Notice::RestartLimit { service: ServiceId::new(0), limit, within: Duration::from_secs(60) };
+        said(&[notice]).remove(0)
+    };
+    assert_eq!(told(1), "ERROR db: is not started again: 1 restart within 1m");
+    assert_eq!(told(5), "ERROR db: is not started again: 5 restarts within 1m");
+}
+
+#[test]
+fn the_one_task_that_is_done_in_a_stop_that_was_asked_for_is_told() {
+    let order = StopOrder::new(&[Vec::new()]).unwrap();
+    let task = ServiceSettings { kind: Kind::Task, ..ServiceSettings::new("job") };
+    let settings = Settings::new(Mode::OneCommand, vec![task], order);
+    let done = Notice::ServiceEnded {
+        service: ServiceId::new(0),
+        pid: PID,
+        end: End::Exited(0),
+        meaning: EndMeaning::TaskDone,
+        after: Duration::from_secs(1),
+    };
+    assert_eq!(said_by(&settings, std::slice::from_ref(&done)), ["DEBUG job: done after 1s"]);
+    assert_eq!(said_by(&settings, &[requested(TERM), done])[1], "INFO job: done after 1s");
+}
+
+#[test]
+fn a_task_is_started_and_a_service_is_up() {
+    let order = StopOrder::new(&[Vec::new(), Vec::new()]).unwrap();
+    let task = ServiceSettings { kind: Kind::Task, ..ServiceSettings::new("job") };
+    let settings = Settings::new(Mode::ManyServices, vec![task, ServiceSettings::new("api")], order);
+    let ready =
+        |index| Notice::ServiceReady { service: ServiceId::new(index), pid: PID, after: Duration::ZERO };
+    assert_eq!(said_by(&settings, &[ready(0), ready(1)]), ["INFO job: started", "INFO api: up"]);
 }
