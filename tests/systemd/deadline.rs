@@ -242,7 +242,9 @@ fn an_unprivileged_user_of_the_unit_learns_it_over_the_bus() {
     let Some(lab) = Lab::boot() else { return };
     // As on any machine: systemd is on the bus.
     lab.systemctl(["start", "dbus.service"]).succeeds();
-    lab.run(["busctl", "status", "org.freedesktop.systemd1"]).succeeds();
+    // It comes there a moment after the bus.
+    let is_there = "until busctl status org.freedesktop.systemd1; do sleep 0.05; done";
+    lab.run(["timeout", "60", "sh", "-c", is_there]).succeeds();
     let more = "TimeoutStopSec=20s\nUser=lab";
     lab.unit("one.service", &unit::notify("-- fixture script say:up until:TERM", more));
     let follower = start(&lab, "one.service", ": up");
