@@ -258,6 +258,8 @@ fn reload_says_what_became_of_each_service_or_what_is_wrong() {
     ask(&running, ["reload", "--wait"]).fails(1, "reloaded, but not up: bad");
     running.rewrite(&broken.replace("sleep 9", "sleep 10"));
     ask(&running, ["reload"]).is(0, "bad: restarted\n");
+    // It must not fail in the middle of the stop.
+    running.wait_for_events(2, "hook.ended");
     end(running);
 }
 
