@@ -201,8 +201,10 @@ impl Supervisor {
             matches!(change, Some(Change::Added | Change::Removed)) || self.is_at_rest(*id)
         });
         for (id, change) in &busy {
-            if *change == Some(Change::Restarted) {
-                self.expect_anew(*id);
+            match change {
+                Some(Change::Restarted) => self.expect_anew(*id),
+                Some(Change::Adjusted) if self.has_failed_for_good(*id) => self.give_another_chance(*id),
+                _ => {}
             }
         }
         for (id, change) in &at_rest {
@@ -501,11 +503,19 @@ impl Supervisor {
         let has_failed = self.has_failed_for_good(id);
         self.adopt(id);
         if has_failed {
-            self.expect_anew(id);
-            self.revive(id);
-            if let Some(reload) = &mut self.reload {
-                reload.revived.insert(id);
-            }
+            self.give_another_chance(id);
+        }
+    }
+
+    /// It failed for good, and is not what it was any more.
+    fn give_another_chance(&mut self, id: ServiceId) {
+        self.expect_anew(id);
+        match self.services[id.index()].state {
+            State::Down => self.revive(id),
+            _ => self.services[id.index()].next = Next::Restart(Duration::ZERO),
+        }
+        if let Some(reload) = &mut self.reload {
+            reload.revived.insert(id);
         }
     }
 
@@ -516,13 +526,19 @@ impl Supervisor {
         self.waiting += 1;
     }
 
-    /// Whether it is down, was not to be, and has not just done its work.
+    /// Whether it is down, or will be, and was not to be, and has not just done its work.
     fn has_failed_for_good(&self, id: ServiceId) -> bool {
         let service = &self.services[id.index()];
         let has_failed = service.has_failed
             || service.outcome.start_failure.is_some()
             || service.outcome.end.is_some_and(|end| !self.is_success(id, end));
-        service.state == State::Down && !service.is_unwanted && !service.is_done && has_failed
+        let stays_down = match service.state {
+            State::Down => true,
+            // Nobody waits for what nothing can end.
+            State::Ended | State::Stopping(_) => service.next == Next::Down && !service.is_given_up(),
+            _ => false,
+        };
+        stays_down && !service.is_unwanted && !service.is_done && has_failed
     }
 
     /// Something else is to be executed for a service that runs, or is on its way down.
