@@ -113,7 +113,8 @@ pub(super) fn no_time_lost(history: &History) -> Complaint {
         }
         if let Some(life) = life {
             let Some(after) = history.time_after(life, began) else { return Ok(()) };
-            at += after;
+            // What had ended before waits for nobody.
+            at = if life.is_over_before(stop) { at.max(after) } else { at + after };
         }
         down.insert(*id, at);
     }
