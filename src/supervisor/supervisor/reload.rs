@@ -205,8 +205,10 @@ impl Supervisor {
         let is_other =
             |change: &Option<Change>| matches!(change, Some(Change::Restarted | Change::StillStopped));
         for (id, change) in &busy {
-            if is_other(change) {
-                self.expect_anew(*id);
+            match change {
+                change if is_other(change) => self.expect_anew(*id),
+                Some(Change::Adjusted) if self.has_failed_for_good(*id) => self.give_another_chance(*id),
+                _ => {}
             }
         }
         for (id, change) in &at_rest {
@@ -534,11 +536,19 @@ impl Supervisor {
             && !service.is_unwanted
             && !service.is_done;
         if has_failed || is_missing {
-            self.expect_anew(id);
-            self.revive(id);
-            if let Some(reload) = &mut self.reload {
-                reload.revived.insert(id);
-            }
+            self.give_another_chance(id);
+        }
+    }
+
+    /// It failed for good, or is missing, and is not what it was any more.
+    fn give_another_chance(&mut self, id: ServiceId) {
+        self.expect_anew(id);
+        match self.services[id.index()].state {
+            State::Down => self.revive(id),
+            _ => self.services[id.index()].next = Next::Restart(Duration::ZERO),
+        }
+        if let Some(reload) = &mut self.reload {
+            reload.revived.insert(id);
         }
     }
 
@@ -549,13 +559,19 @@ impl Supervisor {
         self.waiting += 1;
     }
 
-    /// Whether it is down, was not to be, and has not just done its work.
+    /// Whether it is down, or will be, and was not to be, and has not just done its work.
     fn has_failed_for_good(&self, id: ServiceId) -> bool {
         let service = &self.services[id.index()];
         let has_failed = service.has_failed
             || service.outcome.start_failure.is_some()
             || service.outcome.end.is_some_and(|end| !self.is_success(id, end));
-        service.state == State::Down && !service.is_unwanted && !service.is_done && has_failed
+        let stays_down = match service.state {
+            State::Down => true,
+            // Nobody waits for what nothing can end.
+            State::Ended | State::Stopping(_) => service.next == Next::Down && !service.is_given_up(),
+            _ => false,
+        };
+        stays_down && !service.is_unwanted && !service.is_done && has_failed
     }
 
     /// Something else is to be executed for a service that runs, or is on its way down.

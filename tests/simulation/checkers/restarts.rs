@@ -28,7 +28,9 @@ pub(super) fn planned_as_configured(history: &History) -> Complaint {
             }
             let since = life.number.checked_sub(1).map_or(0, |before| history.lives(id)[before].began);
             let is_renewed = |(index, change): (usize, Change)| {
-                change != Change::Adjusted && (since..life.began).contains(&index)
+                let is_chance = change != Change::Adjusted
+                    || life.number.checked_sub(1).is_some_and(|of| !history.lives(id)[of].is_planned());
+                is_chance && (since..life.began).contains(&index)
             };
             if history.renewals(id).any(is_renewed) {
                 (counted, in_a_row) = (Vec::new(), 0);

@@ -42,7 +42,8 @@ impl History {
         // What had failed is given another chance.
         let renewed = renewed
             .filter(|(index, change)| {
-                let is_over = self.was_found_gone(before, *index) && !before.is_planned();
+                let has_failed = before.failing.is_some_and(|(failing, ..)| failing < *index);
+                let is_over = !before.is_planned() && (has_failed || before.is_over_before(*index));
                 *change != Change::Adjusted || is_over && before.restart_wishes.is_empty()
             })
             .map(|(index, change)| (index, matches!(change, Change::Restarted | Change::StillStopped)));

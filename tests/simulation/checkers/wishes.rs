@@ -77,9 +77,9 @@ fn is_on_its_way_down(history: &History, life: &Life) -> Complaint {
             .last_life(*dependent)
             .is_some_and(|life| history.gone_at(life).is_none() && !history.lingers(life))
     };
-    // What is not there any more is stopped in the order in which it was.
-    let index = life.removed.map_or(usize::MAX, |removed| removed - 1);
-    let waits = history.dependents_at(life.service, index).iter().any(is_waited_for);
+    // What is not there any more is stopped in the order in which it was, as are those that went before it.
+    let epochs = history.epochs.iter().rev().take(if life.removed.is_some() { usize::MAX } else { 1 });
+    let waits = epochs.flat_map(|epoch| epoch.dependents(life.service)).any(|of| is_waited_for(&of));
     ensure!(
         waits || life.stop_begun.is_some(),
         "{} is not wanted any more, but is not stopped",

@@ -832,3 +832,30 @@ fn what_failed_and_was_then_stopped_by_a_person_is_waited_for_by_what_is_added_b
          5000 other TERM",
     );
 }
+
+#[test]
+fn what_has_failed_for_good_and_is_still_on_its_way_down_is_started_if_it_is_changed() {
+    let api = |time| service("api").not_essential().ready(ReadyBy::Notify, ms(time));
+    let slow = api(500).that(Behaviour::obeys(ms(1000)));
+    let spec = Spec::many([slow, obedient("db")]);
+    let patient = api(9000).that(Behaviour::obeys(ms(0)).saying(ms(0), ServiceMessage::Ready));
+    let spec = spec.reload(ms(1000), [patient, obedient("db"), obedient("web").after([0])]);
+    let world = spec.term(ms(5000)).run();
+    sees(
+        &world,
+        500,
+        "500 api TERM
+         1000 RELOADING
+         1000 read
+         1000 api adjusted, web added, 1 kept
+         1500 api adopts
+         1500 api command
+         1500 web command
+         1500 complete
+         1500 RELOADED
+         5000 STOPPING
+         5000 web TERM
+         5000 db TERM
+         5100 api TERM",
+    );
+}
