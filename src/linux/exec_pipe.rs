@@ -1,7 +1,9 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::{pipe2, read};
 
 use crate::supervisor::{StartFailure, StartStep};
@@ -32,6 +34,13 @@ impl ExecPipe {
     pub(crate) fn open() -> nix::Result<(Self, OwnedFd)> {
         let (read, write) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
         Ok((Self { read }, write))
+    }
+
+    /// Waits until it has something to say, or for so long.
+    pub(crate) fn wait(&self, most: Duration) {
+        let mut pipe = [PollFd::new(self.as_fd(), PollFlags::POLLIN)];
+        // A signal ends the wait early, which costs no more than this pipe.
+        let _ = poll(&mut pipe, PollTimeout::try_from(most).unwrap_or(PollTimeout::ZERO));
     }
 
     /// Looks, without waiting.

@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::sys::resource::{Resource, getrlimit};
 
 use super::census::{DEADLINE_VARIABLE, Family, Found, RUN_VARIABLE, SERVICE_VARIABLE};
 use super::clock::Clock;
@@ -479,15 +480,33 @@ impl<L: Listener> Runtime<L> {
     }
 
     /// Each child inherits every open pipe, and closes it again: thousands of starts at once must not have thousands
-    /// of pipes open.
+    /// of pipes open, and where descriptors are few, the next start needs them.
     fn close_finished_exec_pipes(&mut self) {
+        let eighth = getrlimit(Resource::RLIMIT_NOFILE).map_or(usize::MAX, |(soft, _)| soft as usize / 8);
+        let most = defaults::STARTS_AT_ONCE.min(eighth).max(1);
         while let Some(oldest) = self.starting.front().copied() {
-            if self.exec_pipes.contains_key(&oldest) {
-                let Some(event) = self.progress_of(oldest) else { return };
+            if let Some(pipe) = self.exec_pipes.get(&oldest) {
+                let is_one_too_many = self.exec_pipes.len() >= most;
+                if is_one_too_many {
+                    pipe.wait(defaults::WAIT_FOR_START);
+                }
+                let event = match self.progress_of(oldest) {
+                    Some(event) => event,
+                    None if is_one_too_many => self.give_up_exec_pipe(oldest),
+                    None => return,
+                };
                 self.feed(event);
             }
             self.starting.pop_front();
         }
+    }
+
+    /// Unwatched, a start counts as done; a failure shows in its exit status.
+    fn give_up_exec_pipe(&mut self, service: ServiceId) -> Event {
+        if let Some(pipe) = self.exec_pipes.remove(&service) {
+            self.wait_set.remove(&pipe);
+        }
+        Event::Executed { service }
     }
 
     /// Hands an event to the supervisor, and performs what it commands; a census is taken later, in [`Self::count`].

@@ -162,6 +162,14 @@ pub const COOKIES_ROUNDS: u32 = 3;
 /// How many helpers look at the same time; of other services only a quick look is taken.
 pub const HELPERS_MAX: usize = 8;
 
+/// How many starts are on their way between fork and exec at the same time, and watched; fewer where there are few
+/// descriptors, of which each takes one.
+pub const STARTS_AT_ONCE: usize = 256;
+
+/// How long one that is in the way of the next start may still take. Then it is no longer watched: that it failed shows in
+/// its exit status alone.
+pub const WAIT_FOR_START: Duration = Duration::from_millis(10);
+
 /// How many clients of the control socket there are at the same time; fewer where there are few descriptors. Half of them
 /// may wait for something to happen, or watch: the rest is for those who ask and go.
 pub const CONTROL_CLIENTS: usize = 64;

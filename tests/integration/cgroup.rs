@@ -751,7 +751,7 @@ fn a_reload_makes_and_empties_cgroups_as_services_come_and_go() {
 fn with_few_descriptors_services_go_without_a_cgroup_rather_than_not_at_all() {
     let config: String =
         (0..40).map(|index| format!("service.s{index}.command = [\"/bin/sleep\", \"1000\"]\n")).collect();
-    for limit in [56, 72] {
+    for limit in [48, 56, 72] {
         let start = |curfew: Curfew| {
             let curfew = with_descriptors(curfew.report(None), limit).config(&config).start();
             curfew.wait_for_events(40, "service.ready");
