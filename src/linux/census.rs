@@ -1,6 +1,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::containment::{Containment, Member};
+use super::inherited::Inherited;
 use super::proc_file_system::{Birth, FamilyTree, Process, State};
 use super::reap::{Children, look};
 use crate::supervisor::{Pid, ServiceId};
@@ -13,7 +14,7 @@ pub(crate) struct Family {
     /// The session of each service's last leader, which is that leader's pid: the kernel does not give the pid away
     /// while anybody is in the session.
     pub(crate) sessions: HashMap<i32, ServiceId>,
-    pub(crate) inherited: HashSet<Pid>,
+    pub(crate) inherited: Inherited,
     /// Processes of curfew's own, which look at others.
     pub(crate) helpers: HashSet<Pid>,
     /// Commands that run beside leaders.
@@ -66,7 +67,7 @@ pub(crate) const DEADLINE_VARIABLE: &str = "CURFEW_DEADLINE";
 impl Family {
     /// Looks for every living process that is ours, and not under a living leader: all that descends from us, and all
     /// that is in the cgroup of a service without a leader, or of `wanted`.
-    pub(crate) fn census(&self, cgroups: &mut Containment, wanted: Option<ServiceId>) -> Census {
+    pub(crate) fn census(&mut self, cgroups: &mut Containment, wanted: Option<ServiceId>) -> Census {
         let led: HashSet<ServiceId> = self.leaders.values().copied().collect();
         let (members, mut unlisted) = cgroups.members(|service| led.contains(&service), wanted);
         // The kernel's word: no child, so nobody. This is the ordinary case, and needs no /proc.
@@ -164,15 +165,15 @@ impl Family {
             && self.hooks.is_empty()
     }
 
-    /// Our children that nobody leads or looks after, dead ones too.
-    pub(crate) fn orphans(&self, tree: &FamilyTree, me: i32) -> Vec<Pid> {
+    /// Our children that nobody leads or looks after, dead ones too. Whoever comes from those that curfew inherited is set
+    /// aside by the way.
+    pub(crate) fn orphans(&mut self, tree: &FamilyTree, me: i32) -> Vec<Pid> {
         let mut orphans = tree.children(me);
         orphans.retain(|pid| {
-            !self.leaders.contains_key(pid)
-                && !self.inherited.contains(pid)
-                && !self.helpers.contains(pid)
-                && !self.hooks.contains(pid)
+            !self.leaders.contains_key(pid) && !self.helpers.contains(pid) && !self.hooks.contains(pid)
         });
+        self.inherited.look_at(tree, &orphans, &self.sessions);
+        orphans.retain(|pid| !self.inherited.contains(*pid));
         orphans
     }
 

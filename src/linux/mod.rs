@@ -16,6 +16,7 @@ mod exec_pipe;
 mod helper;
 mod hooks;
 mod identity;
+mod inherited;
 mod inquiries;
 mod journal;
 mod journal_stream;

@@ -168,8 +168,13 @@ impl<L: Listener> Runtime<L> {
         let services = settings.services.len();
         let names = names_of(settings);
         let fallback = (settings.mode == Mode::OneCommand).then(|| ServiceId::new(0));
-        let family =
-            Family { inherited: start_up.inherited.clone(), names, run, fallback, ..Family::default() };
+        let family = Family {
+            inherited: std::mem::take(&mut start_up.inherited),
+            names,
+            run,
+            fallback,
+            ..Family::default()
+        };
         let names_of_services = (0..services).map(|index| settings.name(ServiceId::new(index)));
         let outputs = names_of_services.zip(programs.iter().map(|programs| &programs.main.output));
         let output_of_cleanup =
@@ -296,8 +301,9 @@ impl<L: Listener> Runtime<L> {
                 break;
             }
             let tree = FamilyTree::look();
+            self.family.orphans(&tree, me);
             let mut roots = tree.children(me);
-            roots.retain(|pid| !self.family.inherited.contains(pid));
+            roots.retain(|pid| !self.family.inherited.contains(*pid));
             if tree.is_blind() {
                 to_unlisted(self.family.sessions.keys().copied(), Signal::KILL);
             } else if roots.is_empty() && self.family.leaders.is_empty() && are_empty {
@@ -358,6 +364,9 @@ impl<L: Listener> Runtime<L> {
                 // Looked at in any case.
                 Ready::Signals | Ready::LogOutput | Ready::OutputRoom | Ready::Cookies => {}
             }
+        }
+        if self.family.inherited.has_lost_one() {
+            self.family.orphans(&FamilyTree::look(), std::process::id() as i32);
         }
         self.answer_requests();
         self.mind_helpers();
@@ -421,7 +430,7 @@ impl<L: Listener> Runtime<L> {
                 self.probe_command_ended(ended);
             } else if self.family.helpers.remove(&pid) {
                 self.helper_ended(pid);
-            } else if !self.family.inherited.remove(&pid) {
+            } else if !self.family.inherited.reaped(pid) {
                 self.left_by_probes.remove(&pid);
                 self.family.remembered.remove(&pid);
                 self.handle(Event::StrayEnded { pid, end });
@@ -440,14 +449,15 @@ impl<L: Listener> Runtime<L> {
         let family = &self.family;
         let is_known = family.leaders.contains_key(&pid)
             || family.helpers.contains(&pid)
-            || family.inherited.contains(&pid)
+            || family.inherited.contains(pid)
             || self.left_by_probes.contains(&pid);
         // A /proc that is not ours shows a stranger under its number.
         if is_known || end.signal() != Some(Signal::KILL) || !proc_file_system::is_ours() {
             return;
         }
         // Whoever was in a leader's group, but not under it any more, died of its KILL and was never seen.
-        let Some(process) = Process::read(pid) else { return };
+        let is_ours = |process: &Process| !family.inherited.is_one(process, &family.sessions);
+        let Some(process) = Process::read(pid).filter(is_ours) else { return };
         let service = family.service_of(&process, &self.cgroups).or(family.fallback);
         let service = service.unwrap_or_else(|| self.supervisor.settings().stray_id());
         self.handle(Event::KilledWithLeader { service, processes: vec![(pid, process.name)] });

@@ -1,4 +1,3 @@
-use std::collections::HashSet;
 use std::fs::File;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
@@ -8,19 +7,16 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::cgroup::{CgroupUnavailable, Moving};
 use super::containment::{CgroupUse, Containment};
+use super::inherited::Inherited;
 use super::passed_sockets::PassedSockets;
-use super::proc_file_system::FamilyTree;
-use super::reap::{Children, look};
 use super::spawn::ChildContext;
 use super::terminal::Terminal;
-use crate::supervisor::{Mode, Pid, Seat, Signal};
+use crate::supervisor::{Mode, Seat, Signal};
 
 /// What curfew found and did before the first process was started.
 #[derive(Debug)]
 pub struct StartUp {
-    /// Children that curfew has from before its own exec (`sh -c 'x & exec curfew …'`): reaped, never signalled, not
-    /// waited for.
-    pub(crate) inherited: HashSet<Pid>,
+    pub(crate) inherited: Inherited,
     pub(crate) context: ChildContext,
     pub(crate) cgroups: Containment,
     /// The descriptors beyond the standard streams that one command inherits.
@@ -82,7 +78,8 @@ impl StartUp {
             Mode::ManyServices => Vec::new(),
         };
         Ok(Self {
-            inherited: inherited_children(),
+            // SAFETY: it takes an integer; 0 is ourselves.
+            inherited: Inherited::find(context.terminal.as_ref().map(|_| unsafe { libc::getsid(0) })),
             cgroups,
             inherited_descriptors,
             context,
@@ -120,16 +117,6 @@ fn is_ignored(signal: Signal) -> bool {
         let mut action: libc::sigaction = std::mem::zeroed();
         libc::sigaction(signal.number(), std::ptr::null(), &raw mut action) == 0
             && action.sa_sigaction == libc::SIG_IGN
-    }
-}
-
-fn inherited_children() -> HashSet<Pid> {
-    // Almost always there are none, and the kernel says so at once.
-    match look() {
-        Children::None => HashSet::new(),
-        Children::Living | Children::Ended(..) | Children::Stopped(..) => {
-            FamilyTree::look().children(std::process::id() as i32).into_iter().collect()
-        }
     }
 }
 

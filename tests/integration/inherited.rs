@@ -6,7 +6,7 @@ use std::time::Duration;
 use nix::libc::{self, SIGTERM};
 
 use crate::child_setup::with_signals_blocked_and_ignored;
-use crate::support::{Curfew, TOKEN, exists, kill, state};
+use crate::support::{Curfew, Running, TOKEN, Terminal, children, exists, kill, state};
 
 /// With one signal ignored or blocked, as a careless parent leaves it.
 fn with(curfew: Curfew, signal: i32, blocked: bool) -> Curfew {
@@ -143,6 +143,88 @@ fn a_child_that_curfew_inherited_is_reaped_when_it_ends() {
     curfew.eventually("it is reaped", || state(inherited).is_none());
     curfew.signal(SIGTERM);
     curfew.finish().assert_status(0);
+}
+
+/// With an inherited child that has a child of its own when curfew begins. How that is started: `setsid`, say.
+fn with_a_family(curfew: Curfew, how: &str) -> Curfew {
+    let silent = "</dev/null >/dev/null 2>&1";
+    let family = format!(
+        "{how} sleep 1000 {silent} & echo \"grandchild $!\"; echo \"inherited $$\"; echo >\"$0\"; \
+         exec sleep 1000 {silent}"
+    );
+    let script =
+        format!("mkfifo \"$0\"; env -u {TOKEN} sh -c '{family}' \"$0\" & read line <\"$0\"; exec \"$@\"");
+    let fifo = curfew.directory().join("fifo").display().to_string();
+    curfew.wrapped_by(["sh", "-c", &script, &fifo])
+}
+
+/// A process that is not for curfew to end.
+struct Stranger(i32);
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        kill(self.0, libc::SIGKILL);
+    }
+}
+
+/// The inherited child ends, and leaves its own to curfew.
+fn orphan(curfew: &Running) -> Stranger {
+    let grandchild = Stranger(curfew.wait_for_pid("grandchild"));
+    kill(curfew.wait_for_pid("inherited"), libc::SIGKILL);
+    curfew.eventually("it is curfew's child", || children(curfew.pid()).contains(&grandchild.0));
+    grandchild
+}
+
+#[test]
+fn what_an_inherited_child_leaves_behind_is_neither_signalled_nor_waited_for() {
+    let one = || Curfew::run([]).fixture("obedient");
+    let many = || Curfew::run([]).config("service.a.command = <obedient>");
+    for how in ["", "setsid"] {
+        for curfew in [one(), many()] {
+            let curfew = with_a_family(curfew, how).start();
+            curfew.wait_for("ready");
+            let grandchild = orphan(&curfew);
+            curfew.signal(SIGTERM);
+            let finished = curfew.finish();
+            assert!(exists(grandchild.0), "it is not ours to end{finished}");
+            finished.assert_status(0);
+            assert_eq!(finished.verdict(), "clean");
+            assert_eq!(finished.events("stray.found").len(), 0);
+        }
+    }
+}
+
+#[test]
+fn beside_what_an_inherited_child_left_a_stray_without_an_environment_is_found() {
+    for config in ["", "service.b.command = <obedient>\n"] {
+        let config = format!("{config}service.a.command = <forks daemon+nameless>");
+        let curfew = with_a_family(Curfew::run(["--cgroup", "off"]).config(&config), "setsid").start();
+        let stray = curfew.wait_for_pid("child daemon+nameless");
+        curfew.wait_for("a: ready");
+        let grandchild = orphan(&curfew);
+        curfew.signal(SIGTERM);
+        let finished = curfew.finish();
+        let lives = exists(stray);
+        kill(stray, libc::SIGKILL);
+        assert!(!lives && exists(grandchild.0), "the one, and not the other{finished}");
+        assert_eq!(finished.events("stray.found").len(), 1);
+    }
+}
+
+/// Then its session tells nothing.
+#[test]
+fn at_a_terminal_what_the_command_leaves_is_told_from_what_an_inherited_child_left() {
+    let mut terminal = Terminal::open();
+    let curfew = Curfew::run([]).at(&mut terminal).stderr(std::process::Stdio::piped());
+    // It is not to end with the session either.
+    let curfew = with_a_family(curfew, "nohup").fixture("forks group").start();
+    curfew.wait_for(": ready");
+    let grandchild = orphan(&curfew);
+    curfew.signal(SIGTERM);
+    let finished = curfew.finish();
+    assert!(exists(grandchild.0), "it is not ours to end{finished}");
+    finished.assert_status(0);
+    assert_eq!(finished.events("stray.found").len(), 1);
 }
 
 /// A curfew under a curfew: the inner one is a service like any other.

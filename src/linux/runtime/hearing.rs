@@ -76,7 +76,7 @@ impl<L: Listener> Runtime<L> {
     }
 
     /// Only one of its own can lead a service: a descendant of its leader, or, if that has ended already, of ours.
-    fn who_may_lead(&self, service: ServiceId, leader: Pid, pid: Pid) -> Option<Process> {
+    fn who_may_lead(&mut self, service: ServiceId, leader: Pid, pid: Pid) -> Option<Process> {
         let tree = FamilyTree::look();
         let is_under =
             |roots: Vec<Pid>| tree.descendants(roots).into_iter().find(|process| process.pid == pid);

@@ -1,0 +1,107 @@
+use std::collections::{HashMap, HashSet};
+
+use super::proc_file_system::{Birth, FamilyTree, Process};
+use super::reap::{Children, look};
+use crate::supervisor::{Pid, ServiceId};
+
+/// Those whom curfew has from before its own exec (`sh -c 'x & exec curfew …'`), and whoever comes from them: reaped, never
+/// signalled, not waited for.
+///
+/// What they leave behind becomes ours as what services leave behind does. It counts as theirs only if that is proved: it was
+/// seen below one of them, or it is in a session in which one of them was seen. Nobody enters a session that is there already, and
+/// each service begins one of its own.
+///
+/// Whoever begins a session and loses its parent, all between two looks, counts as a stray: nothing tells it from one of a
+/// service that has cleaned up its environment, and none of those may get away.
+#[derive(Debug, Default)]
+pub(crate) struct Inherited {
+    /// Our children among them.
+    children: HashSet<Pid>,
+    /// Those who lived at the last look.
+    seen: HashMap<Pid, Birth>,
+    sessions: HashSet<i32>,
+    /// The command is in this session as well: it proves nothing.
+    shared_session: Option<i32>,
+    /// One of them was reaped since the last look, and may have left others.
+    has_lost_one: bool,
+}
+
+impl Inherited {
+    /// Who is there before anything is started.
+    pub(crate) fn find(shared_session: Option<i32>) -> Self {
+        let mut found = Self { shared_session, ..Self::default() };
+        // Almost always there are none, and the kernel says so at once.
+        if look() != Children::None {
+            let tree = FamilyTree::look();
+            found.children = tree.children(std::process::id() as i32).into_iter().collect();
+            found.look_at(&tree, &[], &HashMap::new());
+        }
+        found
+    }
+
+    /// Whether this child of ours is one of them, as far as was seen.
+    pub(crate) fn contains(&self, pid: Pid) -> bool {
+        self.children.contains(&pid)
+    }
+
+    /// Whether no child of ours is one of them.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.children.is_empty()
+    }
+
+    /// A child was reaped. Returns whether it was one of them.
+    pub(crate) fn reaped(&mut self, pid: Pid) -> bool {
+        let was_one = self.children.remove(&pid);
+        self.has_lost_one |= was_one;
+        was_one
+    }
+
+    /// Whether another look is due, to see who has come to us.
+    pub(crate) const fn has_lost_one(&self) -> bool {
+        self.has_lost_one
+    }
+
+    /// Looks who is there: below them, and among `orphans`, our children that nobody leads.
+    pub(crate) fn look_at(&mut self, tree: &FamilyTree, orphans: &[Pid], services: &HashMap<i32, ServiceId>) {
+        self.has_lost_one = false;
+        if self.children.is_empty() && self.seen.is_empty() {
+            return;
+        }
+        let mut orphans: Vec<Process> = orphans.iter().filter_map(|pid| Process::read(*pid)).collect();
+        loop {
+            let mut parents = HashSet::from([std::process::id() as i32]);
+            for process in tree.descendants(self.children.iter().copied().collect()) {
+                // Else another one got its pid since it was listed.
+                if parents.contains(&process.parent) {
+                    parents.insert(process.pid.number());
+                    self.sessions.extend([process.birth.session, process.pid.number()]);
+                    self.seen.insert(process.pid, process.birth);
+                }
+            }
+            let count = self.children.len();
+            let theirs = orphans.extract_if(.., |process| self.is_one(process, services));
+            let theirs: Vec<Pid> = theirs.map(|process| process.pid).collect();
+            self.children.extend(theirs);
+            if self.children.len() == count {
+                break;
+            }
+        }
+        // The numbers of the others may be given to somebody else.
+        self.sessions.clear();
+        self.seen.retain(|pid, birth| {
+            let process = Process::read(*pid).filter(|process| process.birth.is(*birth));
+            self.sessions.extend(process.iter().flat_map(|process| [process.birth.session, pid.number()]));
+            process.is_some()
+        });
+    }
+
+    /// Whether a child of ours is one of them, as far as can be proved. Begun by one that was seen, a session is theirs too.
+    pub(crate) fn is_one(&self, process: &Process, services: &HashMap<i32, ServiceId>) -> bool {
+        let session = process.birth.session;
+        self.seen.get(&process.pid).is_some_and(|birth| birth.is(process.birth))
+            || self.sessions.contains(&session)
+                && session >= 0
+                && self.shared_session != Some(session)
+                && !services.contains_key(&session)
+    }
+}
