@@ -90,6 +90,7 @@ pub(crate) struct PreparedSetup {
     no_new_privileges: bool,
     /// The number of a signal; 0: none.
     parent_death: i32,
+    timer_slack: Option<libc::c_long>,
     /// Our own pid: that of the child's parent.
     parent: i32,
 }
@@ -126,6 +127,7 @@ impl PreparedSetup {
             directory: path(&program.directory)?,
             no_new_privileges: setup.no_new_privileges,
             parent_death: program.parent_death.map_or(0, Signal::number),
+            timer_slack: context.timer_slack,
             parent: std::process::id() as i32,
         })
     }
@@ -161,6 +163,9 @@ impl PreparedSetup {
             }
             if let Some(umask) = self.umask {
                 libc::umask(umask);
+            }
+            if let Some(slack) = self.timer_slack {
+                libc::syscall(libc::SYS_prctl, libc::PR_SET_TIMERSLACK, slack);
             }
             self.identity.assume()?;
             if let Some(directory) = &self.directory {

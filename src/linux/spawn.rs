@@ -101,6 +101,8 @@ pub(crate) struct ChildContext {
     pub(crate) open_files: Option<(u64, u64)>,
     /// Whether an ignored HUP stays ignored: curfew was started by nohup(1).
     pub(crate) keep_hup_ignored: bool,
+    /// How late its timers may be, in nanoseconds, if curfew made its own punctual.
+    pub(crate) timer_slack: Option<libc::c_long>,
     /// What the service manager above listens on.
     pub(crate) sockets: PassedSockets,
 }

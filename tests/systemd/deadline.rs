@@ -202,6 +202,24 @@ fn a_deadline_that_was_said_and_is_longer_than_systemds_gives_way_to_it() {
     assert_eq!(budget(&follower), "budget 8s");
 }
 
+/// The kernel may be told to wake a process late. What the service gets is as the unit says.
+#[test]
+fn a_unit_whose_timers_may_be_late_stops_in_time_all_the_same() {
+    let Some(lab) = Lab::boot() else { return };
+    let more = "TimeoutStopSec=4s\nTimerSlackNSec=10s";
+    lab.unit("late.service", &unit::notify(&format!("--grace 'TERM 1s, KILL' {DEAF}"), more));
+    let follower = start(&lab, "late.service", ": ready");
+    let slack = |program: &str| {
+        let pid = lab.processes(program)[0];
+        std::fs::read_to_string(lab.inside(&format!("/proc/{pid}/timerslack_ns"))).expect("it runs")
+    };
+    assert_eq!([slack("fixture"), slack("curfew_under_test")], ["10000000000\n", "50000\n"]);
+    stop(&lab, "late.service");
+    expect::stopped_with(&lab, "late.service", "exit-code", "80");
+    expect::nothing_left_for_systemd(&lab, "late.service");
+    follower.wait_for("waiting up to 1s");
+}
+
 #[test]
 fn no_limit_and_zero_both_mean_that_there_is_no_deadline() {
     for limit in ["infinity", "0"] {
