@@ -50,11 +50,16 @@ pub(crate) enum Census {
         found: Vec<Found>,
         /// Our children that were dead, or gone, when we looked at them.
         dead: Vec<Pid>,
+        /// There was no time to look at more than these.
+        is_cut: bool,
     },
     /// Somebody is in the cgroup of a service, and nobody could be named: who was there has just ended, or made way for
     /// another. Or it is somebody outside of our pid namespace.
     Unlisted,
 }
+
+/// How often the list of our children is looked at in one census, if some of them end meanwhile.
+const ROUNDS: u32 = 4;
 
 /// The variable that names the run of curfew that started a process.
 pub(crate) const RUN_VARIABLE: &str = "CURFEW_RUN";
@@ -66,8 +71,13 @@ pub(crate) const DEADLINE_VARIABLE: &str = "CURFEW_DEADLINE";
 
 impl Family {
     /// Looks for every living process that is ours, and not under a living leader: all that descends from us, and all
-    /// that is in the cgroup of a service without a leader, or of `wanted`.
-    pub(crate) fn census(&mut self, cgroups: &mut Containment, wanted: Option<ServiceId>) -> Census {
+    /// that is in the cgroup of a service without a leader, or of `wanted`. It is broken off when `goes_on` says no.
+    pub(crate) fn census(
+        &mut self,
+        cgroups: &mut Containment,
+        wanted: Option<ServiceId>,
+        goes_on: &dyn Fn() -> bool,
+    ) -> Census {
         let led: HashSet<ServiceId> = self.leaders.values().copied().collect();
         let (members, mut unlisted) = cgroups.members(|service| led.contains(&service), wanted);
         // The kernel's word: no child, so nobody. This is the ordinary case, and needs no /proc.
@@ -81,21 +91,34 @@ impl Family {
             // There is a child, but the list did not name it: such a list can miss one while others end.
             roots = self.orphans(&FamilyTree::scan(), me);
         }
-        let (mut found, mut dead) = (Vec::new(), Vec::new());
-        for root in roots {
-            let family = tree.descendants(vec![root]);
-            if family.is_empty() {
-                // Its children became ours when it ended: after the list was made.
-                dead.push(root);
+        let (mut found, mut dead, mut seen, mut is_cut) = (Vec::new(), Vec::new(), HashSet::new(), false);
+        for _ in 0..ROUNDS {
+            let mut met_the_dead = false;
+            roots.retain(|root| seen.insert(*root));
+            for root in std::mem::take(&mut roots) {
+                if !found.is_empty() && !goes_on() {
+                    is_cut = true;
+                    break;
+                }
+                let walk = tree.walk(vec![root], &mut seen, goes_on);
+                (met_the_dead, is_cut) = (met_the_dead || walk.met_the_dead, is_cut || walk.is_cut);
+                if walk.found.is_empty() {
+                    dead.push(root);
+                }
+                let of_root = walk.found.first().and_then(|process| self.service_of(process, cgroups));
+                for process in walk.found {
+                    let service = self.service_of(&process, cgroups).or(of_root).or(self.fallback);
+                    found.push(Found { process, service });
+                }
             }
-            let of_root = family.first().and_then(|process| self.service_of(process, cgroups));
-            for process in family {
-                let service = self.service_of(&process, cgroups).or(of_root).or(self.fallback);
-                found.push(Found { process, service });
+            // The children of whoever has ended became ours after the list was made.
+            if !met_the_dead || is_cut || !tree.is_listed() {
+                break;
             }
+            roots = self.orphans(&tree, me);
         }
         self.add_members(members, cgroups, &tree, &mut found, &mut unlisted);
-        if found.is_empty() && dead.is_empty() && !unlisted.is_empty() {
+        if found.is_empty() && dead.is_empty() && !unlisted.is_empty() && !is_cut {
             return Census::Unlisted;
         }
         // The kernel has said that there is a child.
@@ -103,8 +126,8 @@ impl Family {
         if missed && tree.is_blind() {
             return Census::Hidden;
         }
-        if missed || !dead.is_empty() || !unlisted.is_empty() {
-            Census::Moving { found, dead }
+        if missed || !dead.is_empty() || !unlisted.is_empty() || is_cut {
+            Census::Moving { found, dead, is_cut }
         } else {
             Census::Complete(found)
         }

@@ -56,7 +56,7 @@ impl DeadlineGuard {
         let guard = move || {
             // Signals are for the loop.
             block_all_signals();
-            ask_for_short_turns();
+            ask_for_short_turns(0);
             own.keep(clock);
         };
         if thread::Builder::new().name("deadline".into()).stack_size(STACK).spawn(guard).is_ok() {
@@ -67,6 +67,12 @@ impl DeadlineGuard {
     /// Whether anything is to be told to it.
     pub(crate) const fn is_there(&self) -> bool {
         self.shared.is_some()
+    }
+
+    /// A stop is under way, in which the loop has its turns as soon as the guard has: it must not even be late to end. What
+    /// it forks is as it was.
+    pub(crate) fn hasten_loop(&self) {
+        ask_for_short_turns(libc::SCHED_FLAG_RESET_ON_FORK);
     }
 
     /// A stop is under way, which ends at `end` at the latest.
@@ -139,13 +145,19 @@ impl Watch {
     }
 }
 
-/// It runs for a moment: so it may have its turn at once, among thousands who run for longer.
-fn ask_for_short_turns() {
+/// This thread runs for a moment: so it may have its turn at once, among thousands who run for longer. `flags` are those of
+/// sched_setattr(2).
+fn ask_for_short_turns(flags: i32) {
     // SAFETY: zeros are a valid sched_attr: the ordinary policy.
     let mut attributes: libc::sched_attr = unsafe { std::mem::zeroed() };
     attributes.size = size_of::<libc::sched_attr>() as u32;
     // SAFETY: getpriority takes integers.
     attributes.sched_nice = unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) };
+    if flags != 0 && attributes.sched_nice < 0 {
+        // What is forked would lose its priority; and the turns come soon enough.
+        return;
+    }
+    attributes.sched_flags = flags as u64;
     // The least that the kernel knows, in nanoseconds. Before Linux 6.12 it means nothing.
     attributes.sched_runtime = 100_000;
     // SAFETY: a valid structure, which says how long it is; 0 is this thread. Refused, it waits for longer.

@@ -12,6 +12,11 @@ pub(crate) fn to_child(pid: Pid, signal: Signal) -> nix::Result<()> {
     Errno::result(unsafe { libc::kill(pid.number(), signal.number()) }).map(drop)
 }
 
+/// Whether it was our child when it was looked at: as long as we have not reaped it, its pid is its own.
+pub(crate) fn is_child(process: &Process) -> bool {
+    process.parent == std::process::id() as i32
+}
+
 /// Signals the process group that `leader`, not reaped yet, made for itself. Before it has made it: the leader alone.
 pub(crate) fn to_group_of(leader: Pid, signal: Signal) -> nix::Result<()> {
     // SAFETY: as above; the group's number is the leader's, which is not given away before it is reaped.
@@ -24,6 +29,17 @@ pub(crate) fn to_group_of(leader: Pid, signal: Signal) -> nix::Result<()> {
 /// Signals just the process that was looked at, and not another that got its pid since: the handle is opened first,
 /// then it is compared, then the signal sent.
 pub(crate) fn to_process(process: &Process, signal: Signal) -> nix::Result<()> {
+    match handle_on(process)? {
+        Some(handle) => handle.send(signal),
+        None => to_child(process.pid, signal),
+    }
+}
+
+/// A handle on the process that was looked at. `None`: it is still there, and there is no handle to be had.
+///
+/// # Errors
+/// ESRCH: it is gone.
+fn handle_on(process: &Process) -> nix::Result<Option<PidFd>> {
     let handle = match PidFd::open(process.pid) {
         Ok(handle) => Some(handle),
         // No such call, or no descriptor left: the comparison alone is still almost always right.
@@ -34,11 +50,7 @@ pub(crate) fn to_process(process: &Process, signal: Signal) -> nix::Result<()> {
         (Some(now), Some(before)) => now == before,
         _ => Process::read(process.pid).is_some_and(|now| now.birth.is(process.birth)),
     };
-    match handle {
-        _ if !is_it => Err(Errno::ESRCH),
-        Some(handle) => handle.send(signal),
-        None => to_child(process.pid, signal),
-    }
+    if is_it { Ok(handle) } else { Err(Errno::ESRCH) }
 }
 
 /// Signals processes of our family that cannot be listed, for want of /proc: as PID 1 everybody, else the groups that
@@ -55,13 +67,18 @@ pub(crate) fn to_unlisted(groups: impl Iterator<Item = i32>, signal: Signal) {
     }
 }
 
-/// Kills the process group of a stray, if a child of ours is in it: no fork escapes that, while a single process may have
+/// Kills the process group of a stray, if it is still in it: no fork escapes that, while a single process may have
 /// made another before its own KILL arrives. Everybody in a group is in one session, and so of our family, unless the
-/// session is our own.
+/// session is our own. A child of ours must not have been reaped.
+///
+/// Whether any child of ours is in the group is not asked: the kernel would look at each that we have.
 pub(crate) fn kill_group_of_stray(stray: &Process) {
     // SAFETY: getsid takes an integer, and 0 is ourselves.
     let is_our_session = stray.birth.session == unsafe { libc::getsid(0) };
-    if stray.group > 1 && !is_our_session && has_child_in_group(stray.group) {
+    let is_it = || is_child(stray) || handle_on(stray).is_ok();
+    // SAFETY: getpgid takes an integer.
+    let is_in_it = || is_it() && unsafe { libc::getpgid(stray.pid.number()) } == stray.group;
+    if stray.group > 1 && !is_our_session && is_in_it() {
         // SAFETY: kill takes two integers. ESRCH: they are dead; EPERM: out of our reach.
         unsafe { libc::kill(-stray.group, Signal::KILL.number()) };
     }
@@ -69,10 +86,14 @@ pub(crate) fn kill_group_of_stray(stray: &Process) {
 
 /// Signals a living leader and all that descends from it, each once: for many programs a second signal means haste.
 ///
-/// Returns the descendants, and what was refused, and why.
-pub(crate) fn to_tree_of(leader: Pid, signal: Signal) -> (Vec<Process>, Vec<(Pid, Errno)>) {
+/// Returns the descendants, and what was refused, and why. When `goes_on` says no it is left at those that are known by then.
+pub(crate) fn to_tree_of(
+    leader: Pid,
+    signal: Signal,
+    goes_on: &dyn Fn() -> bool,
+) -> (Vec<Process>, Vec<(Pid, Errno)>) {
     let tree = FamilyTree::look();
-    let descendants = tree.descendants(tree.children(leader.number()));
+    let descendants = tree.descendants_while(tree.children(leader.number()), goes_on);
     let mut refused = Vec::new();
     if let Err(errno) = to_group_of(leader, signal) {
         refused.push((leader, errno));

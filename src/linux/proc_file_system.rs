@@ -26,7 +26,7 @@
 //! of `exec_update_lock`. `cgroup` takes the one lock of all cgroups on older kernels, which no process holds while it hangs.
 //! pidfd_open(2), getpgid(2), getsid(2) and the CPU clocks take none of these.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io::{self, Read};
 
@@ -44,6 +44,7 @@ pub(crate) struct Process {
     pub(crate) state: State,
     pub(crate) parent: i32,
     pub(crate) group: i32,
+    pub(crate) threads: u32,
     pub(crate) birth: Birth,
 }
 
@@ -99,7 +100,7 @@ impl Process {
     /// One that lives, and that /proc does not show.
     pub(crate) fn hidden(pid: Pid) -> Self {
         let birth = Birth { number: None, session: 0 };
-        Self { pid, name: String::new(), state: State::Hidden, parent: 0, group: 0, birth }
+        Self { pid, name: String::new(), state: State::Hidden, parent: 0, group: 0, threads: 1, birth }
     }
 
     /// Whether /proc does not show it.
@@ -124,7 +125,8 @@ impl Process {
         let group = status.group.unwrap_or_else(|| unsafe { libc::getpgid(pid.number()) });
         // SAFETY: as above.
         let session = status.session.unwrap_or_else(|| unsafe { libc::getsid(pid.number()) });
-        Self { pid, name: status.name, state, parent: status.parent, group, birth: Birth { number, session } }
+        let Status { name, parent, threads, .. } = status;
+        Self { pid, name, state, parent, group, threads, birth: Birth { number, session } }
     }
 }
 
@@ -254,6 +256,11 @@ impl FamilyTree {
         Self::Scanned(children)
     }
 
+    /// Whether it is looked up anew each time.
+    pub(crate) const fn is_listed(&self) -> bool {
+        matches!(self, Self::Listed)
+    }
+
     /// Whether nothing can be seen: there is no /proc.
     pub(crate) fn is_blind(&self) -> bool {
         matches!(self, Self::Scanned(children) if children.is_empty())
@@ -277,21 +284,61 @@ impl FamilyTree {
         }
     }
 
+    /// The same, of a process that was looked at.
+    fn children_of(&self, process: &Process) -> Vec<Pid> {
+        match self {
+            // By far the most have one thread.
+            Self::Listed if process.threads == 1 => {
+                let mut children = Vec::new();
+                let list = format!("/proc/{pid}/task/{pid}/children", pid = process.pid);
+                read_list(list.as_ref(), &mut children);
+                children
+            }
+            Self::Listed | Self::Scanned(_) => self.children(process.pid.number()),
+        }
+    }
+
     /// Everything that descends from these, themselves included; the dead left out.
     pub(crate) fn descendants(&self, roots: Vec<Pid>) -> Vec<Process> {
-        let mut found = Vec::new();
-        let mut seen: std::collections::HashSet<Pid> = roots.iter().copied().collect();
+        self.descendants_while(roots, &|| true)
+    }
+
+    /// The same, as far as it is known by the time that `goes_on` says no: it is asked again and again.
+    pub(crate) fn descendants_while(&self, roots: Vec<Pid>, goes_on: &dyn Fn() -> bool) -> Vec<Process> {
+        let mut seen = roots.iter().copied().collect();
+        self.walk(roots, &mut seen, goes_on).found
+    }
+
+    /// Walks from these through everything that descends from them and was not `seen` yet.
+    pub(crate) fn walk(&self, roots: Vec<Pid>, seen: &mut HashSet<Pid>, goes_on: &dyn Fn() -> bool) -> Walk {
+        let mut walk = Walk::default();
         let mut open = roots;
         while let Some(pid) = open.pop() {
+            // Somebody is found in any case, if somebody lives.
+            if !walk.found.is_empty() && !goes_on() {
+                walk.is_cut = true;
+                break;
+            }
             // A dead process has no children any more; only its parent's wait is missing.
             let Some(process) = Process::read(pid).filter(|process| !process.is_dead()) else {
+                walk.met_the_dead = true;
                 continue;
             };
-            open.extend(self.children(pid.number()).into_iter().filter(|child| seen.insert(*child)));
-            found.push(process);
+            open.extend(self.children_of(&process).into_iter().filter(|child| seen.insert(*child)));
+            walk.found.push(process);
         }
-        found
+        walk
     }
+}
+
+/// What a walk through a family came to.
+#[derive(Debug, Default)]
+pub(crate) struct Walk {
+    pub(crate) found: Vec<Process>,
+    /// Somebody had ended when it was his turn: his children are not found under him any more.
+    pub(crate) met_the_dead: bool,
+    /// It was broken off.
+    pub(crate) is_cut: bool,
 }
 
 /// Whether /proc shows us under our own number. That of another pid namespace shows strangers under the numbers of our
@@ -310,10 +357,13 @@ pub(crate) fn all_processes() -> impl Iterator<Item = Process> {
 }
 
 fn read_list(path: &std::path::Path, pids: &mut Vec<Pid>) {
-    let Ok(text) = fs::read_to_string(path) else {
+    let mut text = Vec::with_capacity(USUAL_STATUS);
+    // Not `fs::read`: it asks for a size first, which the kernel does not know.
+    let Ok(_) = fs::File::open(path).and_then(|file| file.take(u64::MAX).read_to_end(&mut text)) else {
         return;
     };
-    pids.extend(text.split_ascii_whitespace().filter_map(|number| Pid::new(number.parse().ok()?)));
+    let numbers = text.split(|byte| *byte == b' ').filter_map(|word| std::str::from_utf8(word).ok());
+    pids.extend(numbers.filter_map(|number| Pid::new(number.trim_ascii().parse().ok()?)));
 }
 
 #[cfg(test)]

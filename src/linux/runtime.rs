@@ -10,7 +10,7 @@ mod reloading;
 mod signalling;
 mod speaking;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, AsRawFd};
 
@@ -88,8 +88,10 @@ pub struct Runtime<L> {
     exec_pipes: HashMap<ServiceId, ExecPipe>,
     /// The services whose pipes are open, in the order of their starts; some have been looked at since.
     starting: VecDeque<ServiceId>,
-    /// What the last census found.
-    strays: Vec<Found>,
+    /// What the last census found, and is not reaped since: who of them is our child has its pid still.
+    strays: BTreeMap<Pid, Found>,
+    /// How many there were then.
+    strays_counted: usize,
     cookies: Cookies,
     /// How often they were read for the census that is wanted.
     cookie_rounds: u32,
@@ -127,6 +129,8 @@ pub struct Runtime<L> {
     census_wanted: bool,
     /// No census before this time, so that what comes and goes among thousands leaves time for everything else.
     census_after: Timestamp,
+    /// From then on there is one, though more are dead than could be reaped.
+    census_by: Timestamp,
     /// KILL was sent to somebody.
     has_killed: bool,
     /// There was more to reap or to count than one wake-up may take: signals and deadlines come in between.
@@ -200,7 +204,8 @@ impl<L: Listener> Runtime<L> {
             leaders: vec![None; services + 2],
             exec_pipes: HashMap::new(),
             starting: VecDeque::new(),
-            strays: Vec::new(),
+            strays: BTreeMap::new(),
+            strays_counted: 0,
             cookies: Cookies::default(),
             cookie_rounds: 0,
             late_signals: Vec::new(),
@@ -225,6 +230,7 @@ impl<L: Listener> Runtime<L> {
             refused: HashSet::new(),
             census_wanted: false,
             census_after: Timestamp::ZERO,
+            census_by: Timestamp::ZERO,
             has_killed: false,
             work_is_left: false,
             guard: DeadlineGuard::default(),
@@ -325,6 +331,9 @@ impl<L: Listener> Runtime<L> {
         let Some(end) = self.supervisor.latest_end().filter(|_| self.guard.is_there()) else { return };
         let news = Some((end, self.family.sessions.len()));
         if self.guarded != news {
+            if self.guarded.is_none() {
+                self.guard.hasten_loop();
+            }
             self.guarded = news;
             let settings = self.supervisor.settings();
             let named = |(group, service): (&i32, &ServiceId)| (*group, settings.name(*service).to_owned());
@@ -432,6 +441,7 @@ impl<L: Listener> Runtime<L> {
                 self.helper_ended(pid);
             } else if !self.family.inherited.reaped(pid) {
                 self.left_by_probes.remove(&pid);
+                self.strays.remove(&pid);
                 self.family.remembered.remove(&pid);
                 self.handle(Event::StrayEnded { pid, end });
             }
@@ -450,7 +460,8 @@ impl<L: Listener> Runtime<L> {
         let is_known = family.leaders.contains_key(&pid)
             || family.helpers.contains(&pid)
             || family.inherited.contains(pid)
-            || self.left_by_probes.contains(&pid);
+            || self.left_by_probes.contains(&pid)
+            || self.supervisor.knows_stray(pid);
         // A /proc that is not ours shows a stranger under its number.
         if is_known || end.signal() != Some(Signal::KILL) || !proc_file_system::is_ours() {
             return;
@@ -531,6 +542,13 @@ impl<L: Listener> Runtime<L> {
         self.supervisor.is_overdue(self.clock.now())
     }
 
+    /// Says no when the time is over in which processes may be looked at.
+    fn until_overdue(&self) -> impl Fn() -> bool + use<L> {
+        let clock = self.clock;
+        let end = self.supervisor.look_until(clock.now());
+        move || end.is_none_or(|end| clock.now() < end)
+    }
+
     fn feed(&mut self, event: Event) {
         let now = self.clock.now();
         self.listener.time(now);
@@ -580,7 +598,7 @@ impl<L: Listener> Runtime<L> {
             Command::EndHook { hook } => {
                 if let Some(hook) = self.hooks.get(hook) {
                     // What is refused is told when it is left over.
-                    to_tree_of(hook.pid, Signal::KILL);
+                    to_tree_of(hook.pid, Signal::KILL, &self.until_overdue());
                 }
             }
             Command::ReadConfiguration => self.read_configuration(),

@@ -230,6 +230,21 @@ impl Supervisor {
         self.timers.get(Timer::BudgetEnd).is_some_and(|at| at <= now)
     }
 
+    /// Whether a process is known as a stray, so that its end is told.
+    pub fn knows_stray(&self, pid: Pid) -> bool {
+        self.strays.contains_key(&pid)
+    }
+
+    /// When whoever looks at processes comes to an end, however many there are: before the next thing is due. `None`: at
+    /// leisure.
+    pub fn look_until(&self, now: Timestamp) -> Option<Timestamp> {
+        match self.timers.get(Timer::BudgetEnd) {
+            Some(at) if at > now => Some(at),
+            // The last look leaves time for what comes after it.
+            _ => self.latest_end().map(|end| now + end.since(now) / 4),
+        }
+    }
+
     /// When curfew must be gone, whatever holds it up: before the deadline of the stop that is under way, behind all that is
     /// to be done by then.
     pub fn latest_end(&self) -> Option<Timestamp> {

@@ -4,7 +4,6 @@ use std::collections::HashSet;
 
 use nix::errno::Errno;
 
-use super::super::census::Found;
 use super::super::cgroup::{Leftover, Population};
 use super::super::proc_file_system::Process;
 use super::super::wait_set::Ready;
@@ -25,12 +24,7 @@ impl<L: Listener> Runtime<L> {
     /// Kills the cgroups of services whose strays are to be killed: no fork escapes that. Without a leader, all that is in
     /// a cgroup is strays, and all of them have the same stage.
     pub(super) fn kill_cgroups_of_strays(&mut self, service: ServiceId, recipients: Recipients) {
-        let is_meant = |found: &&Found| match recipients {
-            Recipients::Leader(_) => false,
-            Recipients::Strays => self.belongs_to(found, service),
-            Recipients::Stray(pid) => found.process.pid == pid,
-        };
-        let of = self.strays.iter().filter(is_meant).filter_map(|found| found.service);
+        let of = self.strays_among(service, recipients).filter_map(|found| found.service);
         let services: HashSet<ServiceId> = of.filter(|service| self.leader(*service).is_none()).collect();
         for service in services {
             self.cgroups.kill(service);

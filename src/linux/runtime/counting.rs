@@ -1,9 +1,12 @@
 //! Who is left, and whose they are. As far as only their environment tells, that takes a moment: it never holds up the loop.
 
+use std::collections::HashSet;
+
 use super::super::census::{Census, Found};
+use super::super::proc_file_system::Process;
 use super::super::wait_set::Ready;
 use super::{Listener, Runtime};
-use crate::supervisor::{Event, ServiceId, Signal, Stray, Timestamp, defaults};
+use crate::supervisor::{Event, Pid, ServiceId, Signal, Stray, Timestamp, defaults};
 
 impl<L: Listener> Runtime<L> {
     /// Takes the census if it is wanted: once, however many deaths asked for it.
@@ -17,6 +20,10 @@ impl<L: Listener> Runtime<L> {
             // All deaths first: a census must not count who is dead. Signals before deaths, as always.
             self.take_signals();
             self.reap_all();
+            // More are dead than could be reaped: to count thousands after each few hundred of them would take for ever.
+            if self.work_is_left && !self.is_worth_counting() {
+                return;
+            }
             if self.cookies.are_awaited() {
                 // The answers bring us back here.
                 return;
@@ -24,8 +31,9 @@ impl<L: Listener> Runtime<L> {
             attempts += 1;
             let mut hidden = false;
             let began = self.clock.now();
-            let census = self.family.census(&mut self.cgroups, None);
-            self.note_census(began);
+            let goes_on = self.until_overdue();
+            let census = self.family.census(&mut self.cgroups, None, &goes_on);
+            let was_long = self.note_census(began);
             self.cgroups.forget_removed(&self.wait_set);
             let found = match census {
                 Census::Complete(found) => found,
@@ -34,13 +42,19 @@ impl<L: Listener> Runtime<L> {
                     Vec::new()
                 }
                 // The same dead as before: somebody else traces them, and only that keeps us from reaping them.
-                Census::Moving { found, dead } if !dead.is_empty() && dead == dead_before => found,
+                Census::Moving { found, dead, is_cut: false } if !dead.is_empty() && dead == dead_before => {
+                    found
+                }
                 // Whoever it is, no list will ever name them. Should there be somebody after all: the end of the run kills
                 // what is left in the cgroups.
                 Census::Unlisted if attempts == CENSUS_ATTEMPTS => Vec::new(),
                 Census::Unlisted => continue,
                 // Many come and go. Those that were found can be told to stop; their ends bring us back here.
-                Census::Moving { found, .. } if !found.is_empty() && attempts >= ATTEMPTS_IN_A_CROWD => found,
+                Census::Moving { found, dead, is_cut }
+                    if is_cut || !found.is_empty() && (was_long || attempts >= ATTEMPTS_IN_A_CROWD) =>
+                {
+                    self.with_the_unseen(found, &dead, is_cut)
+                }
                 // Somebody is a new process every moment. Its next death wakes us, and we look again.
                 Census::Moving { dead, .. } => {
                     dead_before = dead;
@@ -60,8 +74,10 @@ impl<L: Listener> Runtime<L> {
                     self.family.remember(process, *service);
                 }
             }
-            (self.census_wanted, self.strays, self.strays_are_hidden) = (false, found, hidden);
-            let strays = self.strays.iter().map(|found| Stray {
+            self.strays = found.into_iter().map(|found| (found.process.pid, found)).collect();
+            self.strays_counted = self.strays.len();
+            (self.census_wanted, self.strays_are_hidden) = (false, hidden);
+            let strays = self.strays.values().map(|found| Stray {
                 pid: found.process.pid,
                 service: found.service,
                 name: found.process.name.clone(),
@@ -77,13 +93,35 @@ impl<L: Listener> Runtime<L> {
         self.clock.now() >= self.census_after || self.supervisor.is_time_up()
     }
 
-    /// As much time as a long census took is left for others.
-    fn note_census(&mut self, began: Timestamp) {
+    /// As much time as a long census took is left for others. Returns whether it was one.
+    fn note_census(&mut self, began: Timestamp) -> bool {
         let now = self.clock.now();
         let took = now.since(began);
-        if took >= defaults::LONG_CENSUS {
+        let was_long = took >= defaults::LONG_CENSUS;
+        if was_long {
             self.census_after = now + took;
         }
+        self.census_by = now + took * LONG_BEHIND;
+        was_long
+    }
+
+    /// Whether so many of those who were counted last are gone that another count costs less than what they did.
+    fn is_worth_counting(&self) -> bool {
+        self.strays.len() <= self.strays_counted / 2
+            || self.clock.now() >= self.census_by
+            || self.supervisor.is_time_up()
+    }
+
+    /// With those who are known, and not proved to be gone: who has just died is still to be reaped, and whoever was not looked
+    /// at is still there.
+    fn with_the_unseen(&self, mut found: Vec<Found>, dead: &[Pid], is_cut: bool) -> Vec<Found> {
+        let seen: HashSet<Pid> = found.iter().map(|found| found.process.pid).collect();
+        let unseen = |pid: &Pid| !seen.contains(pid);
+        match is_cut {
+            true => found.extend(self.strays.values().filter(|known| unseen(&known.process.pid)).cloned()),
+            false => found.extend(dead.iter().filter_map(|pid| self.strays.get(pid)).cloned()),
+        }
+        found
     }
 
     /// Asks whose these are, where that is not known. Returns whether answers are to come.
@@ -112,7 +150,10 @@ impl<L: Listener> Runtime<L> {
     /// Whoever of them turns out to be of the service gets the signal then.
     pub(super) fn signal_later(&mut self, service: ServiceId, signal: Signal, found: &[Found]) {
         if self.ask_whose(found) {
-            let unknown = found.iter().filter(|found| found.service.is_none()).cloned().collect();
+            let unknown = found.iter().filter(|found| found.service.is_none()).cloned();
+            // It may have been reaped by then: no pid of a child of ours tells it any more.
+            let no_child = |found: Found| Found { process: Process { parent: 0, ..found.process }, ..found };
+            let unknown = unknown.map(no_child).collect();
             self.late_signals.push((service, signal, unknown));
         }
     }
@@ -136,3 +177,5 @@ impl<L: Listener> Runtime<L> {
 const CENSUS_ATTEMPTS: u32 = 20;
 /// The same, once somebody was found.
 const ATTEMPTS_IN_A_CROWD: u32 = 3;
+/// After so many times what a census took there is another one, though more are dead than can be reaped.
+const LONG_BEHIND: u32 = 8;

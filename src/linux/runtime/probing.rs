@@ -143,7 +143,7 @@ impl<L: Listener> Runtime<L> {
             && let Some(running) = self.probe_commands.get(id)
         {
             // What is refused is told when it is left over.
-            to_tree_of(running.pid, Signal::KILL);
+            to_tree_of(running.pid, Signal::KILL, &self.until_overdue());
         }
     }
 

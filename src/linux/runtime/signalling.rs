@@ -6,7 +6,7 @@ use nix::errno::Errno;
 
 use super::super::census::{Census, Found};
 use super::super::delivery::{
-    kill_group_of_stray, to_child, to_group_of, to_process, to_tree_of, to_unlisted,
+    is_child, kill_group_of_stray, to_child, to_group_of, to_process, to_tree_of, to_unlisted,
 };
 use super::{Listener, Runtime};
 use crate::supervisor::{Event, Pid, Recipients, ServiceId, Signal, Target};
@@ -28,16 +28,28 @@ impl<L: Listener> Runtime<L> {
                 if self.strays_are_hidden && service == self.supervisor.settings().stray_id() {
                     to_unlisted(self.family.sessions.keys().copied(), signal);
                 }
-                self.to_all_found(self.strays.iter().filter(|found| self.belongs_to(found, service)), signal)
+                self.to_all_found(self.strays_among(service, recipients), signal)
             }
-            (Recipients::Stray(pid), _) => {
-                self.to_all_found(self.strays.iter().filter(|found| found.process.pid == pid), signal)
-            }
+            (Recipients::Stray(_), _) => self.to_all_found(self.strays_among(service, recipients), signal),
         };
         if signal == Signal::CONT {
             self.thaw(service);
         }
         self.note_refused(service, refused);
+    }
+
+    /// The strays that are meant.
+    pub(super) fn strays_among(
+        &self,
+        service: ServiceId,
+        recipients: Recipients,
+    ) -> impl Iterator<Item = &Found> + Clone {
+        let (all, one) = match recipients {
+            Recipients::Leader(_) => (None, None),
+            Recipients::Strays => (Some(self.strays.values()), None),
+            Recipients::Stray(pid) => (None, self.strays.get(&pid)),
+        };
+        all.into_iter().flatten().filter(move |found| self.belongs_to(found, service)).chain(one)
     }
 
     pub(super) fn note_refused(&mut self, service: ServiceId, refused: Vec<(Pid, Errno)>) {
@@ -52,11 +64,11 @@ impl<L: Listener> Runtime<L> {
     /// The leader and all of its service.
     fn signal_all(&mut self, service: ServiceId, leader: Pid, signal: Signal) -> Vec<(Pid, Errno)> {
         if signal != Signal::KILL {
-            let (_, mut refused) = to_tree_of(leader, signal);
+            let (_, mut refused) = to_tree_of(leader, signal, &self.until_overdue());
             refused.extend(self.signal_orphans_of(service, signal));
             return refused;
         }
-        let (mut killed, refused) = to_tree_of(leader, signal);
+        let (mut killed, refused) = to_tree_of(leader, signal, &self.until_overdue());
         self.cgroups.kill(service);
         // To look who is in all the cgroups of a service may take long, so that comes after. Who is dead by now is named when he
         // is reaped. What is under the leader no more, and in no cgroup, is found by the census that follows its end.
@@ -71,8 +83,9 @@ impl<L: Listener> Runtime<L> {
 
     /// What came from a service whose leader lives, and is not under it any more.
     fn signal_orphans_of(&mut self, service: ServiceId, signal: Signal) -> Vec<(Pid, Errno)> {
+        let goes_on = self.until_overdue();
         let (Census::Complete(found) | Census::Moving { found, .. }) =
-            self.family.census(&mut self.cgroups, Some(service))
+            self.family.census(&mut self.cgroups, Some(service), &goes_on)
         else {
             return Vec::new();
         };
@@ -106,8 +119,7 @@ impl<L: Listener> Runtime<L> {
     ) -> Vec<(Pid, Errno)> {
         let mut groups = HashSet::new();
         if signal == Signal::KILL {
-            // A group of which only its maker was found is killed when another census finds somebody in it: to ask the
-            // kernel whose it is takes time for each child that we have.
+            // A group of which only its maker was found is killed when another census finds somebody in it.
             let others = all.clone().filter(|found| found.process.group != found.process.pid.number());
             for Found { process, .. } in others {
                 // Should the group be another one by now, it may have been made by somebody who is meant to live.
@@ -127,6 +139,8 @@ impl<L: Listener> Runtime<L> {
         let process = &found.process;
         let result = match found.service {
             Some(service) if process.is_hidden() => self.cgroups.to_member(service, process.pid, signal),
+            // It has not been reaped since.
+            _ if is_child(process) => to_child(process.pid, signal),
             _ => to_process(process, signal),
         };
         outcome(process.pid, result)
