@@ -8,9 +8,11 @@ pub(crate) fn nearest<'a>(given: &str, candidates: impl IntoIterator<Item = &'a 
         let candidate = plain(candidate);
         let distance = strsim::osa_distance(&given, &candidate);
         // `TERMINATE` is far from `TERM`, and `comm` from `command`, and yet it is clear what is meant.
-        let shares_beginning = length.min(candidate.len()) >= 3
-            && (given.starts_with(&candidate) || candidate.starts_with(&given));
-        (distance <= limit && distance < length || shares_beginning).then_some(distance)
+        let is_long_enough = length.min(candidate.len()) >= 3;
+        let is_cut_short = is_long_enough && candidate.starts_with(&given);
+        let is_meant = is_cut_short || is_long_enough && given.starts_with(&candidate);
+        // `stat` is no slip of the finger for `start`.
+        (distance <= limit && distance < length || is_meant).then_some((!is_cut_short, distance))
     };
     candidates
         .into_iter()
@@ -44,6 +46,16 @@ mod tests {
             ("esential", "essential"),
         ] {
             assert_eq!(nearest(given, KEYS), Some(meant), "{given}");
+        }
+    }
+
+    #[test]
+    fn what_was_cut_short_goes_before_a_slip_of_the_finger() {
+        let verbs = ["start", "status", "stop"];
+        for (given, meant) in
+            [("stat", "status"), ("star", "start"), ("strat", "start"), ("statsu", "status")]
+        {
+            assert_eq!(nearest(given, verbs), Some(meant), "{given}");
         }
     }
 
