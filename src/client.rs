@@ -209,7 +209,9 @@ fn look() -> Look {
     let is_refused =
         variable("NO_COLOR").is_some() || variable("TERM").is_some_and(|terminal| terminal == "dumb");
     let width = is_terminal.then(crate::linux::terminal_width).flatten();
-    Look { width: width.unwrap_or(table::WIDTH).max(table::WIDTH), colours: is_terminal && !is_refused }
+    // A file or a pipe has no end of a line.
+    let width = if is_terminal { width.unwrap_or(table::WIDTH).max(table::WIDTH) } else { usize::MAX };
+    Look { width, colours: is_terminal && !is_refused }
 }
 
 /// What may come next on a command line that is being typed, a line each.

@@ -1,22 +1,25 @@
 /// The candidate that was probably meant, if one is near enough. Case, and `_` for `-`, do not count.
 pub(crate) fn nearest<'a>(given: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let plain = |text: &str| text.to_ascii_lowercase().replace('_', "-");
-    let given = plain(given);
-    let length = given.chars().count();
-    let limit = (length / 3).max(1);
-    let distance = |candidate: &str| {
-        let candidate = plain(candidate);
-        let distance = strsim::osa_distance(&given, &candidate);
-        // `TERMINATE` is far from `TERM`, and `comm` from `command`, and yet it is clear what is meant.
-        let shares_beginning = length.min(candidate.len()) >= 3
-            && (given.starts_with(&candidate) || candidate.starts_with(&given));
-        (distance <= limit && distance < length || shares_beginning).then_some(distance)
-    };
     candidates
         .into_iter()
-        .filter_map(|candidate| Some((distance(candidate)?, candidate)))
+        .filter_map(|candidate| Some((distance(given, candidate)?, candidate)))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
+}
+
+/// How far they are from each other, if one can be meant by the other.
+fn distance(given: &str, candidate: &str) -> Option<usize> {
+    let [given, candidate] = [given, candidate].map(|text| text.to_ascii_lowercase().replace('_', "-"));
+    let length = given.chars().count();
+    let is_long_enough = length.min(candidate.len()) >= 3;
+    // What was cut short is no slip of the finger: `stat` is `status`, and not `start`.
+    if is_long_enough && candidate.starts_with(&given) {
+        return Some(0);
+    }
+    let distance = strsim::osa_distance(&given, &candidate);
+    // `TERMINATE` is far from `TERM`, and yet it is clear what is meant.
+    let is_close = distance <= (length / 3).max(1) && distance < length;
+    (is_close || is_long_enough && given.starts_with(&candidate)).then_some(distance)
 }
 
 /// ``did you mean `NEAREST`?``, or else the list of what there is.
@@ -44,6 +47,16 @@ mod tests {
             ("esential", "essential"),
         ] {
             assert_eq!(nearest(given, KEYS), Some(meant), "{given}");
+        }
+    }
+
+    #[test]
+    fn what_was_cut_short_goes_before_a_slip_of_the_finger() {
+        let verbs = ["start", "status", "stop"];
+        for (given, meant) in
+            [("stat", "status"), ("star", "start"), ("strat", "start"), ("statsu", "status")]
+        {
+            assert_eq!(nearest(given, verbs), Some(meant), "{given}");
         }
     }
 

@@ -3,10 +3,16 @@
 #
 #     cargo build --release --locked && sudo deploy/systemd/install.sh
 #
+# With DESTDIR=FOLDER they go below that folder, for a package: root is not needed, and systemd is told nothing.
 # Nothing is started. docs/systemd.md tells what to do next, and how to take it away again.
 set -eu
+to=${DESTDIR:-}
+case $to in
+'' | /*) ;;
+*) to=$PWD/$to ;;
+esac
 cd "$(dirname "$0")/../.."
-if [ "$(id -u)" != 0 ]; then
+if [ -z "$to" ] && [ "$(id -u)" != 0 ]; then
     echo 'install.sh: run it as root: sudo deploy/systemd/install.sh' >&2
     exit 1
 fi
@@ -16,15 +22,17 @@ for binary in curfew supervised-app; do
         exit 1
     fi
 done
-install -D -m 755 -t /usr/local/bin target/release/curfew target/release/supervised-app
+install -D -m 755 -t "$to/usr/local/bin" target/release/curfew target/release/supervised-app
 # One that was changed is kept beside the new one.
-if [ -e /etc/curfew/sample.toml ] && ! cmp -s deploy/systemd/sample.toml /etc/curfew/sample.toml; then
-    cp -p /etc/curfew/sample.toml /etc/curfew/sample.toml.old
+sample=$to/etc/curfew/sample.toml
+if [ -e "$sample" ] && ! cmp -s deploy/systemd/sample.toml "$sample"; then
+    cp -p "$sample" "$sample.old"
 fi
-install -D -m 644 -t /etc/curfew deploy/systemd/sample.toml
-install -D -m 644 -t /etc/systemd/system deploy/systemd/sample.service deploy/systemd/one-command.service
-install -D -m 644 -t /etc/systemd/user deploy/systemd/sample-user.service
-install -D -m 644 -t /usr/local/lib/systemd/catalog deploy/systemd/curfew.catalog deploy/systemd/curfew.ru.catalog
+install -D -m 644 -t "$to/etc/curfew" deploy/systemd/sample.toml
+install -D -m 644 -t "$to/etc/systemd/system" deploy/systemd/sample.service deploy/systemd/one-command.service
+install -D -m 644 -t "$to/etc/systemd/user" deploy/systemd/sample-user.service
+install -D -m 644 -t "$to/usr/local/lib/systemd/catalog" deploy/systemd/curfew.catalog deploy/systemd/curfew.ru.catalog
+[ -z "$to" ] || exit 0
 journalctl --update-catalog
 systemctl daemon-reload
 echo 'installed; next: systemctl enable --now sample.service'

@@ -276,6 +276,8 @@ migrate  done               -     1m 0s  exit status 0
             assert!(!text.contains('\u{1b}'), "{text}");
             assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
         }
+        let whole = table(&system, &services, Look { width: usize::MAX, colours: false });
+        assert!(whole.lines().any(|line| line.chars().count() > 120) && !whole.contains('\u{1b}'), "{whole}");
         let wide = table(&system, &services, Look { width: 120, colours: false });
         assert!(wide.lines().any(|line| line.chars().count() == 120));
     }

@@ -348,7 +348,7 @@ impl<'a> Settling<'a> {
             let [margin, deadline] = [margin, deadline].map(format_duration);
             (
                 format!("the margin of {margin} leaves nothing of the {assumed}deadline of {deadline}"),
-                "write a shorter margin, or say the deadline with --deadline",
+                "write a shorter margin, or a longer deadline",
             )
         };
         match (&self.overrides.margin, of_file) {

@@ -398,7 +398,7 @@ fn what_is_for_one_command_is_refused_for_services() {
 #[test]
 fn a_margin_must_leave_something_of_the_deadline() {
     let errors = World::new().usage(&["--deadline", "5s", "--margin", "5s", "--", "ls"]);
-    let cure = "write a shorter margin, or say the deadline with --deadline";
+    let cure = "write a shorter margin, or a longer deadline";
     assert_eq!(errors, [format!("--margin: the margin of 5s leaves nothing of the deadline of 5s; {cure}")]);
     let errors = World::new().with_pid_1().with("CURFEW_MARGIN", "1m").usage(&["--", "ls"]);
     assert_eq!(

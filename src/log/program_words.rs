@@ -86,9 +86,11 @@ impl ProgramWords {
     fn cure(&self, StartFailure { step, errno, not_found, .. }: StartFailure) -> Option<&'static str> {
         let has_user = self.has(StartStep::User);
         match (step, errno) {
-            (StartStep::User, ESRCH) => Some("add it, or write its number, with its `group`"),
+            (StartStep::User, ESRCH) => {
+                Some("add it, or write numbers: `user` and `group`, or --user USER:GROUP")
+            }
             (StartStep::Group, ESRCH) if !self.has(StartStep::Group) => {
-                Some("its user is not in /etc/passwd: write its `group` too")
+                Some("its user is not in /etc/passwd: write its `group` too, or --user USER:GROUP")
             }
             (StartStep::Group | StartStep::SupplementaryGroups, ESRCH) => Some("add it, or write its number"),
             (StartStep::User, EPERM) => {

@@ -369,13 +369,14 @@ fn a_setting_that_cannot_be_made_is_named_with_the_reason_and_the_cure() {
                 "user",
                 libc::ESRCH,
                 "changing to its user (user = \"nobdy\") failed: there is no such user in /etc/passwd; \
-                 add it, or write its number, with its `group`",
+                 add it, or write numbers: `user` and `group`, or --user USER:GROUP",
             ),
             (
                 "user = 77777",
                 "group",
                 libc::ESRCH,
-                "changing to its group failed: it is not known; its user is not in /etc/passwd: write its `group` too",
+                "changing to its group failed: it is not known; its user is not in /etc/passwd: \
+                 write its `group` too, or --user USER:GROUP",
             ),
             (
                 "group = \"nogrup\"",

@@ -67,7 +67,8 @@ impl ProcessStatus {
             return Some(format!("blocks SIG{signal}"));
         }
         if self.ignored.contains(Signal::TERM) {
-            return Some("ignores SIGTERM".to_owned());
+            let and_int = if self.ignored.contains(Signal::INT) { " and SIGINT" } else { "" };
+            return Some(format!("ignores SIGTERM{and_int}"));
         }
         if self.is_init && !self.caught.contains(Signal::TERM) {
             return Some("has no handler for SIGTERM, which PID 1 of a namespace needs".to_owned());
@@ -102,6 +103,8 @@ mod tests {
     fn it_says_why_a_signal_did_nothing() {
         let ignoring = status(&["Name:\tsh", "SigIgn:\t0000000000004000"]);
         assert_eq!(ignoring.sentence().as_deref(), Some("ignores SIGTERM"));
+        let ignoring_both = status(&["SigIgn:\t0000000000004003"]);
+        assert_eq!(ignoring_both.sentence().as_deref(), Some("ignores SIGTERM and SIGINT"));
         let blocking = status(&["ShdPnd:\t0000000000000002", "SigBlk:\t0000000000000002"]);
         assert_eq!(blocking.sentence().as_deref(), Some("blocks SIGINT"));
         let merely_blocked = status(&["ShdPnd:\t0000000000000000", "SigBlk:\t0000000000000002"]);

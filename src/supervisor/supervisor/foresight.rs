@@ -1,6 +1,6 @@
 //! Whether the schedules fit the time that a stop has: told while they can still be changed.
 
-use super::super::budget::{Budget, Path};
+use super::super::budget::{Budget, Path, Scale};
 use super::super::{Deadline, Kind, Notice, ServiceId, Timestamp};
 use super::Supervisor;
 
@@ -15,9 +15,12 @@ impl Supervisor {
         let scale = deadline.map(|deadline| {
             Budget::new(deadline, now, longest.levels).share(now, longest, Path::default()).scale
         });
-        let too_long = scale.filter(|scale| !scale.is_full()).map(|scale| Notice::SchedulesTooLong {
+        let length = longest.bounded();
+        // A wait without a length lasts as long as there is time, however short that is.
+        let is_cut = |scale: &Scale| !length.is_zero() && !scale.is_full();
+        let too_long = scale.filter(is_cut).map(|scale| Notice::SchedulesTooLong {
             chain,
-            length: longest.bounded(),
+            length,
             budget: deadline.map(Deadline::budget).unwrap_or_default(),
             scale,
         });

@@ -67,6 +67,12 @@ fn a_task_is_done_when_what_comes_after_it_is_stopped() {
 }
 
 #[test]
+fn a_schedule_without_a_length_is_not_too_long_however_short_the_deadline() {
+    let spec = Spec::many([service("api").grace("TERM")]).term(ms(1000));
+    assert_eq!(told(&spec.deadline(ms(1000), ms(250)).run()), []);
+}
+
+#[test]
 fn hooks_and_the_cleanup_count_and_an_open_wait_hardly_does() {
     let mut api = service("api").grace("TERM 4s, INT");
     api.settings.hooks.pre_stop = Some(ms(2000));
