@@ -651,9 +651,12 @@ impl<L: Listener> Runtime<L> {
 
     fn hear_deadline(&mut self, answer: Answer) {
         match answer {
-            Answer::Deadline(deadline, heard) => {
+            Answer::Ours { deadline, signal, heard } => {
                 self.deadline_is_learnt = true;
                 self.handle(Event::DeadlineLearnt { deadline });
+                if let Some(signal) = signal {
+                    self.handle(Event::PlatformStopsWith(signal));
+                }
                 if heard == Heard::No {
                     self.platform.give_up();
                     self.note_platform();

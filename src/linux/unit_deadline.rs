@@ -27,8 +27,15 @@ pub(crate) struct UnitDeadline {
 /// What came of asking.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// This long after a stop began; `None`: never. And whether it listens to us.
-    Deadline(Option<Duration>, Heard),
+    /// It is ours.
+    Ours {
+        /// This long after a stop began; `None`: never.
+        deadline: Option<Duration>,
+        /// What it asks to stop with.
+        signal: Option<Signal>,
+        /// Whether it listens to us.
+        heard: Heard,
+    },
     /// Neither we nor who started us is what systemd runs: its timeout is somebody else's.
     NotOurs,
     /// We are started by what it runs, and it stops only that one. This is the unit's KillMode=.
@@ -89,7 +96,8 @@ impl UnitDeadline {
             [own, self.parent].into_iter().any(|pid| properties.runs(pid)) || properties.main_pid == 0;
         if is_ours && properties.stops(own) {
             let heard = if properties.hears(own) { Heard::Yes } else { Heard::No };
-            return Answer::Deadline(properties.deadline(), heard);
+            let signal = Signal::from_number(properties.kill_signal);
+            return Answer::Ours { deadline: properties.deadline(), signal, heard };
         }
         self.is_hopeless = true;
         if is_ours { Answer::NotStopped(properties.kill_mode) } else { Answer::NotOurs }

@@ -15,13 +15,15 @@ pub struct UnitProperties {
     pub stop_timeout: Option<Duration>,
     /// Who is killed then: `control-group`, `mixed`, `process` or `none`.
     pub kill_mode: String,
+    /// The number of the signal that asks to stop.
+    pub kill_signal: i32,
     /// Whether anybody is killed at all.
     pub sends_kill: bool,
 }
 
 impl UnitProperties {
     /// The names to ask for.
-    pub const NAMES: &str = "MainPID,ControlPID,NotifyAccess,TimeoutStopUSec,KillMode,SendSIGKILL";
+    pub const NAMES: &str = "MainPID,ControlPID,NotifyAccess,TimeoutStopUSec,KillMode,KillSignal,SendSIGKILL";
 
     /// Reads `NAME=value` lines in any order; `None` if what is needed is not there.
     ///
@@ -40,6 +42,8 @@ impl UnitProperties {
             notify_access: value("NotifyAccess").unwrap_or("all").to_owned(),
             stop_timeout: Some(stop_timeout).filter(|time| !time.is_zero() && *time != Duration::MAX),
             kill_mode: value("KillMode").unwrap_or("control-group").to_owned(),
+            // TERM, unless it is told.
+            kill_signal: value("KillSignal").and_then(|signal| signal.parse().ok()).unwrap_or(15),
             sends_kill: value("SendSIGKILL") != Some("no"),
         })
     }
@@ -91,6 +95,7 @@ mod tests {
             notify_access: "all".into(),
             stop_timeout: Some(Duration::from_secs(90)),
             kill_mode: "mixed".into(),
+            kill_signal: 15,
             sends_kill: true,
         };
         assert_eq!(UnitProperties::parse(ORDINARY), Some(properties));

@@ -326,6 +326,28 @@ fn whom_systemd_does_not_hear_it_gives_no_more_time() {
     expect::nothing_left_for_systemd(&lab, "shell.service");
 }
 
+/// Such a stop would end in systemd's SIGKILL.
+#[test]
+fn a_stop_signal_of_systemds_that_is_none_of_curfews_is_told_at_the_start() {
+    let Some(lab) = Lab::boot() else { return };
+    let file = lab.file("many.toml", "[service.a]\ncommand = [\"fixture\", \"obedient\"]\n");
+    let config = format!("--config {file}");
+    let said = |name: &str, arguments: &str, signal: &str| {
+        lab.unit(name, &unit::notify(arguments, &format!("KillSignal={signal}\nTimeoutStopSec=1s")));
+        start(&lab, name, "systemd kills us");
+        stop(&lab, name);
+        let messages = lab.messages(name);
+        messages.iter().any(|line| line.contains(&format!("asks for a stop with {signal} (KillSignal=)")))
+    };
+    let one = "-- fixture script until:HUP";
+    assert!(said("many.service", &config, "SIGHUP"));
+    assert!(said("one.service", one, "SIGHUP"));
+    assert!(!said("taken.service", &format!("--stop-signals HUP {one}"), "SIGHUP"));
+    for signal in ["SIGTERM", "SIGINT", "SIGQUIT", "SIGABRT"] {
+        assert!(!said("stopping.service", &config, signal), "{signal}");
+    }
+}
+
 /// No descriptor is left to ask with.
 #[test]
 fn a_unit_that_cannot_be_asked_is_told_of() {
