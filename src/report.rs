@@ -268,6 +268,7 @@ impl ReportBuilder {
             | Notice::SignalRefused { .. }
             | Notice::ServiceLingers { .. }
             | Notice::Extension { .. }
+            | Notice::StopUnheard { .. }
             | Notice::SchedulesTooLong { .. }
             | Notice::AllStopped { .. } => {}
         }

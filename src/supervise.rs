@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::mem::ManuallyDrop;
+use std::os::unix::process::parent_id;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
@@ -193,7 +194,7 @@ fn announce(settings: &Settings, deadline_source: &str) {
     let version = env!("CARGO_PKG_VERSION");
     let deadline = settings.deadline.map_or_else(
         || {
-            if settings.asks_platform && is_main_process_of_a_unit() {
+            if settings.asks_platform && is_started_by_systemd() {
                 "the deadline is asked of systemd".to_owned()
             } else {
                 "no deadline".to_owned()
@@ -217,11 +218,12 @@ fn announce(settings: &Settings, deadline_source: &str) {
     }
 }
 
-/// Whether systemd says that it has started us, so that it is asked.
+/// Whether systemd says that it has started us, or who started us, so that it is asked.
 ///
 /// Source: systemd.exec(5), `SYSTEMD_EXEC_PID`.
-fn is_main_process_of_a_unit() -> bool {
-    std::env::var("SYSTEMD_EXEC_PID").is_ok_and(|pid| pid.parse() == Ok(std::process::id()))
+fn is_started_by_systemd() -> bool {
+    let we = [std::process::id(), parent_id()];
+    std::env::var("SYSTEMD_EXEC_PID").is_ok_and(|pid| pid.parse().is_ok_and(|pid| we.contains(&pid)))
 }
 
 fn words(duration: Duration) -> String {

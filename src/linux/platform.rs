@@ -43,6 +43,17 @@ impl Platform {
         is_new.then_some(hears)
     }
 
+    /// It hears nothing of what we tell it, though it takes it.
+    pub(crate) fn give_up(&mut self) {
+        if self.sender.take().is_some() {
+            tracing::warn!(
+                event = "notify.failed",
+                "systemd does not listen to curfew: of this unit it hears only the processes that NotifyAccess= names; set \
+                 NotifyAccess=all, or have curfew be the main process (`exec curfew`)"
+            );
+        }
+    }
+
     /// Tells it what was decided.
     pub(crate) fn tell(&mut self, message: PlatformMessage) {
         let (announcement, importance) = match message {

@@ -49,7 +49,7 @@ use super::signal_mask::unblock_all_signals;
 use super::spawn::{Given, Program, spawn};
 use super::start_up::StartUp;
 use super::terminal::{has_shell, stop_self};
-use super::unit_deadline::{Answer, UnitDeadline};
+use super::unit_deadline::{Answer, Heard, UnitDeadline};
 use super::wait_set::{Ready, WaitSet};
 use crate::supervisor::{
     Command, DeadlineBasis, End, Event, HookId, Mode, Pid, Purpose, ServiceId, Settings, Signal, Step,
@@ -210,7 +210,7 @@ impl<L: Listener> Runtime<L> {
             cookie_rounds: 0,
             late_signals: Vec::new(),
             inquiries: Inquiries::default(),
-            unit_deadline: UnitDeadline::default(),
+            unit_deadline: UnitDeadline::new(),
             deadline_is_learnt: false,
             commands,
             hooks: Hooks::default(),
@@ -673,7 +673,11 @@ impl<L: Listener> Runtime<L> {
     }
 
     fn ask_deadline(&mut self) {
-        let Some(helper) = self.unit_deadline.ask() else { return };
+        let helper = match self.unit_deadline.ask() {
+            Ok(Some(helper)) => helper,
+            Ok(None) => return,
+            Err(_) => return self.hear_deadline(Answer::Nothing),
+        };
         self.family.helpers.insert(helper);
         let is_watched = self
             .unit_deadline
@@ -682,19 +686,37 @@ impl<L: Listener> Runtime<L> {
         if !is_watched {
             // Nobody would hear the answer.
             self.unit_deadline.end();
+            self.hear_deadline(Answer::Nothing);
         }
     }
 
     fn learn_deadline(&mut self) {
-        let Some(answer) = self.unit_deadline.take_answer() else { return };
+        if let Some(answer) = self.unit_deadline.take_answer() {
+            self.hear_deadline(answer);
+        }
+    }
+
+    fn hear_deadline(&mut self, answer: Answer) {
         match answer {
-            Answer::Deadline(deadline) => {
+            Answer::Ours { deadline, signal, heard } => {
                 self.deadline_is_learnt = true;
                 self.handle(Event::DeadlineLearnt { deadline });
+                if let Some(signal) = signal {
+                    self.handle(Event::PlatformStopsWith(signal));
+                }
+                if heard == Heard::No {
+                    self.platform.give_up();
+                    self.note_platform();
+                }
             }
+            Answer::NotStopped(kill_mode) => tracing::warn!(
+                event = "deadline.unknown",
+                "with KillMode={kill_mode} systemd stops the process that started curfew, and not curfew; have curfew be the \
+                 main process of its unit (`exec curfew`)"
+            ),
             Answer::NotOurs => tracing::debug!(
                 event = "deadline.unknown",
-                "curfew is not the main process of its unit: the unit's TimeoutStopSec= is not taken for its own"
+                "curfew was not started by the main process of its unit: the unit's TimeoutStopSec= is not taken for its own"
             ),
             // What was said holds, and is all that there is to know where systemd cannot be asked.
             Answer::Nothing

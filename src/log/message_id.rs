@@ -4,7 +4,7 @@
 /// id for ever, also when its sentence changes; a new one gets a new one (`systemd-id128 new`), and an entry in each catalog.
 ///
 /// Source: systemd.journal-fields(7), `MESSAGE_ID=`: a random 128-bit id, in 32 lower-case hexadecimal digits.
-pub const MESSAGE_IDS: [(&str, &str); 80] = [
+pub const MESSAGE_IDS: [(&str, &str); 81] = [
     ("budget.shrunk", "a27bb188ff48421c9a9a86d4cc49f853"),
     ("cgroup.divided", "5bd59c9da64445fdb9b37d91260ae170"),
     ("cgroup.frozen", "4261fd88a9b74eeeab8205dd7cc52c4a"),
@@ -77,6 +77,7 @@ pub const MESSAGE_IDS: [(&str, &str); 80] = [
     ("stop.complete", "60799f69a3c442df96c92833ed8e8c4c"),
     ("stop.escalated", "0f360da654244177bbd1fb6b7ce01311"),
     ("stop.requested", "400137e5cc574512bb859de47d5b1280"),
+    ("stop.unheard", "1e229ebfae904947aea43913ed7798c9"),
     ("stray.ended", "0c9765412fce4dae9cce810571145e91"),
     ("stray.found", "368d7a91777248e986f44abc2f99ddab"),
     ("stray.hidden", "e5c14c4e177945688e8f9445ef732eea"),

@@ -176,6 +176,12 @@ impl Narrator {
                 );
             }
             Notice::Extension { use_of_it, deadline } => extension(use_of_it, deadline),
+            Notice::StopUnheard { signal } => tracing::warn!(
+                event = "stop.unheard",
+                signal = signal.to_string(),
+                "systemd asks for a stop with SIG{signal} (KillSignal=), and curfew will not take it for one; remove \
+                 KillSignal=, or put {signal} into --stop-signals"
+            ),
             Notice::StopRequested { cause, budget } => self.stop_requested(cause, budget),
             Notice::SignalIgnored { signal, sender, reason } => {
                 let why = match reason {

@@ -131,6 +131,8 @@ pub enum Event {
     },
     /// Whether the platform hears what it is told, if that is new; at first it is taken to.
     PlatformHears(bool),
+    /// The signal that the platform asks to stop with.
+    PlatformStopsWith(Signal),
     /// Time has passed. Surplus calls are harmless.
     TimePassed,
 }

@@ -27,6 +27,11 @@ pub enum Notice {
         /// The deadline that holds if nobody grants more.
         deadline: Option<Deadline>,
     },
+    /// The platform will ask for a stop with a signal that asks for none here.
+    StopUnheard {
+        /// The signal.
+        signal: Signal,
+    },
     /// The service's process was forked.
     ServiceStarted {
         /// The service.

@@ -177,6 +177,7 @@ impl Supervisor {
             }
             Event::DeadlineLearnt { deadline } => self.on_deadline_learnt(deadline, now),
             Event::PlatformHears(hears) => self.on_platform_hears(hears, now),
+            Event::PlatformStopsWith(signal) => self.on_platform_stops_with(signal),
             Event::TimePassed => self.on_time_passed(now),
         }
         if !self.finished {

@@ -243,16 +243,118 @@ fn a_stop_that_comes_at_once_is_in_time_all_the_same() {
     expect::nothing_left_for_systemd(&lab, "deaf.service");
 }
 
+/// With KillMode=control-group, the default, systemd asks everybody of a unit to stop, and kills everybody.
 #[test]
-fn a_unit_of_which_curfew_is_not_the_main_process_tells_nothing_about_its_deadline() {
+fn behind_a_shell_curfew_has_the_deadline_of_the_unit() {
     let Some(lab) = Lab::boot() else { return };
-    lab.unit(
-        "shell.service",
-        "[Service]\nExecStart=/bin/sh -c 'curfew run -- fixture script say:up until:TERM & wait'\nTimeoutStopSec=5s\n",
-    );
+    let shell = "/bin/sh -c 'curfew run --grace \"TERM 8s, KILL\" -- fixture ignores TERM; exit 0'";
+    lab.unit("shell.service", &format!("[Service]\nExecStart={shell}\nTimeoutStopSec=3s\n"));
+    let follower = start(&lab, "shell.service", "systemd kills us 3s after a stop began");
+    stop(&lab, "shell.service");
+    follower.wait_for("🏁 shutdown complete");
+    assert_ne!(lab.show("shell.service", "Result"), "timeout");
+    expect::nothing_left_for_systemd(&lab, "shell.service");
+    expect::three_lines_in_order(&lab, "shell.service");
+}
+
+/// Nobody asks curfew to stop there, so it says so while there is time.
+#[test]
+fn behind_a_shell_that_alone_is_stopped_curfew_says_so() {
+    let Some(lab) = Lab::boot() else { return };
+    let shell = "/bin/sh -c 'curfew run -- fixture obedient; exit 0'";
+    lab.unit("shell.service", &format!("[Service]\nExecStart={shell}\nKillMode=mixed\n"));
+    let follower = start(&lab, "shell.service", ": ready");
+    follower.wait_for("with KillMode=mixed systemd stops the process that started curfew, and not curfew");
+}
+
+#[test]
+fn a_unit_of_a_distant_relative_tells_nothing_about_its_deadline() {
+    let Some(lab) = Lab::boot() else { return };
+    let shell = "/bin/sh -c 'sh -c \"curfew run -- fixture script say:up until:TERM; exit 0\"; exit 0'";
+    lab.unit("shell.service", &format!("[Service]\nExecStart={shell}\nTimeoutStopSec=5s\n"));
     let follower = start(&lab, "shell.service", ": up");
     stop(&lab, "shell.service");
     assert_eq!(budget(&follower), "no deadline");
+}
+
+/// The main process is the one in the file, whoever systemd executed.
+#[test]
+fn a_unit_that_forks_tells_its_deadline_to_the_main_process() {
+    let Some(lab) = Lab::boot() else { return };
+    let shell =
+        "/bin/sh -c 'curfew run --grace \"TERM 8s, KILL\" -- fixture ignores TERM & echo $$! >/run/one.pid'";
+    let more = "Type=forking\nPIDFile=/run/one.pid\nKillMode=mixed\nTimeoutStopSec=3s";
+    lab.unit("one.service", &format!("[Service]\nExecStart={shell}\n{more}\n"));
+    let follower = start(&lab, "one.service", ": ready");
+    stop(&lab, "one.service");
+    expect::stopped_with(&lab, "one.service", "exit-code", "80");
+    expect::nothing_left_for_systemd(&lab, "one.service");
+    follower.wait_for("systemd kills us 3s after a stop began");
+}
+
+#[test]
+fn what_runs_before_the_main_process_has_the_deadline_of_the_unit() {
+    let Some(lab) = Lab::boot() else { return };
+    let before = "/usr/local/bin/curfew run --grace 'TERM 8s, KILL' -- fixture ignores TERM";
+    lab.unit(
+        "one.service",
+        &format!(
+            "[Service]\nExecStartPre={before}\nExecStart=/bin/true\nKillMode=mixed\nTimeoutStopSec=3s\n"
+        ),
+    );
+    lab.systemctl(["start", "--no-block", "one.service"]).succeeds();
+    let follower = lab.follow("one.service");
+    follower.wait_for("systemd kills us 3s after a stop began");
+    stop(&lab, "one.service");
+    assert_ne!(lab.show("one.service", "Result"), "timeout");
+    expect::nothing_left_for_systemd(&lab, "one.service");
+    expect::three_lines_in_order(&lab, "one.service");
+}
+
+/// systemd takes what curfew sends, and throws it away: it says so, and does not count on more time.
+#[test]
+fn whom_systemd_does_not_hear_it_gives_no_more_time() {
+    let Some(lab) = Lab::boot() else { return };
+    let shell = "/bin/sh -c 'curfew run --extend --grace \"TERM 8s, KILL\" -- fixture ignores TERM; exit 0'";
+    let more = "NotifyAccess=main\nTimeoutStopSec=3s";
+    lab.unit("shell.service", &format!("[Service]\nExecStart={shell}\n{more}\n"));
+    let follower = start(&lab, "shell.service", "systemd does not listen to curfew");
+    follower.wait_for("--extend does nothing here");
+    stop(&lab, "shell.service");
+    follower.wait_for("🏁 shutdown complete");
+    assert_ne!(lab.show("shell.service", "Result"), "timeout");
+    expect::nothing_left_for_systemd(&lab, "shell.service");
+}
+
+/// Such a stop would end in systemd's SIGKILL.
+#[test]
+fn a_stop_signal_of_systemds_that_is_none_of_curfews_is_told_at_the_start() {
+    let Some(lab) = Lab::boot() else { return };
+    let file = lab.file("many.toml", "[service.a]\ncommand = [\"fixture\", \"obedient\"]\n");
+    let config = format!("--config {file}");
+    let said = |name: &str, arguments: &str, signal: &str| {
+        lab.unit(name, &unit::notify(arguments, &format!("KillSignal={signal}\nTimeoutStopSec=1s")));
+        start(&lab, name, "systemd kills us");
+        stop(&lab, name);
+        let messages = lab.messages(name);
+        messages.iter().any(|line| line.contains(&format!("asks for a stop with {signal} (KillSignal=)")))
+    };
+    let one = "-- fixture script until:HUP";
+    assert!(said("many.service", &config, "SIGHUP"));
+    assert!(said("one.service", one, "SIGHUP"));
+    assert!(!said("taken.service", &format!("--stop-signals HUP {one}"), "SIGHUP"));
+    for signal in ["SIGTERM", "SIGINT", "SIGQUIT", "SIGABRT"] {
+        assert!(!said("stopping.service", &config, signal), "{signal}");
+    }
+}
+
+/// No descriptor is left to ask with.
+#[test]
+fn a_unit_that_cannot_be_asked_is_told_of() {
+    let Some(lab) = Lab::boot() else { return };
+    lab.unit("few.service", &unit::exec("--config /run/lab/few.toml", "LimitNOFILE=12"));
+    lab.file("few.toml", "[service.a]\ncommand = [\"fixture\", \"obedient\"]\n");
+    start(&lab, "few.service", "systemd does not tell when it kills us");
 }
 
 #[test]

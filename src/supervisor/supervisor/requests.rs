@@ -70,6 +70,14 @@ impl Supervisor {
         }
     }
 
+    /// Whoever asks for a stop with a signal that means something else gets none.
+    pub(super) fn on_platform_stops_with(&mut self, signal: Signal) {
+        let asked = self.request(signal, Sender::Unknown);
+        if self.stop.is_none() && !matches!(asked, Asked::Stop | Asked::Abort) {
+            self.tell(Notice::StopUnheard { signal });
+        }
+    }
+
     pub(super) fn on_stop_signal(&mut self, received: Signal, sent: Signal, sender: Sender, now: Timestamp) {
         let Some(stop) = &mut self.stop else {
             self.request_stop_sending(Cause::Signal { signal: received, sender }, sent, now);
