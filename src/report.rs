@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use serde_json::{Map, Value, json};
 
-use crate::log::{Record, milliseconds};
+use crate::log::{MoreStrays, Record, milliseconds};
 use crate::supervisor::{
     Act, Cause, Change, Deadline, End, EndMeaning, Failure, Kind, Notice, Pid, Recipients, Scale, Sender,
     ServiceId, Settings, Signal, StartFailure, Target, Timestamp, Told, Verdict,
@@ -54,6 +54,8 @@ struct Entry {
     stages: Vec<Stage>,
     strays: BTreeMap<Pid, StrayEntry>,
     survivors: Vec<Pid>,
+    /// What is not named of them.
+    more_strays: MoreStrays,
     /// The commands that ran beside it.
     hooks: Vec<Value>,
     /// How often it was started again.
@@ -282,6 +284,11 @@ impl ReportBuilder {
             .push(json!({"stage": stage, "sentence": sentence, "found": whole}));
     }
 
+    /// Takes in how many strays there were that are not named.
+    pub fn add_more_strays(&mut self, service: ServiceId, more: MoreStrays) {
+        self.services[service.index()].more_strays = more;
+    }
+
     /// Takes in what a service used, to its end.
     pub fn add_used(&mut self, service: ServiceId, used: Value) {
         self.services[service.index()].used = used;
@@ -318,6 +325,11 @@ impl ReportBuilder {
                 entry.survivors.iter().map(|pid| json!({"service": entry.name, "pid": pid.number()}))
             })
             .collect();
+        let unnamed = self.services.iter().filter(|entry| entry.more_strays.left() > 0);
+        survivors.extend(
+            unnamed
+                .map(|entry| json!({"service": entry.name, "pid": null, "count": entry.more_strays.left()})),
+        );
         if self.hidden_survivors {
             survivors.push(json!({"service": pseudo[0].name, "pid": null}));
         }
@@ -442,6 +454,7 @@ impl Entry {
             stages: Vec::new(),
             strays: BTreeMap::new(),
             survivors: Vec::new(),
+            more_strays: MoreStrays::default(),
             hooks: Vec::new(),
             restarts: 0,
             used: Value::Null,
@@ -457,13 +470,15 @@ impl Entry {
             (Some(_), Some(down)) => stop.is_none_or(|stop| down < stop),
             (Some(_), None) => false,
         };
-        self.is_removed && was_gone && self.survivors.is_empty()
+        self.is_removed && was_gone && self.survivors.is_empty() && self.more_strays.left() == 0
     }
 
     fn value(&self) -> Value {
         let at = |moment: Option<Timestamp>| moment.map(|moment| milliseconds(moment.since_start()));
         let stages: Vec<Value> = self.stages.iter().map(Stage::value).collect();
         let strays: Vec<Value> = self.strays.iter().map(|(pid, stray)| stray.value(*pid)).collect();
+        let more = self.more_strays;
+        let more_strays = json!({"count": more.count, "killed": more.killed, "left": more.left()});
         json!({
             "name": self.name,
             "kind": self.kind,
@@ -479,6 +494,7 @@ impl Entry {
             "granted_per_mille": self.scale.map_or(1000, Scale::per_mille),
             "stages": stages,
             "strays": strays,
+            "more_strays": more_strays,
             "hooks": self.hooks,
             "used": self.used,
             "blame": self.blame,
@@ -487,7 +503,7 @@ impl Entry {
 
     /// What became of it, in one word.
     fn result(&self) -> &'static str {
-        if !self.survivors.is_empty() {
+        if !self.survivors.is_empty() || self.more_strays.left() > 0 {
             return "survived";
         }
         if self.start_failure.is_some() {

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::linux::Listener;
 use crate::linux::clock::time_of_day;
 use crate::linux::{Figures, MayWait, Program, ServicePrograms, report_problem, write_plainly, write_report};
-use crate::log::{Collector, Level, LineFormat, Narrator, ProgramWords, Record, StatusLine};
+use crate::log::{Collector, Crowd, Level, LineFormat, Narrator, ProgramWords, Record, StatusLine};
 use crate::protocol::{WatchLevel, WatchedLine};
 use crate::report::{ReportBuilder, not_started};
 use crate::supervisor::{Cause, Deadline, HookKind, Notice, ServiceId, Settings, Timestamp, defaults};
@@ -26,6 +26,8 @@ pub struct Reporter {
     pub narrator: Narrator,
     /// Gathers the report.
     pub builder: ReportBuilder,
+    /// Who is too many to be named.
+    pub crowd: Crowd,
     /// How things are, for the platform.
     pub status_line: StatusLine,
     /// How lines are written.
@@ -53,6 +55,13 @@ impl Listener for Reporter {
     }
 
     fn hear(&mut self, notice: &Notice) {
+        if !self.crowd.admits(notice) {
+            return;
+        }
+        for (service, more) in self.crowd.conclude(notice) {
+            self.builder.add_more_strays(service, more);
+            self.narrator.more_strays(service, more);
+        }
         if let Notice::DeadlineLearnt { deadline, .. } = notice {
             self.report_time = report_time(*deadline);
         }

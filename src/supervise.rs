@@ -13,7 +13,7 @@ use crate::linux::{
     CgroupUse, Channels, ConfigurationReader, ControlPlace, ControlSocket, Journal, LogOutput, NoSocket,
     PassedSockets, Programs, Runtime, SocketProblem, StartUp, report_problem, write_plainly,
 };
-use crate::log::{Collector, Level, LineFormat, Narrator, StatusLine};
+use crate::log::{Collector, Crowd, Level, LineFormat, Narrator, StatusLine};
 use crate::report::ReportBuilder;
 use crate::reporter::{Reporter, in_words, report_not_started, report_time};
 use crate::supervisor::{Mode, Settings, Supervisor, defaults};
@@ -104,6 +104,7 @@ pub fn supervise(plan: Plan, clock: Clock, collector: Collector) -> u8 {
     let reporter = Reporter {
         collector,
         narrator,
+        crowd: Crowd::default(),
         builder,
         status_line,
         format,

@@ -69,13 +69,13 @@ pub(crate) fn to_unlisted(groups: impl Iterator<Item = i32>, signal: Signal) {
 
 /// Kills the process group of a stray, if it is still in it: no fork escapes that, while a single process may have
 /// made another before its own KILL arrives. Everybody in a group is in one session, and so of our family, unless the
-/// session is our own. A child of ours must not have been reaped.
+/// session is our own. `is_unreaped`: it is a child of ours, and so has its pid still.
 ///
 /// Whether any child of ours is in the group is not asked: the kernel would look at each that we have.
-pub(crate) fn kill_group_of_stray(stray: &Process) {
+pub(crate) fn kill_group_of_stray(stray: &Process, is_unreaped: bool) {
     // SAFETY: getsid takes an integer, and 0 is ourselves.
     let is_our_session = stray.birth.session == unsafe { libc::getsid(0) };
-    let is_it = || is_child(stray) || handle_on(stray).is_ok();
+    let is_it = || is_unreaped && is_child(stray) || handle_on(stray).is_ok();
     // SAFETY: getpgid takes an integer.
     let is_in_it = || is_it() && unsafe { libc::getpgid(stray.pid.number()) } == stray.group;
     if stray.group > 1 && !is_our_session && is_in_it() {
@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn a_group_of_our_family_is_killed_as_a_whole() {
         let (mut leader, stray) = with_a_stray(true);
-        kill_group_of_stray(&stray);
+        kill_group_of_stray(&stray, false);
         assert_eq!(leader.wait().unwrap().signal(), Some(libc::SIGKILL));
         // Nobody of ours is in it any more: it may be another one's.
         assert!(!has_child_in_group(stray.group));
@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn in_our_own_session_no_group_is_killed() {
         let (mut leader, stray) = with_a_stray(false);
-        kill_group_of_stray(&stray);
+        kill_group_of_stray(&stray, false);
         assert!(leader.try_wait().unwrap().is_none());
         to_group_of(Pid::new(leader.id() as i32).unwrap(), Signal::KILL).unwrap();
         leader.wait().unwrap();

@@ -10,7 +10,8 @@ mod reloading;
 mod signalling;
 mod speaking;
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::cell::Cell;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, AsRawFd};
 
@@ -88,10 +89,13 @@ pub struct Runtime<L> {
     exec_pipes: HashMap<ServiceId, ExecPipe>,
     /// The services whose pipes are open, in the order of their starts; some have been looked at since.
     starting: VecDeque<ServiceId>,
-    /// What the last census found, and is not reaped since: who of them is our child has its pid still.
-    strays: BTreeMap<Pid, Found>,
-    /// How many there were then.
+    /// What the last census found.
+    strays: Vec<Found>,
+    /// Which of them are children of ours that are not reaped, and so have their pids; and how many they were then.
+    unreaped_strays: HashSet<Pid>,
     strays_counted: usize,
+    /// Which of them a signal was for last.
+    stray_asked_for: Cell<usize>,
     cookies: Cookies,
     /// How often they were read for the census that is wanted.
     cookie_rounds: u32,
@@ -204,8 +208,10 @@ impl<L: Listener> Runtime<L> {
             leaders: vec![None; services + 2],
             exec_pipes: HashMap::new(),
             starting: VecDeque::new(),
-            strays: BTreeMap::new(),
+            strays: Vec::new(),
+            unreaped_strays: HashSet::new(),
             strays_counted: 0,
+            stray_asked_for: Cell::new(0),
             cookies: Cookies::default(),
             cookie_rounds: 0,
             late_signals: Vec::new(),
@@ -441,7 +447,7 @@ impl<L: Listener> Runtime<L> {
                 self.helper_ended(pid);
             } else if !self.family.inherited.reaped(pid) {
                 self.left_by_probes.remove(&pid);
-                self.strays.remove(&pid);
+                self.unreaped_strays.remove(&pid);
                 self.family.remembered.remove(&pid);
                 self.handle(Event::StrayEnded { pid, end });
             }

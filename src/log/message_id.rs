@@ -82,6 +82,7 @@ pub const MESSAGE_IDS: [(&str, &str); 81] = [
     ("stray.found", "368d7a91777248e986f44abc2f99ddab"),
     ("stray.hidden", "e5c14c4e177945688e8f9445ef732eea"),
     ("stray.killed", "48f515108184450494f1fc0a37fd5329"),
+    ("stray.more", "192bc582e19b425fae922567fe803a4a"),
     ("subreaper.refused", "3de9212d0df94efe922f6da7d2bb1ff5"),
     ("survivor.left", "12c5706db0a6435da484d6d537dbbe61"),
     ("system.ready", "e32afeca90f54988b2bd9f8ef3faf1a3"),

@@ -1,6 +1,7 @@
 //! What curfew says: notices become tracing events, events become records, records become lines.
 
 mod collector;
+mod crowd;
 mod foreground;
 mod journal_entry;
 mod message_id;
@@ -10,6 +11,7 @@ mod record;
 mod status_line;
 
 pub use collector::Collector;
+pub use crowd::{Crowd, MoreStrays};
 pub use message_id::{MESSAGE_IDS, message_id};
 pub use narrator::Narrator;
 pub use program_words::ProgramWords;

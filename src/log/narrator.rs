@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 
+use super::crowd::MoreStrays;
 use super::foreground::foreground_cure;
 use super::program_words::ProgramWords;
 use super::record::milliseconds;
@@ -329,6 +330,19 @@ impl Narrator {
                 self.stop_complete(verdict, status, after, budget, near_miss);
             }
         }
+    }
+
+    /// Says how many strays there were that were not named.
+    pub fn more_strays(&self, service: ServiceId, more: MoreStrays) {
+        let (count, killed, left) = (more.count, more.killed, more.left());
+        tracing::warn!(
+            event = "stray.more",
+            service = self.name(service),
+            count,
+            killed,
+            left,
+            "and {count} more processes that are not named: {killed} had to be killed, {left} are left"
+        );
     }
 
     /// Says why a service does not stop.

@@ -98,6 +98,10 @@ pub const ASSUMED_DEADLINE_CONTAINER: Duration = Duration::from_secs(10);
 /// What PID 1 assumes in a Kubernetes pod (`KUBERNETES_SERVICE_HOST` is set).
 pub const ASSUMED_DEADLINE_KUBERNETES: Duration = Duration::from_secs(30);
 
+/// How many strays of a service are named one by one in the log and the report; the others are counted. More would help nobody,
+/// and to tell them takes as long as to kill them.
+pub const STRAYS_NAMED: usize = 1024;
+
 /// How many bytes of log lines wait for a slow reader before the oldest are dropped.
 pub const LOG_RING: usize = 256 * 1024;
 

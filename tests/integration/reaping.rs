@@ -137,6 +137,33 @@ fn all_that_are_killed_in_a_stop_are_named_though_nobody_had_seen_them() {
     assert_eq!(strays(&finished, 1).len(), COUNT);
 }
 
+/// More than are named one by one.
+#[test]
+fn thousands_of_strays_are_ended_in_time_and_those_that_are_not_named_are_counted() {
+    const COUNT: usize = 3000;
+    const NAMED: usize = 1024;
+    let curfew = Curfew::run(["--cgroup", "off", "--grace", "WINCH 100ms, KILL", "--deadline", "8s"]);
+    let diary = curfew.directory().join("diary");
+    let tree = format!("plain(plain+quick+storm={COUNT})");
+    let curfew = curfew.fixture(&format!("tree {} {tree}", diary.display())).start();
+    let entered = || std::fs::read_to_string(&diary).unwrap_or_default();
+    curfew.eventually("everybody is there", || entered().matches("born").count() == COUNT + 2);
+    let leader = entered().split(' ').nth(1).and_then(|pid| pid.parse().ok()).expect("a pid");
+    kill(leader, SIGTERM);
+    let finished = curfew.finish();
+    // Its own status, always.
+    finished.assert_status(0);
+    assert_eq!(finished.verdict(), "killed");
+    assert!(finished.stop_took() < Duration::from_secs(7), "{:?}", finished.stop_took());
+    assert_eq!(strays(&finished, 0), vec![("fixture".to_owned(), "KILL".to_owned()); NAMED]);
+    let service = &finished.report()["services"][0];
+    let more = serde_json::json!({"count": COUNT - NAMED, "killed": COUNT - NAMED, "left": 0});
+    assert_eq!(service["more_strays"], more);
+    let told = finished.events("stray.more");
+    assert_eq!((told.len(), &told[0]["count"]), (1, &more["count"]), "{told:?}");
+    assert_eq!(finished.events("stray.ended").len(), NAMED);
+}
+
 #[test]
 fn strays_that_obey_are_no_reason_to_complain() {
     let curfew = Curfew::run([]).fixture("forks session daemon group").start();

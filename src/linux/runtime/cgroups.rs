@@ -24,7 +24,7 @@ impl<L: Listener> Runtime<L> {
     /// Kills the cgroups of services whose strays are to be killed: no fork escapes that. Without a leader, all that is in
     /// a cgroup is strays, and all of them have the same stage.
     pub(super) fn kill_cgroups_of_strays(&mut self, service: ServiceId, recipients: Recipients) {
-        let of = self.strays_among(service, recipients).filter_map(|found| found.service);
+        let of = self.strays_among(service, recipients).into_iter().filter_map(|found| found.service);
         let services: HashSet<ServiceId> = of.filter(|service| self.leader(*service).is_none()).collect();
         for service in services {
             self.cgroups.kill(service);

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::super::census::{Census, Found};
-use super::super::proc_file_system::Process;
+use super::super::delivery::is_child;
 use super::super::wait_set::Ready;
 use super::{Listener, Runtime};
 use crate::supervisor::{Event, Pid, ServiceId, Signal, Stray, Timestamp, defaults};
@@ -74,10 +74,12 @@ impl<L: Listener> Runtime<L> {
                     self.family.remember(process, *service);
                 }
             }
-            self.strays = found.into_iter().map(|found| (found.process.pid, found)).collect();
-            self.strays_counted = self.strays.len();
+            self.strays = found;
+            let children = self.strays.iter().map(|found| &found.process).filter(|process| is_child(process));
+            self.unreaped_strays = children.map(|process| process.pid).collect();
+            self.strays_counted = self.unreaped_strays.len();
             (self.census_wanted, self.strays_are_hidden) = (false, hidden);
-            let strays = self.strays.values().map(|found| Stray {
+            let strays = self.strays.iter().map(|found| Stray {
                 pid: found.process.pid,
                 service: found.service,
                 name: found.process.name.clone(),
@@ -107,7 +109,7 @@ impl<L: Listener> Runtime<L> {
 
     /// Whether so many of those who were counted last are gone that another count costs less than what they did.
     fn is_worth_counting(&self) -> bool {
-        self.strays.len() <= self.strays_counted / 2
+        self.unreaped_strays.len() <= self.strays_counted / 2
             || self.clock.now() >= self.census_by
             || self.supervisor.is_time_up()
     }
@@ -116,11 +118,13 @@ impl<L: Listener> Runtime<L> {
     /// at is still there.
     fn with_the_unseen(&self, mut found: Vec<Found>, dead: &[Pid], is_cut: bool) -> Vec<Found> {
         let seen: HashSet<Pid> = found.iter().map(|found| found.process.pid).collect();
-        let unseen = |pid: &Pid| !seen.contains(pid);
-        match is_cut {
-            true => found.extend(self.strays.values().filter(|known| unseen(&known.process.pid)).cloned()),
-            false => found.extend(dead.iter().filter_map(|pid| self.strays.get(pid)).cloned()),
-        }
+        let dead: HashSet<Pid> = dead.iter().copied().collect();
+        let unseen = self.strays.iter().filter(|known| {
+            let pid = &known.process.pid;
+            let is_reaped = is_child(&known.process) && !self.unreaped_strays.contains(pid);
+            !seen.contains(pid) && !is_reaped && (is_cut || dead.contains(pid))
+        });
+        found.extend(unseen.cloned());
         found
     }
 
@@ -150,10 +154,7 @@ impl<L: Listener> Runtime<L> {
     /// Whoever of them turns out to be of the service gets the signal then.
     pub(super) fn signal_later(&mut self, service: ServiceId, signal: Signal, found: &[Found]) {
         if self.ask_whose(found) {
-            let unknown = found.iter().filter(|found| found.service.is_none()).cloned();
-            // It may have been reaped by then: no pid of a child of ours tells it any more.
-            let no_child = |found: Found| Found { process: Process { parent: 0, ..found.process }, ..found };
-            let unknown = unknown.map(no_child).collect();
+            let unknown = found.iter().filter(|found| found.service.is_none()).cloned().collect();
             self.late_signals.push((service, signal, unknown));
         }
     }
@@ -167,7 +168,7 @@ impl<L: Listener> Runtime<L> {
         for (service, signal, unknown) in std::mem::take(&mut self.late_signals) {
             let is_of =
                 |found: &&Found| self.family.service_of(&found.process, &self.cgroups) == Some(service);
-            let refused = self.to_all_found(unknown.iter().filter(is_of), signal);
+            let refused = self.to_all_found(&unknown.iter().filter(is_of).collect::<Vec<_>>(), signal);
             self.note_refused(service, refused);
         }
     }

@@ -28,9 +28,9 @@ impl<L: Listener> Runtime<L> {
                 if self.strays_are_hidden && service == self.supervisor.settings().stray_id() {
                     to_unlisted(self.family.sessions.keys().copied(), signal);
                 }
-                self.to_all_found(self.strays_among(service, recipients), signal)
+                self.to_all_found(&self.strays_among(service, recipients), signal)
             }
-            (Recipients::Stray(_), _) => self.to_all_found(self.strays_among(service, recipients), signal),
+            (Recipients::Stray(_), _) => self.to_all_found(&self.strays_among(service, recipients), signal),
         };
         if signal == Signal::CONT {
             self.thaw(service);
@@ -39,17 +39,24 @@ impl<L: Listener> Runtime<L> {
     }
 
     /// The strays that are meant.
-    pub(super) fn strays_among(
-        &self,
-        service: ServiceId,
-        recipients: Recipients,
-    ) -> impl Iterator<Item = &Found> + Clone {
-        let (all, one) = match recipients {
-            Recipients::Leader(_) => (None, None),
-            Recipients::Strays => (Some(self.strays.values()), None),
-            Recipients::Stray(pid) => (None, self.strays.get(&pid)),
-        };
-        all.into_iter().flatten().filter(move |found| self.belongs_to(found, service)).chain(one)
+    pub(super) fn strays_among(&self, service: ServiceId, recipients: Recipients) -> Vec<&Found> {
+        match recipients {
+            Recipients::Leader(_) => Vec::new(),
+            Recipients::Strays => {
+                self.strays.iter().filter(|found| self.belongs_to(found, service)).collect()
+            }
+            Recipients::Stray(pid) => {
+                // They are asked for in the order in which they were found: the next one is right behind the last one.
+                let (before, behind) =
+                    self.strays.split_at(self.stray_asked_for.get().min(self.strays.len()));
+                let place = behind.iter().chain(before).position(|found| found.process.pid == pid);
+                let Some(place) = place.map(|place| (before.len() + place) % self.strays.len()) else {
+                    return Vec::new();
+                };
+                self.stray_asked_for.set(place);
+                vec![&self.strays[place]]
+            }
+        }
     }
 
     pub(super) fn note_refused(&mut self, service: ServiceId, refused: Vec<(Pid, Errno)>) {
@@ -90,7 +97,8 @@ impl<L: Listener> Runtime<L> {
             return Vec::new();
         };
         self.signal_later(service, signal, &found);
-        self.to_all_found(found.iter().filter(|found| self.belongs_to(found, service)), signal)
+        let of_it: Vec<&Found> = found.iter().filter(|found| self.belongs_to(found, service)).collect();
+        self.to_all_found(&of_it, signal)
     }
 
     pub(super) fn resume(&mut self, service: ServiceId) {
@@ -112,26 +120,22 @@ impl<L: Listener> Runtime<L> {
     }
 
     /// Signals processes that a census found.
-    pub(super) fn to_all_found<'a>(
-        &self,
-        all: impl Iterator<Item = &'a Found> + Clone,
-        signal: Signal,
-    ) -> Vec<(Pid, Errno)> {
+    pub(super) fn to_all_found(&self, all: &[&Found], signal: Signal) -> Vec<(Pid, Errno)> {
         let mut groups = HashSet::new();
         if signal == Signal::KILL {
             // A group of which only its maker was found is killed when another census finds somebody in it.
-            let others = all.clone().filter(|found| found.process.group != found.process.pid.number());
+            let others = all.iter().filter(|found| found.process.group != found.process.pid.number());
             for Found { process, .. } in others {
                 // Should the group be another one by now, it may have been made by somebody who is meant to live.
                 let is_led = Pid::new(process.group).is_none_or(|group| {
                     self.family.leaders.contains_key(&group) || self.family.hooks.contains(&group)
                 });
                 if !is_led && groups.insert(process.group) {
-                    kill_group_of_stray(process);
+                    kill_group_of_stray(process, self.unreaped_strays.contains(&process.pid));
                 }
             }
         }
-        all.flat_map(|found| self.to_found(found, signal)).collect()
+        all.iter().flat_map(|found| self.to_found(found, signal)).collect()
     }
 
     /// Signals a process that a census found.
@@ -140,7 +144,9 @@ impl<L: Listener> Runtime<L> {
         let result = match found.service {
             Some(service) if process.is_hidden() => self.cgroups.to_member(service, process.pid, signal),
             // It has not been reaped since.
-            _ if is_child(process) => to_child(process.pid, signal),
+            _ if self.unreaped_strays.contains(&process.pid) && is_child(process) => {
+                to_child(process.pid, signal)
+            }
             _ => to_process(process, signal),
         };
         outcome(process.pid, result)
