@@ -224,7 +224,6 @@ impl Service {
         self.is_extended = false;
         self.stopping_since = None;
         self.share = Share::UNLIMITED;
-        self.outcome = Outcome { has_run: self.outcome.has_run, ..Outcome::default() };
     }
 
     /// How it went is no part of a stop that may come in months.

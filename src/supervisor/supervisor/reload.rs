@@ -528,14 +528,8 @@ impl Supervisor {
     fn adjust_at_rest(&mut self, id: ServiceId) {
         let (has_failed, was_essential) = (self.has_failed_for_good(id), self.settings_of(id).essential);
         self.adopt(id);
-        // Of what has become essential nothing is well as long as it is down.
-        let (service, settings) = (&self.services[id.index()], self.settings_of(id));
-        let is_missing = !was_essential
-            && settings.essential
-            && service.state == State::Down
-            && !service.is_unwanted
-            && !service.is_done;
-        if has_failed || is_missing {
+        let is_down = self.services[id.index()].state == State::Down;
+        if has_failed || (is_down && self.is_missed(id, was_essential)) {
             self.give_another_chance(id);
         }
     }
@@ -652,9 +646,20 @@ impl Supervisor {
 
     /// Nothing of the service is left: what it is to be from now on holds. In a stop there is no such thing.
     pub(super) fn adopt_when_gone(&mut self, id: ServiceId) {
-        if self.stop.is_none() {
-            self.adopt(id);
+        if self.stop.is_some() {
+            return;
         }
+        let was_essential = self.settings_of(id).essential;
+        self.adopt(id);
+        if self.services[id.index()].next == Next::Down && self.is_missed(id, was_essential) {
+            self.give_another_chance(id);
+        }
+    }
+
+    /// Of what has become essential nothing is well as long as it is down.
+    fn is_missed(&self, id: ServiceId, was_essential: bool) -> bool {
+        let service = &self.services[id.index()];
+        !was_essential && self.settings_of(id).essential && !service.is_unwanted && !service.is_done
     }
 
     /// It goes on as it is, and may have a configuration of its own.

@@ -221,6 +221,7 @@ impl Supervisor {
         service.stopping_since.get_or_insert(now);
         service.state = State::Stopping(Phase::Killed);
         service.stage_began = now;
+        service.stage_signal = Some(Signal::KILL);
         service.outcome.escalated |= service.step != Step::PostStop;
         self.dismiss_hooks(id);
         self.timers.clear(Timer::Look(id));

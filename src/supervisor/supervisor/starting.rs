@@ -63,7 +63,10 @@ impl Supervisor {
         service.leader = Some(Leader { pid, forked: now });
         service.forked = Some(now);
         let step = service.step;
-        service.outcome.has_run |= step != Step::PostStop;
+        if step != Step::PostStop {
+            service.forget_outcome();
+            service.outcome.has_run = true;
+        }
         let wait = service.share.scale.of(self.settings_of(id).hooks.post_stop.unwrap_or_default());
         if let Some(time) = self.time_to_be_done(id) {
             self.timers.set(Timer::Start(id), now + time);
@@ -130,6 +133,9 @@ impl Supervisor {
                 self.conclude_post_stop(id, Err(failure));
             }
             return;
+        }
+        if !was_forked {
+            service.forget_outcome();
         }
         service.outcome.start_failure = Some(failure);
         self.tell(Notice::StartFailed { service: id, failure });

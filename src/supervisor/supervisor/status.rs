@@ -33,7 +33,7 @@ impl Supervisor {
         let all = (0..self.services.len()).map(ServiceId::new);
         let shown = all.filter(|id| {
             let service = &self.services[id.index()];
-            (self.is_real(*id) && !service.is_retired)
+            (self.is_real(*id) && (!service.is_retired || service.state != State::Down))
                 || service.leader.is_some()
                 || !service.strays.is_empty()
         });

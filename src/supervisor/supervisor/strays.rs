@@ -150,10 +150,19 @@ impl Supervisor {
                     });
                 }
             }
-            State::Stopping(Phase::Killed | Phase::Lingering) => {
+            State::Stopping(Phase::Killed | Phase::Lingering)
+                if service.stage_signal == Some(Signal::KILL) =>
+            {
                 for pid in new {
                     self.send(id, Recipients::Stray(*pid), Signal::KILL);
                 }
+            }
+            // Only its hooks were waited for: what they leave behind has heard nothing yet.
+            State::Stopping(Phase::Killed | Phase::Lingering) => {
+                if service.state == State::Stopping(Phase::Lingering) {
+                    self.lingering -= usize::from(id.index() < self.settings.services.len());
+                }
+                self.stop_strays(id, now);
             }
             State::Stopping(Phase::PreStop | Phase::Drain) | State::Held => {}
             State::Waiting
@@ -173,6 +182,8 @@ impl Supervisor {
         let service = &mut self.services[id.index()];
         if !service.is_killed() {
             service.state = State::Stopping(Phase::Killed);
+            service.stage_signal = None;
+            service.stage_began = now;
             self.timers.set(Timer::Wait(id), now + self.kill_reserve());
         }
     }

@@ -43,6 +43,7 @@ impl Supervisor {
         for index in 0..self.settings.services.len() {
             let id = ServiceId::new(index);
             let dependents = self.settings.order.dependents(id).len();
+            let hold_is_over = self.timers.get(Timer::Wait(id)).is_some_and(|at| at <= now);
             let service = &mut self.services[index];
             service.awaited = dependents;
             if service.state == State::Waiting {
@@ -58,8 +59,11 @@ impl Supervisor {
                 self.turns.push(id);
             }
             match (service.state, service.outcome.end) {
-                // The stop request has come that explains this death.
-                (State::Held, Some(end)) => self.conclude_end(id, end, false, now),
+                // A request explains this death; the failure of another does not, once its hold is over.
+                (State::Held, Some(end)) => {
+                    let was_asked = matches!(cause, Cause::Signal { .. } | Cause::Request { .. });
+                    self.conclude_end(id, end, hold_is_over && !was_asked, now);
+                }
                 // It will not be started again.
                 (State::Stopping(Phase::Lingering), _) => self.timers.clear(Timer::Wait(id)),
                 (State::Stopping(_), _) => self.fit_to_budget(id, now),

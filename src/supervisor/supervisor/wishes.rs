@@ -119,9 +119,10 @@ impl Supervisor {
                     service.next = Next::Restart(Duration::ZERO);
                     self.bound_wait_for_restart(of, now);
                 }
-                // What becomes of it is not known yet, or it is up.
-                State::Held | State::Up => continue,
-                State::Ended
+                State::Up => continue,
+                // It is dead, and what becomes of it is not known yet.
+                State::Held
+                | State::Ended
                 | State::Stopping(_)
                 | State::Waiting
                 | State::Preparing

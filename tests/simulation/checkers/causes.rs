@@ -119,6 +119,17 @@ pub(super) fn judgements(history: &History) -> Vec<Judgement> {
             What::Event(_) | What::Command(..) => {}
         }
     }
+    // A stop that nobody asked for comes too late to explain whose hold was over.
+    if let Some((index, at, Cause::ServiceFailed { .. } | Cause::ServiceEnded { .. })) = history.stop() {
+        for ((_, service), (_, life, end)) in
+            held.into_iter().filter(|((since, _), _)| at >= *since + HELD_DEATH)
+        {
+            if !life.is_asked_before(index) {
+                let what = Judged::Failed(Failure::Ended(end));
+                judgements.push(Judgement { index, service, life: life.number, what });
+            }
+        }
+    }
     judgements
 }
 

@@ -29,8 +29,6 @@ struct Progress {
 /// What it is in.
 #[derive(Clone, Copy, Debug)]
 struct Current {
-    /// Which entry told it.
-    index: usize,
     what: Waits,
     since: Timestamp,
     /// What must pass before the next. `None`: it is open.
@@ -51,8 +49,8 @@ impl Progress {
     }
 
     /// What is waited for begins now.
-    fn enter(&mut self, index: usize, what: Waits, since: Timestamp, needs: Option<Duration>) {
-        self.current = Some(Current { index, what, since, needs });
+    fn enter(&mut self, what: Waits, since: Timestamp, needs: Option<Duration>) {
+        self.current = Some(Current { what, since, needs });
     }
 
     /// A wait that was told must be as long as it is written, in proportion.
@@ -96,7 +94,7 @@ pub(super) fn whole_grace(history: &History) -> Complaint {
                 let scale = before.and_then(|before| before.scale).filter(|(told, _)| *told + 1 == index);
                 let mut next = Progress { scale, ..Progress::default() };
                 let needs = next.scale().of(history.post_stop_time(*service, index));
-                next.enter(index, Waits::PostStop, at, Some(needs));
+                next.enter(Waits::PostStop, at, Some(needs));
                 progress.insert(*service, next);
                 continue;
             }
@@ -140,7 +138,7 @@ pub(super) fn whole_grace(history: &History) -> Complaint {
                 let of = progress.entry(*service).or_default();
                 let written = history.service_at(*service, index).hooks.pre_stop.unwrap_or_default();
                 of.check_wait(history.name(*service), "pre-stop", Some(*wait), written)?;
-                of.enter(index, Waits::PreStop, at, Some(*wait));
+                of.enter(Waits::PreStop, at, Some(*wait));
             }
             Notice::HookEnded { service, kind: HookKind::PreStop, .. } => {
                 let of = progress.entry(*service).or_default();
@@ -154,7 +152,7 @@ pub(super) fn whole_grace(history: &History) -> Complaint {
                 of.check_over(name, "drain", at, false)?;
                 let written = history.service_at(*service, index).drain;
                 of.check_wait(name, "drain", Some(*wait), written)?;
-                of.enter(index, Waits::Drain, at, Some(*wait));
+                of.enter(Waits::Drain, at, Some(*wait));
             }
             Notice::StageSent { service, stage, wait, recipients, signal, .. } => {
                 let of = progress.entry(*service).or_default();
@@ -213,7 +211,7 @@ impl Told {
             if of_leader && !wished {
                 of.check_over(name, what, at, false)?;
             }
-            of.enter(index, Waits::Stage, at, wait);
+            of.enter(Waits::Stage, at, wait);
             return Ok(());
         }
         // What a leader left behind is told of no command.
@@ -236,9 +234,10 @@ impl Told {
                 of.check_over(name, what, at, has_deadline)?;
             }
         }
-        // What is told of a leader's waits is not told of its strays'.
-        let told_since = of.current.map(|current| current.index);
-        let is_old = |told: usize| anew && !of_leader && told_since.is_some_and(|since| told < since);
+        // What is told of a leader's waits is not told of its strays': theirs is measured right before.
+        let is_old = |told: usize| {
+            anew && !of_leader && of.current.is_some() && !history.handling(index).contains(&told)
+        };
         if of.scale.is_some_and(|(told, _)| is_old(told)) {
             of.scale = None;
         }
@@ -251,7 +250,7 @@ impl Told {
             None => wait,
         };
         let needs = if is_kill { wait } else { needs };
-        of.enter(index, Waits::Stage, at, needs);
+        of.enter(Waits::Stage, at, needs);
         of.last = Some((stage, of_leader));
         Ok(())
     }

@@ -130,9 +130,13 @@ fn outcomes(history: &History) -> Outcomes {
             && addressed.contains(&pid)
             && (counts || !history.shows(process));
     }
-    // Its own parent reaped it, before the KILL or after: nobody can tell.
-    outcomes.perhaps_killed |= history.notices().any(|(_, _, notice)| {
-        matches!(notice, Notice::StrayEnded { end: None, signal: Some(Signal::KILL), .. })
+    // Its own parent reaped it, before the KILL or after: nobody can tell. Nor can anybody whether it was this KILL or another
+    // that it died of, if its death was not heard of when it was sent.
+    outcomes.perhaps_killed |= history.notices().any(|(_, _, notice)| match notice {
+        Notice::StrayEnded { end, signal: Some(Signal::KILL), .. } => {
+            end.is_none_or(|end| end.signal() == Some(Signal::KILL))
+        }
+        _ => false,
     });
     outcomes.escalated = history.notices().any(|(index, _, notice)| match notice {
         Notice::StageSent { service, stage, signal, recipients, .. } => {

@@ -156,7 +156,9 @@ pub(super) fn removed_in_order(history: &History) -> Complaint {
         let all: Vec<Vec<ServiceId>> = history
             .ids()
             .map(|id| {
-                let old = before.dependencies(id).iter();
+                // What an earlier reload removed may still be stopped in the order of before that.
+                let earlier = history.epochs.iter().take_while(|earlier| earlier.from < epoch.from);
+                let old = earlier.flat_map(|earlier| earlier.dependencies(id));
                 let old = old.filter(|of| removed.contains(&id) || removed.contains(of));
                 epoch.dependencies(id).iter().chain(old).copied().collect()
             })

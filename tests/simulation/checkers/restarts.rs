@@ -28,8 +28,13 @@ pub(super) fn planned_as_configured(history: &History) -> Complaint {
             }
             let since = life.number.checked_sub(1).map_or(0, |before| history.lives(id)[before].began);
             let is_renewed = |(index, change): (usize, Change)| {
-                let is_chance = change != Change::Adjusted
-                    || life.number.checked_sub(1).is_some_and(|of| !history.lives(id)[of].is_planned());
+                // Only what had failed is given another chance by another way to look after it.
+                let had_failed = |before: &Life| {
+                    let is_failing = before.failing.is_some_and(|(failing, ..)| failing < index);
+                    !before.is_planned() && (is_failing || before.is_over_before(index))
+                };
+                let before = life.number.checked_sub(1).map(|of| &history.lives(id)[of]);
+                let is_chance = change != Change::Adjusted || before.is_some_and(had_failed);
                 is_chance && (since..life.began).contains(&index)
             };
             if history.renewals(id).any(is_renewed) {

@@ -77,9 +77,17 @@ fn is_on_its_way_down(history: &History, life: &Life) -> Complaint {
             .last_life(*dependent)
             .is_some_and(|life| history.gone_at(life).is_none() && !history.lingers(life))
     };
-    // What is not there any more is stopped in the order in which it was, as are those that went before it.
-    let epochs = history.epochs.iter().rev().take(if life.removed.is_some() { usize::MAX } else { 1 });
-    let waits = epochs.flat_map(|epoch| epoch.dependents(life.service)).any(|of| is_waited_for(&of));
+    // What is not there any more is stopped in the order in which it was: before what it came after, and behind what came
+    // after it.
+    let now = history.epochs.last();
+    let is_removed = |of: ServiceId| now.is_some_and(|now| !now.has(of));
+    let waits = history.epochs.iter().flat_map(|epoch| {
+        let holds = move |of: &ServiceId| {
+            now.is_some_and(|now| epoch.from == now.from) || is_removed(life.service) || is_removed(*of)
+        };
+        epoch.dependents(life.service).into_iter().filter(holds)
+    });
+    let waits = waits.into_iter().any(|of| is_waited_for(&of));
     ensure!(
         waits || life.stop_begun.is_some(),
         "{} is not wanted any more, but is not stopped",

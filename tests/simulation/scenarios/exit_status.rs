@@ -1,6 +1,6 @@
 use curfew::supervisor::{
-    Cause, End, ExitStatusPolicy, Notice, STATUS_FAILURE, STATUS_KILLED, STATUS_REFUSED, STATUS_SURVIVORS,
-    Signal, Verdict,
+    Cause, End, EndMeaning, ExitStatusPolicy, Failure, Notice, STATUS_FAILURE, STATUS_KILLED, STATUS_REFUSED,
+    STATUS_SURVIVORS, Signal, Verdict,
 };
 
 use crate::process::{Behaviour, Bond, How, Start, When};
@@ -115,6 +115,18 @@ fn a_death_by_a_stop_signal_is_clean_if_the_stop_request_comes_within_100_ms() {
     died(1099).ends(0, ms(1099));
     died(1100).ends(0, ms(1100));
     died(1101).ends(143, ms(1100));
+}
+
+#[test]
+fn a_death_whose_hold_is_over_is_not_explained_by_the_failure_of_another() {
+    let dies = || Behaviour::ends(ms(1000), BY_TERM);
+    let world = Spec::many([service("api").that(dies()), task("job").that(dies()), service("db")]).run();
+    world.ends(143, ms(1100));
+    assert_eq!(verdict(&world), Verdict::Clean);
+    let failed = |notice: &Notice| {
+        matches!(notice, Notice::ServiceEnded { meaning: EndMeaning::Failed(Failure::Ended(_)), .. })
+    };
+    assert_eq!(world.times_told(failed), 2);
 }
 
 #[test]

@@ -63,6 +63,17 @@ fn what_a_command_leaves_behind_is_stopped_with_the_service() {
 }
 
 #[test]
+fn what_comes_to_light_when_only_a_command_was_left_begins_the_schedule() {
+    let child = Behaviour::stubborn().torn_down_in(ms(400));
+    let leaves = Behaviour::stubborn().torn_down_in(ms(200));
+    let leaves = leaves.forking(When::After(Duration::ZERO), Bond::SameGroup, child);
+    let dumped = Behaviour::ends(ms(500), End::Exited(0));
+    let api = service("api").grace("run:dump 1s, TERM 1s").that(dumped).hook(leaves);
+    let world = Spec::many([api]).term(ms(400)).run();
+    world.sent("0.700s api TERM → strays 102").ends(0, ms(900));
+}
+
+#[test]
 fn a_command_that_cannot_be_started_holds_nothing_up() {
     let refused = Behaviour::obeys(Duration::ZERO).starting(Start::ForkRefused);
     let api = service("api").grace("run:dump 1s, TERM 1s").that(Behaviour::obeys(ms(10))).hook(refused);

@@ -218,6 +218,25 @@ fn a_death_that_is_held_back_is_explained_by_a_change() {
 }
 
 #[test]
+fn what_becomes_essential_while_its_death_is_held_back_is_started_again() {
+    let api = || service("api").that(Behaviour::obeys(ms(0)).how(How::BySignal));
+    let spec = Spec::many([api().not_essential(), obedient("db")]);
+    let spec = spec.at(ms(1000), Input::ToLeader(0, Signal::TERM)).reload(ms(1050), [api(), obedient("db")]);
+    let world = spec.term(ms(5000)).run();
+    assert_eq!(world.steps(), ["0 api command", "0 db command", "1100 api command"]);
+    stopped_by_signal(&world, 5000, 0);
+}
+
+#[test]
+fn a_command_of_what_was_removed_is_told_of_as_long_as_others_wait_for_it() {
+    let slow = Behaviour::stubborn().torn_down_in(ms(300));
+    let api = obedient("api").after([0]).pre_stop(ms(1000), slow);
+    let world = Spec::many([obedient("db"), api]).reload(ms(500), []).term(ms(800)).run();
+    // In every wake-up the status is compared with what is so.
+    stopped_by_signal(&world, 800, 0);
+}
+
+#[test]
 fn what_nothing_can_end_is_removed_and_named_at_the_end() {
     let api = service("api").grace("TERM 1s").that(Behaviour::unkillable());
     let world = Spec::many([api, obedient("db")]).reload(ms(1000), [obedient("db")]).term(ms(9000)).run();

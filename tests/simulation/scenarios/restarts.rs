@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use curfew::supervisor::{Cause, End, Failure, Notice, ReadyBy, RestartWhen, ServiceMessage, Signal};
+use curfew::supervisor::{
+    Cause, End, Failure, Notice, ReadyBy, RestartWhen, ServiceMessage, Signal, Verdict,
+};
 
 use crate::process::{Answer, Behaviour, Bond, Start, When};
 use crate::spec::{Input, ServiceSpec, Spec, done_after, fails_after, ms, service, task};
@@ -277,4 +279,15 @@ fn a_restart_that_waits_for_what_cannot_be_killed_is_given_up_after_a_while() {
     let world = Spec::many([api.not_essential(), service("db").after([0])]).term(ms(20_000)).run();
     assert_eq!(world.starts().len(), 2);
     assert_eq!(world.finished_at(), ms(30_000));
+}
+
+#[test]
+fn how_it_ended_counts_until_it_has_another_process() {
+    let refused = Behaviour::obeys(ms(0)).starting(Start::ForkRefused);
+    let db = service("db").that(Behaviour::obeys(ms(500))).then(refused);
+    let api = service("api").grace("TERM 500ms").that(Behaviour::stubborn());
+    let world = Spec::many([db, api]).restart(ms(1000), 0).restart(ms(1000), 1).run();
+    // The failure of the one comes before the start of the other.
+    assert_eq!(world.starts().len(), 3);
+    assert!(world.told(|notice| matches!(notice, Notice::StopComplete { verdict: Verdict::Killed, .. })));
 }

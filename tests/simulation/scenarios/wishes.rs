@@ -328,3 +328,13 @@ fn a_task_that_was_done_while_nobody_wanted_it_is_done() {
     assert_eq!(names(&world), ["job 0", "other 0", "api 3000"]);
     assert!(!world.told(|notice| matches!(notice, Notice::ServiceFailing { .. })));
 }
+
+#[test]
+fn what_is_started_waits_for_a_dependency_whose_death_is_held_back() {
+    let db = service("db").that(Behaviour::obeys(ms(0)).how(How::BySignal));
+    let spec = Spec::many([db.restart(RestartWhen::OnFailure), service("api").after([0])]).stop(ms(500), 1);
+    let world = spec.at(ms(1000), Input::ToLeader(0, Signal::TERM)).start(ms(1050), 1).term(ms(9000)).run();
+    let starts = world.starts();
+    let names: Vec<&str> = starts.iter().map(|(_, name)| name.as_str()).collect();
+    assert_eq!(names, ["db", "api", "db", "api"], "{world}");
+}
