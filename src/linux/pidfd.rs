@@ -1,4 +1,4 @@
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::sync::OnceLock;
 
 use nix::errno::Errno;
@@ -7,7 +7,15 @@ use nix::libc;
 use crate::supervisor::{Pid, Signal};
 
 /// A handle on one process that no other process can slip into, whatever becomes of its pid.
+#[derive(Debug)]
 pub(crate) struct PidFd(OwnedFd);
+
+impl AsFd for PidFd {
+    /// It can be read from when the process is dead, reaped or not.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
 
 /// The magic number of the file system of pidfds.
 const PIDFS: u64 = 0x5049_4446;

@@ -183,6 +183,18 @@ impl Status {
     }
 }
 
+/// Who traces a process.
+pub(crate) fn tracer(pid: Pid) -> Option<Pid> {
+    let status = read_status(&format!("/proc/{pid}/status")).ok()?;
+    let mut lines = status.split(|byte| *byte == b'\n');
+    Pid::new(first_number(lines.find_map(|line| line.strip_prefix(b"TracerPid:\t"))?)?)
+}
+
+/// How a dead process ended, as wait(2) says it. Only of one that is dead: it holds no lock any more that `stat` waits for.
+pub(crate) fn exit_status(dead: Pid) -> Option<i32> {
+    fs::read_to_string(format!("/proc/{dead}/stat")).ok()?.trim_end().rsplit(' ').next()?.parse().ok()
+}
+
 /// The content of a file `status`.
 ///
 /// # Errors

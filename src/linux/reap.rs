@@ -41,6 +41,12 @@ pub(crate) fn look() -> Children {
     wait(libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL)
 }
 
+/// Whether this child of ours is there, and cannot be reaped. A dead one is not for us as long as another one traces it.
+pub(crate) fn is_out_of_reach(pid: Pid) -> bool {
+    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
+    wait_for(libc::P_PID, pid.number().cast_unsigned(), options) == Children::Living
+}
+
 /// Whether a child of ours, dead or living, is in this process group: then the group is of our family, whatever became
 /// of the process that made it.
 pub(crate) fn has_child_in_group(group: i32) -> bool {
@@ -89,6 +95,14 @@ fn decode(code: i32, status: i32) -> End {
     }
 }
 
+/// The end that a status of wait(2) tells.
+pub(crate) const fn decode_status(status: i32) -> End {
+    match (status & 0x7f) as u8 {
+        0 => End::Exited((status >> 8) as u8),
+        number => End::Signaled { number, core_dumped: status & 0x80 != 0 },
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,6 +110,8 @@ mod tests {
     #[test]
     fn statuses_are_told_apart() {
         assert_eq!(decode(libc::CLD_EXITED, 255), End::Exited(255));
+        assert_eq!(decode_status(0x300), End::Exited(3));
+        assert_eq!(decode_status(0x8b), End::Signaled { number: 11, core_dumped: true });
         assert_eq!(decode(libc::CLD_KILLED, 9), End::Signaled { number: 9, core_dumped: false });
         assert_eq!(decode(libc::CLD_DUMPED, 11), End::Signaled { number: 11, core_dumped: true });
     }

@@ -1,6 +1,7 @@
 mod cgroups;
 mod controlling;
 mod counting;
+mod deaths;
 mod hearing;
 mod hooking;
 mod listener;
@@ -35,6 +36,7 @@ use super::hooks::Hooks;
 use super::inquiries::Inquiries;
 use super::log_output::LogOutput;
 use super::output::Output;
+use super::pidfd::PidFd;
 use super::platform::Platform;
 use super::probes::Probes;
 use super::proc_file_system::{self, FamilyTree, Process};
@@ -114,8 +116,10 @@ pub struct Runtime<L> {
     awaited_probes: HashMap<ServiceId, (HookId, Purpose)>,
     /// How many there were.
     probe_count: u64,
-    /// What ended ones had left, and was killed: it is nobody's stray.
-    left_by_probes: HashSet<Pid>,
+    /// Nobody's strays: what ended ones had left, and was killed; and whoever is dead, and is kept from being reaped.
+    already_dead: HashSet<Pid>,
+    /// Leaders whose death is waited for, and whether they were sent KILL.
+    watched: HashMap<ServiceId, (PidFd, bool)>,
     /// What they said last.
     last_words: HashMap<HookId, String>,
     ready_pipes: HashMap<ServiceId, ReadyPipe>,
@@ -223,7 +227,8 @@ impl<L: Listener> Runtime<L> {
             probe_commands: Hooks::default(),
             awaited_probes: HashMap::new(),
             probe_count: 0,
-            left_by_probes: HashSet::new(),
+            already_dead: HashSet::new(),
+            watched: HashMap::new(),
             last_words: HashMap::new(),
             ready_pipes: HashMap::new(),
             control,
@@ -362,6 +367,7 @@ impl<L: Listener> Runtime<L> {
         for ready in ready {
             match *ready {
                 Ready::ExecPipe(service) => self.look_at_exec_pipe(service),
+                Ready::Death(service) => self.take_for_dead(service),
                 Ready::HookOutput(number) => self.hear_hook(number),
                 Ready::Message(service) => drop(self.hear_service(service)),
                 Ready::Probe(service) => self.go_on_with_probe(service),
@@ -419,21 +425,7 @@ impl<L: Listener> Runtime<L> {
                 }
             };
             if let Some(service) = self.family.leaders.get(&pid).copied() {
-                // What it said is older than its end, and may say who leads from now on.
-                self.hear_all_of(service);
-                self.family.leaders.remove(&pid);
-                // How far it came is told before its death.
-                self.look_at_exec_pipe(service);
-                self.exec_pipes.remove(&service);
-                self.leaders[service.index()] = None;
-                self.inquiries.drop_helper(service);
-                if let Some(heir) = self.heir(service) {
-                    self.family.leaders.insert(heir, service);
-                    self.leaders[service.index()] = Some(heir);
-                    self.handle(Event::LeaderMoved { service, pid: heir });
-                    continue;
-                }
-                self.handle(Event::LeaderEnded { service, end });
+                self.leader_ended(service, pid, end);
             } else if let Some(ended) = self.hooks.ended(pid, end) {
                 self.family.hooks.remove(&pid);
                 self.hook_ended(ended);
@@ -443,13 +435,31 @@ impl<L: Listener> Runtime<L> {
             } else if self.family.helpers.remove(&pid) {
                 self.helper_ended(pid);
             } else if !self.family.inherited.reaped(pid) {
-                self.left_by_probes.remove(&pid);
+                self.already_dead.remove(&pid);
                 self.unreaped_strays.remove(&pid);
                 self.family.remembered.remove(&pid);
                 self.handle(Event::StrayEnded { pid, end });
             }
         }
         self.work_is_left = true;
+    }
+
+    fn leader_ended(&mut self, service: ServiceId, pid: Pid, end: End) {
+        // What it said is older than its end, and may say who leads from now on.
+        self.hear_all_of(service);
+        self.family.leaders.remove(&pid);
+        self.forget_death(service);
+        // How far it came is told before its death.
+        self.look_at_exec_pipe(service);
+        self.exec_pipes.remove(&service);
+        self.leaders[service.index()] = None;
+        self.inquiries.drop_helper(service);
+        if let Some(heir) = self.heir(service) {
+            self.family.leaders.insert(heir, service);
+            self.leaders[service.index()] = Some(heir);
+            return self.handle(Event::LeaderMoved { service, pid: heir });
+        }
+        self.handle(Event::LeaderEnded { service, end });
     }
 
     /// As long as it is not reaped a process has a name, and the group that it made is its own.
@@ -463,7 +473,7 @@ impl<L: Listener> Runtime<L> {
         let is_known = family.leaders.contains_key(&pid)
             || family.helpers.contains(&pid)
             || family.inherited.contains(pid)
-            || self.left_by_probes.contains(&pid)
+            || self.already_dead.contains(&pid)
             || self.supervisor.knows_stray(pid);
         // A /proc that is not ours shows a stranger under its number.
         if is_known || end.signal() != Some(Signal::KILL) || !proc_file_system::is_ours() {
@@ -533,6 +543,7 @@ impl<L: Listener> Runtime<L> {
             }
             Command::Look { service } => {
                 if let Some(leader) = self.leader(service) {
+                    self.watch_death(service, leader, false);
                     self.family.helpers.extend(self.inquiries.look(service, leader, &self.clock));
                 }
             }

@@ -37,6 +37,8 @@ pub(crate) enum Ready {
     ExecPipe(ServiceId),
     /// Somebody came into the empty cgroup of a service, or the last one went.
     Cgroup(ServiceId),
+    /// The leader of a service is dead.
+    Death(ServiceId),
     /// A hook says something. Its number.
     HookOutput(u64),
     /// Somebody comes to the control socket.
@@ -63,6 +65,7 @@ const FIRST_PROBE: u64 = 3 << 32;
 const FIRST_READY_PIPE: u64 = 4 << 32;
 const FIRST_PROBE_OUTPUT: u64 = 5 << 32;
 const FIRST_CGROUP: u64 = 6 << 32;
+const FIRST_DEATH: u64 = 7 << 32;
 const FIRST_CONTROL_CLIENT: u64 = 8 << 32;
 const FIRST_OUTPUT: u64 = 1 << 48;
 
@@ -80,6 +83,7 @@ impl Ready {
             Self::ProbeOutput(number) => FIRST_PROBE_OUTPUT + number,
             Self::Message(service) => FIRST_MESSAGE + service.index() as u64,
             Self::Cgroup(service) => FIRST_CGROUP + service.index() as u64,
+            Self::Death(service) => FIRST_DEATH + service.index() as u64,
             Self::HookOutput(hook) => FIRST_HOOK_OUTPUT + hook,
             Self::OutputRoom => OUTPUT_ROOM,
             Self::Control => CONTROL,
@@ -99,6 +103,7 @@ impl Ready {
             COOKIES => Self::Cookies,
             stream @ FIRST_OUTPUT.. => Self::Output(StreamId::new(stream - FIRST_OUTPUT)),
             number @ FIRST_CONTROL_CLIENT.. => Self::ControlClient(number - FIRST_CONTROL_CLIENT),
+            service @ FIRST_DEATH.. => Self::Death(ServiceId::new((service - FIRST_DEATH) as usize)),
             service @ FIRST_CGROUP.. => Self::Cgroup(ServiceId::new((service - FIRST_CGROUP) as usize)),
             number @ FIRST_PROBE_OUTPUT.. => Self::ProbeOutput(number - FIRST_PROBE_OUTPUT),
             service @ FIRST_READY_PIPE.. => {

@@ -4,7 +4,7 @@
 /// id for ever, also when its sentence changes; a new one gets a new one (`systemd-id128 new`), and an entry in each catalog.
 ///
 /// Source: systemd.journal-fields(7), `MESSAGE_ID=`: a random 128-bit id, in 32 lower-case hexadecimal digits.
-pub const MESSAGE_IDS: [(&str, &str); 82] = [
+pub const MESSAGE_IDS: [(&str, &str); 83] = [
     ("budget.shrunk", "a27bb188ff48421c9a9a86d4cc49f853"),
     ("cgroup.divided", "5bd59c9da64445fdb9b37d91260ae170"),
     ("cgroup.frozen", "4261fd88a9b74eeeab8205dd7cc52c4a"),
@@ -20,6 +20,7 @@ pub const MESSAGE_IDS: [(&str, &str); 82] = [
     ("curfew.started", "80f7db1069ee45cc84e957b16962e45b"),
     ("deadline.learnt", "736e76c94cc1456888c68345f24f5e47"),
     ("deadline.unknown", "975bc20886c24648bdcab58dca2da3d3"),
+    ("death.held", "ded3a5386b614b8b892c4225d1c0772b"),
     ("dependency.failed", "88c7fd27f41f44f0af9d37f6c4b39f12"),
     ("drain.begun", "0a99f1fa191c4847bfc9e45237c1aace"),
     ("environment.unknown", "a6eca95ba441439db10edc1d7f755633"),

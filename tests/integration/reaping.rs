@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nix::libc::{self, SIGTERM};
 
-use crate::support::{Curfew, Finished, carriers, children, exists, kill, now, state};
+use crate::support::{Curfew, Finished, carriers, children, exists, is_root, kill, now, skip, state};
 
 #[test]
 fn two_thousand_orphans_are_reaped_while_the_command_runs() {
@@ -322,4 +322,36 @@ fn a_stray_that_ends_while_its_service_runs_is_reaped_quietly() {
     curfew.eventually("it is reaped", || state(daemon).is_none());
     curfew.signal(SIGTERM);
     curfew.finish().assert_status(0);
+}
+
+/// Traces a process, without holding it up. It is let go when the thread that calls this ends.
+fn trace(pid: i32) {
+    let none = std::ptr::null_mut::<libc::c_void>();
+    // SAFETY: it takes integers and null pointers.
+    let result = unsafe { libc::ptrace(libc::PTRACE_SEIZE, pid, none, none) };
+    assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
+}
+
+#[test]
+fn a_leader_that_is_dead_and_that_its_tracer_keeps_from_being_reaped_has_ended() {
+    if !is_root() {
+        return skip("to trace the child of another process needs root");
+    }
+    let curfew = Curfew::run(["--grace", "TERM 400ms, KILL", "--deadline", "20s"])
+        .config("service.a.command = <ignores TERM>\nservice.b.command = <obedient>")
+        .start();
+    curfew.wait_for_many(2, ": ready");
+    let started = curfew.wait_for_event("service.started");
+    assert_eq!(started["service"], "a");
+    let leader = started["pid"].as_i64().expect("a pid") as i32;
+    trace(leader);
+    curfew.signal(SIGTERM);
+    let finished = curfew.finish();
+    finished.assert_status(80);
+    assert!(finished.stop_took().as_millis() < 5000, "{finished}");
+    let held = finished.events("death.held").remove(0);
+    // SAFETY: it only asks. Who traces is a thread.
+    let tracer = unsafe { libc::gettid() };
+    assert_eq!((&held["pid"], &held["tracer"]), (&leader.into(), &tracer.into()), "{finished}");
+    assert_eq!(finished.service("a")["end"]["signal"], "KILL", "{finished}");
 }

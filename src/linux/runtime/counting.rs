@@ -43,6 +43,9 @@ impl<L: Listener> Runtime<L> {
                 }
                 // The same dead as before: somebody else traces them, and only that keeps us from reaping them.
                 Census::Moving { found, dead, is_cut: false } if !dead.is_empty() && dead == dead_before => {
+                    for pid in dead {
+                        self.is_held_dead(pid);
+                    }
                     found
                 }
                 // Whoever it is, no list will ever name them. Should there be somebody after all: the end of the run kills

@@ -129,7 +129,7 @@ impl<L: Listener> Runtime<L> {
         for process in tree.descendants(left) {
             // What is refused is told when it is left over.
             if to_process(&process, Signal::KILL).is_ok() {
-                self.left_by_probes.insert(process.pid);
+                self.already_dead.insert(process.pid);
             }
         }
     }

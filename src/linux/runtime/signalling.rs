@@ -18,6 +18,9 @@ impl<L: Listener> Runtime<L> {
         if signal == Signal::KILL {
             self.kill_cgroups_of_strays(service, recipients);
         }
+        if let (Signal::KILL, Recipients::Leader(_), Some(leader)) = (signal, recipients, leader) {
+            self.watch_death(service, leader, true);
+        }
         let refused: Vec<(Pid, Errno)> = match (recipients, leader) {
             (Recipients::Leader(Target::Leader), Some(leader)) => outcome(leader, to_child(leader, signal)),
             (Recipients::Leader(Target::Group), Some(leader)) => outcome(leader, to_group_of(leader, signal)),
