@@ -52,6 +52,8 @@ pub(crate) enum Census {
         dead: Vec<Pid>,
         /// There was no time to look at more than these.
         is_cut: bool,
+        /// Our children among those that were not looked at.
+        left_out: Vec<Pid>,
     },
     /// Somebody is in the cgroup of a service, and nobody could be named: who was there has just ended, or made way for
     /// another. Or it is somebody outside of our pid namespace.
@@ -92,13 +94,15 @@ impl Family {
             roots = self.orphans(&FamilyTree::scan(), me);
         }
         let (mut found, mut dead, mut seen, mut is_cut) = (Vec::new(), Vec::new(), HashSet::new(), false);
+        let mut left_out = Vec::new();
         for _ in 0..ROUNDS {
             let mut met_the_dead = false;
             roots.retain(|root| seen.insert(*root));
             for root in std::mem::take(&mut roots) {
                 if !found.is_empty() && !goes_on() {
                     is_cut = true;
-                    break;
+                    left_out.push(root);
+                    continue;
                 }
                 let walk = tree.walk(vec![root], &mut seen, goes_on);
                 (met_the_dead, is_cut) = (met_the_dead || walk.met_the_dead, is_cut || walk.is_cut);
@@ -127,7 +131,7 @@ impl Family {
             return Census::Hidden;
         }
         if missed || !dead.is_empty() || !unlisted.is_empty() || is_cut {
-            Census::Moving { found, dead, is_cut }
+            Census::Moving { found, dead, is_cut, left_out }
         } else {
             Census::Complete(found)
         }
@@ -207,6 +211,11 @@ impl Family {
 
     /// The service a process came from, without looking into it: by its session, by what is known already, by its cgroup.
     pub(crate) fn service_of(&self, process: &Process, cgroups: &Containment) -> Option<ServiceId> {
+        self.known_service_of(process).or_else(|| cgroups.service_of(process.pid))
+    }
+
+    /// The same, as far as no file is to be read for it.
+    pub(crate) fn known_service_of(&self, process: &Process) -> Option<ServiceId> {
         if let Some(service) = self.sessions.get(&process.birth.session) {
             return Some(*service);
         }
@@ -215,7 +224,7 @@ impl Family {
         {
             return Some(*service);
         }
-        cgroups.service_of(process.pid)
+        None
     }
 
     /// Those among them whose environment might say whose they are, and was not read yet.
@@ -226,5 +235,27 @@ impl Family {
         let may_say = |process: &Process| matches!(process.state, State::Living | State::Uninterruptible);
         let unknown = found.iter().filter(|found| found.service.is_none()).map(|found| &found.process);
         unknown.filter(|process| may_say(process) && !is_read(process)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn nobody_is_forgotten_whom_there_is_no_time_to_look_at() {
+        let mut children = [(); 2].map(|()| Command::new("sleep").arg("1000").spawn().unwrap());
+        let census = Family::default().census(&mut Containment::default(), None, &|| false);
+        let pids = [&children[0], &children[1]].map(|child| Pid::new(child.id() as i32).unwrap());
+        for child in &mut children {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        // Other tests have children, too.
+        let Census::Moving { found, is_cut: true, left_out, .. } = census else { panic!("{census:?}") };
+        let is_known = |pid| left_out.contains(pid) || found.iter().any(|found| found.process.pid == *pid);
+        assert!(pids.iter().all(is_known));
     }
 }

@@ -148,6 +148,11 @@ impl Watch {
 /// This thread runs for a moment: so it may have its turn at once, among thousands who run for longer. `flags` are those of
 /// sched_setattr(2).
 fn ask_for_short_turns(flags: i32) {
+    // SAFETY: it takes an integer; 0 is this thread. (The function of some C libraries only says that it does nothing.)
+    if unsafe { libc::syscall(libc::SYS_sched_getscheduler, 0) } != libc::c_long::from(libc::SCHED_OTHER) {
+        // Whoever gave us another policy, real time say, meant it, and for what we start in a stop as well.
+        return;
+    }
     // SAFETY: zeros are a valid sched_attr: the ordinary policy.
     let mut attributes: libc::sched_attr = unsafe { std::mem::zeroed() };
     attributes.size = size_of::<libc::sched_attr>() as u32;

@@ -103,6 +103,14 @@ impl Process {
         Self { pid, name: String::new(), state: State::Hidden, parent: 0, group: 0, threads: 1, birth }
     }
 
+    /// A child of ours, not reaped, for which there is no time to look at it: it may be dead.
+    pub(crate) fn not_looked_at(pid: Pid) -> Self {
+        // SAFETY: getpgid and getsid take an integer.
+        let [group, session] = unsafe { [libc::getpgid(pid.number()), libc::getsid(pid.number())] };
+        let (parent, birth) = (std::process::id() as i32, Birth { number: None, session });
+        Self { pid, name: "?".to_owned(), state: State::Living, parent, group, threads: 1, birth }
+    }
+
     /// Whether /proc does not show it.
     pub(crate) fn is_hidden(&self) -> bool {
         self.state == State::Hidden

@@ -326,8 +326,8 @@ impl Narrator {
                 "✅ all services stopped after {}",
                 words(after)
             ),
-            Notice::StopComplete { verdict, status, after, budget, near_miss } => {
-                self.stop_complete(verdict, status, after, budget, near_miss);
+            Notice::StopComplete { verdict, status, after, budget, near_miss, overrun } => {
+                self.stop_complete(verdict, status, (after, budget), near_miss, overrun);
             }
         }
     }
@@ -562,13 +562,17 @@ impl Narrator {
         &self,
         verdict: Verdict,
         status: u8,
-        after: Duration,
-        budget: Option<Duration>,
+        (after, budget): (Duration, Option<Duration>),
         near_miss: bool,
+        overrun: Option<Duration>,
     ) {
         let event = "stop.complete";
         let of = budget.map_or_else(String::new, |budget| format!(" of {}", words(budget)));
-        let near = if near_miss { ", a near miss" } else { "" };
+        let near = match overrun {
+            Some(overrun) => format!(", {} past its budget", words(overrun)),
+            None if near_miss => ", a near miss".to_owned(),
+            None => String::new(),
+        };
         let conclusion = self.conclusion(verdict);
         let comma = if self.failed.is_some() { ";" } else { "," };
         let text = format!(

@@ -425,6 +425,8 @@ pub enum Notice {
         budget: Option<Duration>,
         /// More than 80 % of the budget went.
         near_miss: bool,
+        /// How far it went past all the time it could have had; `None`: it did not.
+        overrun: Option<Duration>,
     },
 }
 

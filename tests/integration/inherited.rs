@@ -112,6 +112,25 @@ fn with_streams_closed_nothing_of_curfews_own_ends_up_in_their_place() {
     }
 }
 
+/// Whoever starts curfew in another way than the ordinary one means what curfew starts, too, to the end.
+#[test]
+fn what_runs_in_a_stop_has_the_scheduling_policy_that_curfew_was_started_with() {
+    static PRIORITY: i32 = 0;
+    let script = "set -- $(cat /proc/$$/stat); shift 40; echo policy $1";
+    let config = format!("[service.a]\ncommand = <obedient>\npost-stop = [\"sh\", \"-c\", \"{script}\"]");
+    let curfew = Curfew::run(["--deadline", "30s"]).config(&config).before_exec(|| {
+        // SAFETY: the parameter is valid for reading; 0 is this thread.
+        unsafe { libc::syscall(libc::SYS_sched_setscheduler, 0, libc::SCHED_BATCH, &raw const PRIORITY) };
+        Ok::<(), io::Error>(())
+    });
+    let curfew = curfew.start();
+    curfew.wait_for("ready");
+    curfew.signal(SIGTERM);
+    let finished = curfew.finish();
+    finished.assert_status(0);
+    finished.place(&format!("policy {}", libc::SCHED_BATCH));
+}
+
 #[test]
 fn children_that_curfew_inherited_are_neither_signalled_nor_waited_for() {
     let script =

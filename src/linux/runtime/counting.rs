@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use super::super::census::{Census, Found};
 use super::super::delivery::is_child;
+use super::super::proc_file_system::Process;
 use super::super::wait_set::Ready;
 use super::{Listener, Runtime};
 use crate::supervisor::{Event, Pid, ServiceId, Signal, Stray, Timestamp, defaults};
@@ -42,7 +43,9 @@ impl<L: Listener> Runtime<L> {
                     Vec::new()
                 }
                 // The same dead as before: somebody else traces them, and only that keeps us from reaping them.
-                Census::Moving { found, dead, is_cut: false } if !dead.is_empty() && dead == dead_before => {
+                Census::Moving { found, dead, is_cut: false, .. }
+                    if !dead.is_empty() && dead == dead_before =>
+                {
                     for pid in dead {
                         self.is_held_dead(pid);
                     }
@@ -53,10 +56,10 @@ impl<L: Listener> Runtime<L> {
                 Census::Unlisted if attempts == CENSUS_ATTEMPTS => Vec::new(),
                 Census::Unlisted => continue,
                 // Many come and go. Those that were found can be told to stop; their ends bring us back here.
-                Census::Moving { found, dead, is_cut }
+                Census::Moving { found, dead, is_cut, left_out }
                     if is_cut || !found.is_empty() && (was_long || attempts >= ATTEMPTS_IN_A_CROWD) =>
                 {
-                    self.with_the_unseen(found, &dead, is_cut)
+                    self.with_the_unseen(found, &dead, is_cut, left_out)
                 }
                 // Somebody is a new process every moment. Its next death wakes us, and we look again.
                 Census::Moving { dead, .. } => {
@@ -118,8 +121,14 @@ impl<L: Listener> Runtime<L> {
     }
 
     /// With those who are known, and not proved to be gone: who has just died is still to be reaped, and whoever was not looked
-    /// at is still there.
-    fn with_the_unseen(&self, mut found: Vec<Found>, dead: &[Pid], is_cut: bool) -> Vec<Found> {
+    /// at is still there. Our children among these are told to stop with the others.
+    fn with_the_unseen(
+        &self,
+        mut found: Vec<Found>,
+        dead: &[Pid],
+        is_cut: bool,
+        left_out: Vec<Pid>,
+    ) -> Vec<Found> {
         let seen: HashSet<Pid> = found.iter().map(|found| found.process.pid).collect();
         let dead: HashSet<Pid> = dead.iter().copied().collect();
         let unseen = self.strays.iter().filter(|known| {
@@ -128,6 +137,13 @@ impl<L: Listener> Runtime<L> {
             !seen.contains(pid) && !is_reaped && (is_cut || dead.contains(pid))
         });
         found.extend(unseen.cloned());
+        let known: HashSet<Pid> = self.strays.iter().map(|known| known.process.pid).collect();
+        let unknown = left_out.into_iter().filter(|pid| !seen.contains(pid) && !known.contains(pid));
+        found.extend(unknown.map(|pid| {
+            let process = Process::not_looked_at(pid);
+            let service = self.family.known_service_of(&process).or(self.family.fallback);
+            Found { process, service }
+        }));
         found
     }
 

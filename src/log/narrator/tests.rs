@@ -42,7 +42,7 @@ fn requested(cause: Cause) -> Notice {
 
 fn complete(verdict: Verdict, status: u8) -> Notice {
     let (after, budget) = (Duration::from_millis(3), Some(Duration::from_secs(9)));
-    Notice::StopComplete { verdict, status, after, budget, near_miss: false }
+    Notice::StopComplete { verdict, status, after, budget, near_miss: false, overrun: None }
 }
 
 const TERM: Cause = Cause::Signal { signal: Signal::TERM, sender: Sender::Unknown };
@@ -54,6 +54,22 @@ fn a_stop_that_was_asked_for_and_went_well_is_no_more_than_said() {
         [
             "INFO 🛑 stop requested: SIGTERM; budget 9s",
             "INFO 🏁 shutdown complete: clean, exit status 0, 3ms of 9s"
+        ]
+    );
+}
+
+#[test]
+fn a_stop_that_went_past_its_budget_was_no_near_miss() {
+    let ends = |near_miss, overrun: Option<Duration>| {
+        let (verdict, status, budget) = (Verdict::Killed, 80, Some(Duration::from_secs(9)));
+        let after = Duration::from_secs(8) + overrun.unwrap_or_default();
+        Notice::StopComplete { verdict, status, after, budget, near_miss, overrun }
+    };
+    assert_eq!(
+        said(&[ends(true, None), ends(true, Some(Duration::from_secs(2)))]),
+        [
+            "WARN 🏁 shutdown complete: killed, a near miss, exit status 80, 8s of 9s",
+            "WARN 🏁 shutdown complete: killed, 2s past its budget, exit status 80, 10s of 9s"
         ]
     );
 }

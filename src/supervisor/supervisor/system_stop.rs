@@ -267,10 +267,12 @@ impl Supervisor {
         // What was asked for is just what is needed: how near the end was is seen by what could have been asked for.
         let furthest = self.furthest_deadline().map(Deadline::budget);
         let near_miss = furthest.is_some_and(|budget| after > budget / 100 * defaults::NEAR_MISS_PERCENT);
+        let overrun =
+            furthest.and_then(|budget| after.checked_sub(budget)).filter(|overrun| !overrun.is_zero());
         if !outcomes.iter().any(|outcome| outcome.survived) {
             self.tell(Notice::AllStopped { after });
         }
-        self.tell(Notice::StopComplete { verdict, status, after, budget, near_miss });
+        self.tell(Notice::StopComplete { verdict, status, after, budget, near_miss, overrun });
         self.commands.push_back(Command::Finish { status });
         self.timers.clear_all();
         self.finished = true;
