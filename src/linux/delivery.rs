@@ -98,7 +98,9 @@ pub(crate) fn to_tree_of(
     if let Err(errno) = to_group_of(leader, signal) {
         refused.push((leader, errno));
     }
-    for process in descendants.iter().filter(|process| process.group != leader.number()) {
+    // Refused for the group as a whole: each by himself, so that it is known who they are.
+    let is_refused = !refused.is_empty();
+    for process in descendants.iter().filter(|process| is_refused || process.group != leader.number()) {
         if let Err(errno) = to_process(process, signal) {
             refused.push((process.pid, errno));
         }

@@ -1,5 +1,6 @@
 //! The exit status: every row of the table.
 
+use std::collections::HashSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::thread;
@@ -223,6 +224,12 @@ fn what_had_to_be_killed_is_80_and_a_failure_while_stopping_comes_before_it() {
 /// A program that becomes another user, as `su` does, cannot be signalled by a curfew that is nobody special.
 #[test]
 fn what_may_not_be_signalled_is_a_survivor_that_is_named_and_81() {
+    for with_child in [false, true] {
+        what_may_not_be_signalled(with_child);
+    }
+}
+
+fn what_may_not_be_signalled(with_child: bool) {
     if !is_root() {
         return skip("only root can make a program that is root's");
     }
@@ -232,24 +239,31 @@ fn what_may_not_be_signalled_is_a_survivor_that_is_named_and_81() {
     fs::copy(fixture_binary(), &program).unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o4755)).unwrap();
     let user = somebody(3);
-    let mut curfew =
-        as_somebody(curfew, user, 1000).command([program.to_str().unwrap(), "becomes-root"]).start();
+    let command =
+        [program.to_str().unwrap(), "becomes-root", if with_child { "with-child" } else { "alone" }];
+    let mut curfew = as_somebody(curfew, user, 1000).command(command).start();
     let survivor = curfew.wait_for_pid("ready");
+    let child = with_child.then(|| curfew.wait_for_pid("child"));
     curfew.signal(SIGTERM);
     // The survivor holds the log open: it has no end to wait for.
     curfew.wait_for_event("stop.complete");
     let finished = curfew.end();
-    let left = carriers(curfew.token());
-    // Ours to kill, since nobody else can.
-    kill(survivor, libc::SIGKILL);
+    let left: HashSet<i32> = carriers(curfew.token()).into_iter().collect();
+    let survivors = [Some(survivor), child].into_iter().flatten();
+    for pid in survivors.clone() {
+        // Ours to kill, since nobody else can.
+        kill(pid, libc::SIGKILL);
+    }
     finished.assert_status(81);
-    assert_eq!(left, [survivor]);
+    assert_eq!(left, survivors.clone().collect());
     assert_eq!(finished.report()["survivors"][0]["pid"], survivor);
     assert_eq!(finished.verdict(), "survivors");
-    assert_eq!(finished.events("signal.refused").len(), 1, "said once{finished}");
+    assert_eq!(finished.events("signal.refused").len(), survivors.clone().count(), "said once{finished}");
     assert_eq!(finished.events("survivor.left").len(), 1);
+    // Nobody is said to be killed who was not.
+    assert!(finished.events("stray.killed").is_empty(), "{finished}");
     assert!(finished.stop_took().as_millis() < 1000);
-    curfew.eventually("the survivor is gone", || !exists(survivor));
+    curfew.eventually("the survivors are gone", || survivors.clone().all(|pid| !exists(pid)));
 }
 
 /// A freezer of the first version of cgroups: what is in it is not even ended by KILL until somebody thaws it.

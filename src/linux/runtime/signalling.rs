@@ -86,6 +86,9 @@ impl<L: Listener> Runtime<L> {
         for process in &killed {
             self.family.remember(process, service);
         }
+        let spared =
+            |pid| refused.iter().any(|(refused, _)| *refused == pid) && !self.cgroups.was_killed(pid);
+        killed.retain(|process| !spared(process.pid));
         let processes = killed.into_iter().map(|process| (process.pid, process.name)).collect();
         self.feed(Event::KilledWithLeader { service, processes });
         refused
