@@ -306,7 +306,11 @@ impl ReportBuilder {
 
     /// The report as it stands, `now` that the run is `finished`.
     pub fn build(&self, finished: SystemTime, now: Timestamp) -> Value {
-        let requested = self.stop.as_ref().map(|(at, _)| self.started + at.since_start());
+        // Reckoned back from the end, so that the three are in order although somebody has set the clock meanwhile.
+        let requested = self.stop.as_ref().map(|(at, _)| {
+            let reckoned = finished.checked_sub(now.since(*at)).unwrap_or(finished);
+            reckoned.max(self.started.min(finished))
+        });
         // Not until its last service was down: what comes after that takes time as well.
         let took = match (&self.stop, self.end) {
             (Some((since, _)), Some(_)) => Some(milliseconds(now.since(*since))),
@@ -590,4 +594,33 @@ const fn meaning_name(meaning: EndMeaning) -> &'static str {
 
 fn time(moment: SystemTime) -> String {
     humantime::format_rfc3339_millis(moment).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::supervisor::{Mode, ServiceSettings, Settings, StopOrder};
+
+    #[test]
+    fn the_times_of_a_report_are_in_order_although_somebody_set_the_clock() {
+        let order = StopOrder::new(&[Vec::new()]).unwrap();
+        let settings = Settings::new(Mode::ManyServices, vec![ServiceSettings::new("api")], order);
+        let at = |seconds| Timestamp::new(Duration::from_secs(seconds));
+        let started = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
+        let mut builder = ReportBuilder::new("system", "run", &settings, "none", started);
+        builder.hear(
+            &Notice::StopRequested { cause: Cause::NothingLeft, budget: None },
+            |_| String::new(),
+            at(50),
+        );
+        for (set_by, requested) in [(0, 1050), (-49, 1001), (-55, 1000), (3600, 4650)] {
+            let finished = SystemTime::UNIX_EPOCH + Duration::from_secs((1060 + set_by) as u64);
+            let report = builder.build(finished, at(60));
+            let expected = time(SystemTime::UNIX_EPOCH + Duration::from_secs(requested));
+            assert_eq!(report["stop_requested"], expected, "set by {set_by}");
+            assert_eq!(report["finished"], time(finished));
+        }
+    }
 }
