@@ -261,12 +261,15 @@ impl Curfew {
         command.stdout(stdout.unwrap_or_else(Stdio::piped));
         command.stderr(stderr.unwrap_or_else(Stdio::piped));
         // Nor are the terminal that it runs at, and the descriptors that it was given: those of a job server, say. Should
-        // somebody end this test with Ctrl-C, curfew is told to stop as well. `nohup`, and some who start jobs, ignore HUP.
+        // somebody end this test with Ctrl-C, curfew is told to stop as well. `nohup`, and some who start jobs, ignore
+        // HUP; scripts ignore INT and QUIT in what they run in the background.
         let hermetic: Box<dyn FnMut() -> io::Result<()> + Send + Sync> = Box::new(|| {
             // SAFETY: system calls that take integers. Where one does not work, things are as they were.
             unsafe {
                 libc::setsid();
-                libc::signal(libc::SIGHUP, libc::SIG_DFL);
+                for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT] {
+                    libc::signal(signal, libc::SIG_DFL);
+                }
                 libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM);
                 libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC);
             }

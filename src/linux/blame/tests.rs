@@ -25,6 +25,16 @@ impl Victim {
         let mut program = Command::new(command[0]);
         program.args(&command[1..]).process_group(0);
         program.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        // Whoever runs the tests in the background of a script has them ignored, and children inherit that.
+        let heed_interrupts = || {
+            for signal in [libc::SIGINT, libc::SIGQUIT] {
+                // SAFETY: the default action is no handler.
+                unsafe { libc::signal(signal, libc::SIG_DFL) };
+            }
+            Ok(())
+        };
+        // SAFETY: signal(2) may be called between fork and exec.
+        unsafe { program.pre_exec(heed_interrupts) };
         Self(program.spawn().unwrap())
     }
 
