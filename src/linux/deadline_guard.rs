@@ -127,6 +127,9 @@ impl Shared {
 impl Watch {
     fn act(&self) -> ! {
         if let Some(status) = self.status {
+            say(
+                "curfew: the deadline has come before everything was written: the report or the last lines may be missing\n",
+            );
             exit(status);
         }
         let there = self.groups.iter().filter(|(group, _)| has_child_in_group(**group));

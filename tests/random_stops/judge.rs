@@ -56,7 +56,10 @@ pub(crate) fn judge(plan: &Plan, evidence: &Evidence, tally: &mut Tally) -> Resu
     };
     judge_time(plan, evidence, tally)?;
     let Some(report) = evidence.parsed() else {
-        let why = evidence.log.contains("\"report.failed\"") || was_cut_short(evidence) && status == 81;
+        let why = ["\"report.failed\"", "the deadline has come before everything was written"]
+            .iter()
+            .any(|reason| evidence.log.contains(reason))
+            || was_cut_short(evidence) && status == 81;
         if is_starved && evidence.report.is_none() && why {
             tally.starved.push(plan.seed);
             return Ok(());

@@ -45,13 +45,13 @@ impl Victim {
     /// Until it is in the state that the test is about, of which more is seen here than by the quick look alone.
     fn until(&self, reached: impl Fn(&QuickLook) -> bool) -> QuickLook {
         loop {
-            let look = QuickLook::take(self.pid(), &|| true);
-            let mut seen = look.clone();
+            let mut seen = QuickLook::take(self.pid(), &|| true);
             for thread in &mut seen.threads {
                 thread.wait_channel = wait_channel_of(&format!("/proc/{}/task/{}", self.pid(), thread.id));
             }
             if reached(&seen) {
-                return look;
+                // It stays there, and when its state was read it may not have been there yet.
+                return QuickLook::take(self.pid(), &|| true);
             }
             std::thread::yield_now();
         }
