@@ -165,8 +165,9 @@ fn a_storm_without_any_bound_does_not_keep_curfew_past_its_deadline() {
     let took = now().since(since);
     let finished = curfew.finish();
     assert!([80, 81].contains(&finished.code()), "{finished}");
-    // This test itself has to wait for its turn.
-    assert!(took < Duration::from_secs(4), "{took:?}{finished}");
+    // On a machine that has other work, too, curfew has to wait for its turn among them all, and so has this test. Where
+    // nothing ends the loop, a storm takes several times as long as it may.
+    assert!(took < Duration::from_secs(9), "{took:?}{finished}");
 }
 
 /// The stop of a service with so many cgroups below its own.
