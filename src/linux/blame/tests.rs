@@ -286,8 +286,10 @@ fn a_killed_helper_leaves_what_the_quick_look_saw() {
     let mut investigation = Investigation::start(victim.pid(), quick, None, WAITED).unwrap();
     to_child(investigation.pid(), Signal::KILL).unwrap();
     let blame = done(follow(&mut investigation));
-    assert_eq!(blame.sentence(), "main thread waits");
-    assert_eq!(investigation.so_far().sentence(), "main thread waits");
+    // Where it waits the helper may have told before its end.
+    let start = ["main thread waits", "main thread sleeps"];
+    assert!(start.iter().any(|start| blame.sentence().starts_with(start)), "{}", blame.sentence());
+    assert_eq!(investigation.so_far().sentence(), blame.sentence());
 }
 
 #[test]
