@@ -8,10 +8,11 @@ use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::clock::Clock;
-use super::delivery::to_unlisted;
+use super::inherited::Inherited;
 use super::reap::has_child_in_group;
 use super::signal_mask::block_all_signals;
-use crate::supervisor::{STATUS_SURVIVORS, Signal, Timestamp, defaults};
+use super::sweep::kill_descendants;
+use crate::supervisor::{STATUS_SURVIVORS, ServiceId, Timestamp, defaults};
 
 /// A thread that ends curfew when its loop does not, so that no call of the loop can make it miss the deadline: a file of
 /// /proc whose process hangs, the close of what a service has passed on, a storm of processes that leaves it no time.
@@ -34,16 +35,26 @@ struct Shared {
 struct Watch {
     /// When it ends curfew; `None`: not before a stop begins that has a deadline.
     end: Option<Timestamp>,
-    /// The process groups that curfew made, and whose they are.
-    groups: BTreeMap<i32, String>,
-    /// The `cgroup.kill` of each service.
-    cgroups: Vec<PathBuf>,
+    wards: Wards,
     /// The exit status, once that is decided.
     status: Option<u8>,
 }
 
-/// It writes a line, and walks a map.
-const STACK: usize = 64 * 1024;
+/// Whom the guard kills, and whom it does not.
+#[derive(Default)]
+pub(crate) struct Wards {
+    /// Until when it looks for those whom it does not know.
+    pub(crate) sweep_end: Timestamp,
+    /// The process groups that curfew made, and whose they are.
+    pub(crate) groups: BTreeMap<i32, (ServiceId, String)>,
+    /// The `cgroup.kill` of each service.
+    pub(crate) cgroups: Vec<PathBuf>,
+    /// Those whom nobody may kill.
+    pub(crate) inherited: Inherited,
+}
+
+/// It writes a line, and walks maps.
+const STACK: usize = 128 * 1024;
 
 impl DeadlineGuard {
     /// Begins to watch, unless it does. Where no thread can be had, the loop has to be enough.
@@ -76,10 +87,10 @@ impl DeadlineGuard {
     }
 
     /// A stop is under way, which ends at `end` at the latest.
-    pub(crate) fn watch(&self, end: Timestamp, groups: BTreeMap<i32, String>, cgroups: Vec<PathBuf>) {
+    pub(crate) fn watch(&self, end: Timestamp, wards: Wards) {
         let Some(shared) = &self.shared else { return };
         let mut watch = shared.lock();
-        (watch.end, watch.groups, watch.cgroups) = (Some(end), groups, cgroups);
+        (watch.end, watch.wards) = (Some(end), wards);
         shared.changed.notify_one();
     }
 
@@ -102,6 +113,7 @@ impl Shared {
         loop {
             let Some(end) = watch.end else {
                 watch = self.changed.wait(watch).unwrap_or_else(PoisonError::into_inner);
+                run_before_others();
                 continue;
             };
             let now = clock.now();
@@ -118,28 +130,27 @@ impl Shared {
                 is_excused = true;
                 watch.end = Some(now + defaults::GUARD_AGAIN);
             } else {
-                watch.act();
+                watch.act(clock);
             }
         }
     }
 }
 
 impl Watch {
-    fn act(&self) -> ! {
+    fn act(&mut self, clock: Clock) -> ! {
         if let Some(status) = self.status {
             say(
                 "curfew: the deadline has come before everything was written: the report or the last lines may be missing\n",
             );
             exit(status);
         }
-        let there = self.groups.iter().filter(|(group, _)| has_child_in_group(**group));
-        let names: Vec<String> = there.map(|(group, name)| format!("{name} ({group})")).collect();
-        for file in &self.cgroups {
-            // Gone, or out of our reach.
-            let _ = std::fs::write(file, "1");
+        let mut killed = self.wards.kill(clock);
+        let others = killed.len().saturating_sub(NAMED);
+        killed.truncate(NAMED);
+        if others > 0 {
+            killed.push(format!("{others} more"));
         }
-        to_unlisted(self.groups.keys().copied(), Signal::KILL);
-        let whom = if names.is_empty() { "nobody that it knows".to_owned() } else { names.join(", ") };
+        let whom = if killed.is_empty() { "nobody that it knows".to_owned() } else { killed.join(", ") };
         say(&format!(
             "curfew: held up in the middle of the stop, and the deadline has come: killed at the last moment, and not waited \
              for: {whom}; exit status {STATUS_SURVIVORS}\n"
@@ -148,12 +159,48 @@ impl Watch {
     }
 }
 
+/// How many of those who were killed its line names.
+const NAMED: usize = 32;
+
+impl Wards {
+    /// Returns who they were: services first.
+    fn kill(&mut self, clock: Clock) -> Vec<String> {
+        let until = self.sweep_end.max(clock.now() + defaults::GUARD_SWEEP);
+        let there = self.groups.iter().filter(|(group, _)| has_child_in_group(**group));
+        let mut names: Vec<String> = there.map(|(group, (_, name))| format!("{name} ({group})")).collect();
+        for file in &self.cgroups {
+            // Gone, or out of our reach.
+            let _ = std::fs::write(file, "1");
+        }
+        let sessions = self.groups.iter().map(|(group, (service, _))| (*group, *service)).collect();
+        let killed = kill_descendants(&mut self.inherited, &sessions, &|| clock.now() < until);
+        let others = killed.iter().filter(|process| !sessions.contains_key(&process.group));
+        names.extend(others.map(|process| format!("{} ({})", process.name, process.pid)));
+        names
+    }
+}
+
+/// Everybody else has had his time when this thread runs, and it runs for a moment: it has its turn before them, where it may.
+fn run_before_others() {
+    if !is_scheduled_as_usual() {
+        return;
+    }
+    let lowest = libc::sched_param { sched_priority: 1 };
+    // SAFETY: a valid structure; 0 is this thread. (The function of some C libraries only says that it does nothing.) EPERM:
+    // short turns have to be enough.
+    unsafe { libc::syscall(libc::SYS_sched_setscheduler, 0, libc::SCHED_FIFO, &raw const lowest) };
+}
+
+/// Whoever gave us another policy, real time say, meant it, and for what we start in a stop as well.
+fn is_scheduled_as_usual() -> bool {
+    // SAFETY: it takes an integer; 0 is this thread. (The function of some C libraries only says that it does nothing.)
+    unsafe { libc::syscall(libc::SYS_sched_getscheduler, 0) == libc::c_long::from(libc::SCHED_OTHER) }
+}
+
 /// This thread runs for a moment: so it may have its turn at once, among thousands who run for longer. `flags` are those of
 /// sched_setattr(2).
 fn ask_for_short_turns(flags: i32) {
-    // SAFETY: it takes an integer; 0 is this thread. (The function of some C libraries only says that it does nothing.)
-    if unsafe { libc::syscall(libc::SYS_sched_getscheduler, 0) } != libc::c_long::from(libc::SCHED_OTHER) {
-        // Whoever gave us another policy, real time say, meant it, and for what we start in a stop as well.
+    if !is_scheduled_as_usual() {
         return;
     }
     // SAFETY: zeros are a valid sched_attr: the ordinary policy.

@@ -14,7 +14,7 @@ use crate::supervisor::{Pid, ServiceId};
 /// Whoever begins a session and loses its parent, all between two looks, counts as a stray, and so does whoever is left in a
 /// session that none of those holds who were seen: its number may have been given to another one. Nothing tells them from strays
 /// of a service that has cleaned up its environment, and none of those may get away.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Inherited {
     /// Our children among them.
     children: HashSet<Pid>,
@@ -49,6 +49,11 @@ impl Inherited {
     /// Whether no child of ours is one of them.
     pub(crate) fn is_empty(&self) -> bool {
         self.children.is_empty()
+    }
+
+    /// How many children of ours are.
+    pub(crate) fn len(&self) -> usize {
+        self.children.len()
     }
 
     /// A child was reaped. Returns whether it was one of them.

@@ -41,6 +41,7 @@ mod signal_inbox;
 mod signal_mask;
 mod spawn;
 mod start_up;
+mod sweep;
 mod terminal;
 mod unit_deadline;
 mod unit_inquiry;

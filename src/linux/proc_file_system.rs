@@ -305,7 +305,7 @@ impl FamilyTree {
     }
 
     /// The same, of a process that was looked at.
-    fn children_of(&self, process: &Process) -> Vec<Pid> {
+    pub(crate) fn children_of(&self, process: &Process) -> Vec<Pid> {
         match self {
             // By far the most have one thread.
             Self::Listed if process.threads == 1 => {

@@ -29,8 +29,8 @@ use super::clock::Clock;
 use super::containment::Containment;
 use super::control::{Control, ControlSocket};
 use super::cookies::Cookies;
-use super::deadline_guard::DeadlineGuard;
-use super::delivery::{to_group_of, to_process, to_tree_of, to_unlisted};
+use super::deadline_guard::{DeadlineGuard, Wards};
+use super::delivery::{to_group_of, to_tree_of};
 use super::exec_pipe::ExecPipe;
 use super::hooks::Hooks;
 use super::inquiries::Inquiries;
@@ -48,6 +48,7 @@ use super::signal_inbox::SignalInbox;
 use super::signal_mask::unblock_all_signals;
 use super::spawn::Program;
 use super::start_up::StartUp;
+use super::sweep::kill_descendants;
 use super::terminal::{has_shell, stop_self};
 use super::unit_deadline::{Answer, Heard, UnitDeadline};
 use super::wait_set::{Ready, WaitSet};
@@ -141,8 +142,8 @@ pub struct Runtime<L> {
     /// There was more to reap or to count than one wake-up may take: signals and deadlines come in between.
     work_is_left: bool,
     guard: DeadlineGuard,
-    /// The end that the guard watches for, and how many groups it knows.
-    guarded: Option<(Timestamp, usize)>,
+    /// The end that the guard watches for, how many groups it knows, and how many of those whom we inherited.
+    guarded: Option<(Timestamp, usize, usize)>,
     reload: reloading::Reload,
     status: Option<u8>,
 }
@@ -295,7 +296,6 @@ impl<L: Listener> Runtime<L> {
 
     /// The last resort after a panic: KILL to everything that descends from us, until nobody is left or can be killed.
     pub fn kill_everything(&mut self) {
-        let me = std::process::id() as i32;
         let end = self.clock.now() + defaults::LAST_RESORT;
         // Those that we know need no list, for which there may be no descriptor left.
         for leader in self.family.leaders.keys() {
@@ -314,18 +314,12 @@ impl<L: Listener> Runtime<L> {
             if (look() == Children::None && are_empty) || self.clock.now() >= end {
                 break;
             }
-            let tree = FamilyTree::look();
-            self.family.orphans(&tree, me);
-            let mut roots = tree.children(me);
-            roots.retain(|pid| !self.family.inherited.contains(*pid));
-            if tree.is_blind() {
-                to_unlisted(self.family.sessions.keys().copied(), Signal::KILL);
-            } else if roots.is_empty() && self.family.leaders.is_empty() && are_empty {
+            let killed = kill_descendants(&mut self.family.inherited, &self.family.sessions, &|| {
+                self.clock.now() < end
+            });
+            let is_over = killed.is_empty() && !FamilyTree::look().is_blind();
+            if is_over && self.family.leaders.is_empty() && are_empty {
                 break;
-            }
-            for process in tree.descendants(roots) {
-                // ESRCH: gone meanwhile. EPERM: out of our reach.
-                let _ = to_process(&process, Signal::KILL);
             }
             // One of them will end, and its signal ends this wait.
             self.wait_set.wait(Some(defaults::LAST_RESORT / 100));
@@ -334,19 +328,52 @@ impl<L: Listener> Runtime<L> {
         self.cgroups.restore(&|| self.clock.now() < end);
     }
 
+    /// Where somebody is left, others may have come from him since the last look.
+    fn sweep(&mut self) {
+        if !self.supervisor.outcomes().iter().any(|outcome| outcome.survived) {
+            return;
+        }
+        let now = self.clock.now();
+        let end = self.supervisor.look_until(now).unwrap_or(now + defaults::LAST_RESORT);
+        let (inherited, sessions) = (&mut self.family.inherited, &self.family.sessions);
+        let mut found = kill_descendants(inherited, sessions, &|| self.clock.now() < end);
+        let family = &self.family;
+        found.retain(|Process { pid, .. }| {
+            !family.leaders.contains_key(pid)
+                && !family.helpers.contains(pid)
+                && !family.hooks.contains(pid)
+                && !self.supervisor.knows_stray(*pid)
+        });
+        if !found.is_empty() {
+            tracing::warn!(
+                event = "stray.swept",
+                count = found.len(),
+                "{} more were found in the last moment, sent KILL, and not waited for",
+                found.len()
+            );
+        }
+    }
+
     /// Tells the guard when curfew must be gone, and whom to kill then.
     fn guard_deadline(&mut self) {
         let Some(end) = self.supervisor.latest_end().filter(|_| self.guard.is_there()) else { return };
-        let news = Some((end, self.family.sessions.len()));
+        let news = Some((end, self.family.sessions.len(), self.family.inherited.len()));
         if self.guarded != news {
             if self.guarded.is_none() {
                 self.guard.hasten_loop();
             }
             self.guarded = news;
             let settings = self.supervisor.settings();
-            let named = |(group, service): (&i32, &ServiceId)| (*group, settings.name(*service).to_owned());
-            let groups = self.family.sessions.iter().map(named).collect();
-            self.guard.watch(end, groups, self.cgroups.kill_files());
+            let named = |(group, service): (&i32, &ServiceId)| {
+                (*group, (*service, settings.name(*service).to_owned()))
+            };
+            let wards = Wards {
+                sweep_end: self.supervisor.sweep_end().unwrap_or(end),
+                groups: self.family.sessions.iter().map(named).collect(),
+                cgroups: self.cgroups.kill_files(),
+                inherited: self.family.inherited.clone(),
+            };
+            self.guard.watch(end, wards);
         }
     }
 
@@ -571,6 +598,7 @@ impl<L: Listener> Runtime<L> {
                 self.listener.hear(&notice);
             }
             Command::Finish { status } => {
+                self.sweep();
                 self.guard.decide(status);
                 self.give_terminal_back();
                 self.inquiries.end_all();

@@ -4,7 +4,7 @@
 /// id for ever, also when its sentence changes; a new one gets a new one (`systemd-id128 new`), and an entry in each catalog.
 ///
 /// Source: systemd.journal-fields(7), `MESSAGE_ID=`: a random 128-bit id, in 32 lower-case hexadecimal digits.
-pub const MESSAGE_IDS: [(&str, &str); 83] = [
+pub const MESSAGE_IDS: [(&str, &str); 84] = [
     ("budget.shrunk", "a27bb188ff48421c9a9a86d4cc49f853"),
     ("cgroup.divided", "5bd59c9da64445fdb9b37d91260ae170"),
     ("cgroup.frozen", "4261fd88a9b74eeeab8205dd7cc52c4a"),
@@ -84,6 +84,7 @@ pub const MESSAGE_IDS: [(&str, &str); 83] = [
     ("stray.hidden", "e5c14c4e177945688e8f9445ef732eea"),
     ("stray.killed", "48f515108184450494f1fc0a37fd5329"),
     ("stray.more", "192bc582e19b425fae922567fe803a4a"),
+    ("stray.swept", "e8c2c1d580ec47a59d12fd1aa1f06768"),
     ("subreaper.refused", "3de9212d0df94efe922f6da7d2bb1ff5"),
     ("survivor.left", "12c5706db0a6435da484d6d537dbbe61"),
     ("system.ready", "e32afeca90f54988b2bd9f8ef3faf1a3"),

@@ -122,6 +122,10 @@ pub const GUARD_LATE: Duration = Duration::from_millis(100);
 /// What the loop gets, once, if curfew as a whole was not scheduled when its deadline came.
 pub const GUARD_AGAIN: Duration = Duration::from_secs(2);
 
+/// How long the guard of the deadline, if it comes late, looks for those whom it does not know, to kill them: a moment past the
+/// deadline is better than a process that is left.
+pub const GUARD_SWEEP: Duration = Duration::from_millis(100);
+
 /// How long a cgroup whose last process is just dying is waited for, before curfew leaves it behind.
 pub const LAST_CGROUPS: Duration = Duration::from_millis(20);
 

@@ -253,6 +253,12 @@ impl Supervisor {
         Some(stop.since + (deadline.deadline - deadline.margin / 4))
     }
 
+    /// Until when whoever ends curfew at [`Self::latest_end`] looks for somebody to be killed.
+    pub fn sweep_end(&self) -> Option<Timestamp> {
+        let (stop, deadline) = (self.stop.as_ref()?, self.settings.deadline?);
+        Some(stop.since + (deadline.deadline - deadline.margin / 8))
+    }
+
     /// What became of each service so far, and of the pseudo-services behind them.
     pub fn outcomes(&self) -> Vec<Outcome> {
         self.services.iter().map(|service| service.outcome).collect()

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use nix::libc::{self, SIGTERM};
 
-use crate::support::{Curfew, carriers, now};
+use crate::inherited::with_a_family;
+use crate::support::{Curfew, carriers, exists, kill, now};
 
 /// The example of the first issue, word for word.
 #[test]
@@ -137,15 +138,84 @@ fn a_loop_that_is_held_up_in_a_stop_keeps_curfew_from_nothing_but_its_report() {
     curfew.signal(SIGTERM);
     curfew.wait_for_many(2, "got TERM");
     hold_up(curfew.pid());
+    let stray = curfew.wait_for_pid("child session+ignoring");
     let finished = curfew.end();
     finished.assert_status(81);
     let took = finished.ended.since(since);
     assert!((1800..2000).contains(&took.as_millis()), "{took:?}{finished}");
-    // Both are named, and were killed; but what the guard does not know of is left, and is no more than that.
-    // The stray keeps the stream open, so it has no end after which everything is read.
+    // Nobody is left, whom the guard did not know either; and all are named.
     let line = curfew.wait_for_error_line("held up in the middle of the stop");
-    assert!(line.contains("a (") && line.contains("b ("), "{finished}");
-    let stray = finished.said("child session+ignoring").remove(0);
-    let stray = stray.rsplit(' ').next().and_then(|pid| pid.parse::<i32>().ok()).expect("a pid");
-    curfew.eventually("the others are dead", || carriers(curfew.token()).iter().all(|pid| *pid == stray));
+    assert!(
+        ["a (", "b (", &format!("fixture ({stray})")].iter().all(|name| line.contains(name)),
+        "{finished}"
+    );
+    curfew.eventually("all are dead", || carriers(curfew.token()).is_empty());
+}
+
+#[test]
+fn a_loop_that_is_held_up_leaves_those_alone_whom_curfew_inherited() {
+    let curfew = Curfew::run(["--deadline", "1s", "--cgroup", "off"]);
+    let curfew = curfew
+        .config("service.a.command = <forks stays session+ignoring>\nservice.b.command = <ignores TERM>");
+    let mut curfew = with_a_family(curfew, "setsid").start();
+    curfew.wait_for("a: ready");
+    curfew.wait_for("b: ready");
+    let (inherited, grandchild) = (curfew.wait_for_pid("inherited"), curfew.wait_for_pid("grandchild"));
+    curfew.signal(SIGTERM);
+    curfew.wait_for_many(2, "got TERM");
+    hold_up(curfew.pid());
+    let finished = curfew.end();
+    let are_alive = [inherited, grandchild].map(exists);
+    for pid in [inherited, grandchild] {
+        kill(pid, libc::SIGKILL);
+    }
+    finished.assert_status(81);
+    assert_eq!(are_alive, [true; 2], "they are not ours to end{finished}");
+    curfew.eventually("all others are dead", || carriers(curfew.token()).is_empty());
+}
+
+/// Stops a thread as soon as it is about to make this system call, which it makes after `act`.
+fn hold_up_at(thread: i32, system_call: libc::c_long, act: impl FnOnce()) {
+    let (none, mut act) = (std::ptr::null_mut::<libc::c_void>(), Some(act));
+    // SAFETY: requests with valid arguments; the thread is that of a child of ours.
+    unsafe {
+        assert_eq!(libc::ptrace(libc::PTRACE_SEIZE, thread, none, libc::PTRACE_O_TRACESYSGOOD), 0);
+        assert_eq!(libc::ptrace(libc::PTRACE_INTERRUPT, thread, none, none), 0);
+        loop {
+            let mut status = 0;
+            assert_eq!(libc::waitpid(thread, &raw mut status, libc::__WALL), thread);
+            assert!(libc::WIFSTOPPED(status), "it ended before");
+            let (signal, is_event) = (libc::WSTOPSIG(status), status >> 16 != 0);
+            let is_call = signal == libc::SIGTRAP | 0x80;
+            if is_call {
+                let mut information: libc::ptrace_syscall_info = std::mem::zeroed();
+                let size = size_of_val(&information);
+                libc::ptrace(libc::PTRACE_GET_SYSCALL_INFO, thread, size, &raw mut information);
+                if information.op == libc::PTRACE_SYSCALL_INFO_ENTRY
+                    && information.u.entry.nr == system_call as u64
+                {
+                    return;
+                }
+            }
+            let delivered = if is_call || is_event { 0 } else { signal };
+            assert_eq!(libc::ptrace(libc::PTRACE_SYSCALL, thread, none, delivered), 0);
+            if let Some(act) = act.take() {
+                act();
+            }
+        }
+    }
+}
+
+#[test]
+fn curfew_ends_in_time_even_if_it_is_held_up_behind_the_stop_and_the_status_stays() {
+    let curfew = Curfew::run(["--grace", "TERM 100ms, KILL", "--deadline", "1s"]);
+    let mut curfew = curfew.fixture("ignores TERM").start();
+    curfew.wait_for("ready");
+    let since = now();
+    hold_up_at(curfew.pid(), libc::SYS_exit_group, || curfew.signal(SIGTERM));
+    let finished = curfew.end();
+    finished.assert_status(80);
+    let took = finished.ended.since(since);
+    assert!((900..1000).contains(&took.as_millis()), "{took:?}{finished}");
+    curfew.wait_for_error_line("the deadline has come before everything was written");
 }

@@ -165,7 +165,7 @@ fn a_child_that_curfew_inherited_is_reaped_when_it_ends() {
 }
 
 /// With an inherited child that has a child of its own when curfew begins. How that is started: `setsid`, say.
-fn with_a_family(curfew: Curfew, how: &str) -> Curfew {
+pub(crate) fn with_a_family(curfew: Curfew, how: &str) -> Curfew {
     let silent = "</dev/null >/dev/null 2>&1";
     let family = format!(
         "{how} sleep 1000 {silent} & echo \"grandchild $!\"; echo \"inherited $$\"; echo >\"$0\"; \
