@@ -236,6 +236,13 @@ impl Supervisor {
         self.strays.contains_key(&pid)
     }
 
+    /// With whom a stray of this service is stopped: its own, or the pseudo-service, if it comes from none, or comes to
+    /// light of one that was found empty.
+    pub fn stopped_with(&self, service: Option<ServiceId>) -> ServiceId {
+        let own = service.filter(|service| self.services[service.index()].state != State::Down);
+        own.unwrap_or_else(|| self.settings.stray_id())
+    }
+
     /// When whoever looks at processes comes to an end, however many there are: before the next thing is due. `None`: at
     /// leisure.
     pub fn look_until(&self, now: Timestamp) -> Option<Timestamp> {

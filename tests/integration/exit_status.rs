@@ -267,26 +267,27 @@ fn what_may_not_be_signalled(with_child: bool) {
 }
 
 /// A freezer of the first version of cgroups: what is in it is not even ended by KILL until somebody thaws it.
-struct Freezer(std::path::PathBuf);
+pub(crate) struct Freezer(std::path::PathBuf);
 
 impl Freezer {
-    fn new() -> Option<Self> {
+    /// One of this name; `None`: this machine has none, or not for us.
+    pub(crate) fn new(name: &str) -> Option<Self> {
         let path = std::path::Path::new("/sys/fs/cgroup/freezer")
-            .join(format!("curfew-test-{}", std::process::id()));
+            .join(format!("curfew-test-{name}-{}", std::process::id()));
         fs::create_dir(&path).ok()?;
         Some(Self(path))
     }
 
-    fn freeze(&self, pid: i32) {
+    pub(crate) fn freeze(&self, pid: i32) {
         fs::write(self.0.join("cgroup.procs"), pid.to_string()).unwrap();
         fs::write(self.0.join("freezer.state"), "FROZEN").unwrap();
     }
 
-    fn is_frozen(&self) -> bool {
+    pub(crate) fn is_frozen(&self) -> bool {
         fs::read_to_string(self.0.join("freezer.state")).is_ok_and(|state| state.trim() == "FROZEN")
     }
 
-    fn thaw(&self) {
+    pub(crate) fn thaw(&self) {
         let _ = fs::write(self.0.join("freezer.state"), "THAWED");
     }
 }
@@ -303,7 +304,7 @@ impl Drop for Freezer {
 
 #[test]
 fn what_even_kill_does_not_end_is_named_and_81_inside_the_budget() {
-    let Some(freezer) = Freezer::new() else {
+    let Some(freezer) = Freezer::new("survivor") else {
         return skip("only a freezer of cgroup v1, as root, makes a process that KILL does not end");
     };
     let config = "service.frozen = { command = <obedient>, grace = \"TERM 200ms, KILL\" }\n\

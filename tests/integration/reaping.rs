@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use nix::libc::{self, SIGTERM};
 
-use crate::support::{Curfew, Finished, carriers, children, exists, is_root, kill, now, skip, state};
+use crate::exit_status::Freezer;
+use crate::support::{
+    Curfew, Finished, carriers, children, exists, fixture_binary, is_root, kill, now, skip, state,
+};
 
 #[test]
 fn two_thousand_orphans_are_reaped_while_the_command_runs() {
@@ -220,6 +223,49 @@ fn a_daemon_without_an_environment_is_found_all_the_same() {
         assert_eq!(left, [false, false], "{finished}");
         finished.assert_status(0);
     }
+}
+
+/// KILL does not end a service for so long that the turn of what belongs to none comes; then it ends all the same, and the
+/// command after its end leaves somebody behind: it is not to hear what those hear.
+#[test]
+fn what_belongs_to_none_is_stopped_without_the_strays_of_a_service_that_is_not_down() {
+    let Some(freezer) = Freezer::new("slow") else {
+        return skip("only a freezer of cgroup v1, as root, makes a process that KILL does not end");
+    };
+    let fixture = fixture_binary();
+    // The end of the orphan has curfew look who is there.
+    let script = format!("{fixture} forks exits apart; exec {fixture} orphans 1");
+    let config = format!(
+        "grace = \"TERM 2s, INT 60s, KILL\"\n\
+         service.other = {{ command = <forks session+nameless+ignoring>, grace = \"TERM 30s\" }}\n\
+         [service.slow]\ncommand = <obedient>\nafter = [\"other\"]\ngrace = \"TERM 100ms, KILL\"\n\
+         post-stop = {{ command = [\"sh\", \"-c\", \"{script}\"], timeout = \"60s\" }}"
+    );
+    let curfew = Curfew::run(["--cgroup", "off", "--deadline", "none"]).config(&config).start();
+    curfew.wait_for("other: ready");
+    curfew.wait_for("slow: ready");
+    let slow = curfew.wait_for_events(2, "service.started")[1]["pid"].as_i64().unwrap();
+    freezer.freeze(slow as i32);
+    curfew.eventually("it is frozen", || freezer.is_frozen());
+    curfew.signal(SIGTERM);
+    let stages = curfew.wait_for_events(4, "stage.sent");
+    assert_eq!(stages[3]["service"], "(stray)", "{stages:?}");
+    freezer.thaw();
+    let left_behind = curfew.wait_for_pid("child apart");
+    curfew.wait_for("made 1 orphans");
+    let stages = curfew.wait_for_events(5, "stage.sent");
+    assert_eq!((&stages[4]["service"], &stages[4]["signal"]), (&"(stray)".into(), &"INT".into()));
+    curfew.signal(libc::SIGINT);
+    let finished = curfew.finish();
+    finished.assert_status(80);
+    let of_it = |event: &str| {
+        let mut events = finished.events(event);
+        events.retain(|event| event["pid"] == left_behind);
+        assert_eq!(events.len(), 1, "{finished}");
+        events.remove(0)
+    };
+    assert_eq!(of_it("stray.found")["service"], "slow");
+    assert_eq!(of_it("stray.ended")["signal"], "KILL");
 }
 
 /// The main thread of a program can end before the others: then the program lives, though it looks dead.

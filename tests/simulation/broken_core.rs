@@ -154,6 +154,10 @@ impl Core {
         status
     }
 
+    pub(crate) fn stopped_with(&self, service: Option<ServiceId>) -> ServiceId {
+        self.supervisor.stopped_with(service)
+    }
+
     pub(crate) fn handle(&mut self, mut event: Event, now: Timestamp) {
         if let (Some(Fault::OverlooksStrays), Event::Census { strays, .. }) = (self.fault, &mut event) {
             strays.clear();

@@ -6,6 +6,7 @@ use curfew::supervisor::{
     Step, Stray, Target, Timestamp,
 };
 
+use super::broken_core::Core;
 use super::process::{Answer, Behaviour, Bond, Fork, How, Origin, Process, Reaction, Saying, Start, When};
 
 /// The pid of the first process; the others follow, and none comes twice.
@@ -255,9 +256,11 @@ impl Kernel {
         self.leaders.get(service.index()).copied().flatten()
     }
 
-    /// Sends a signal, as the runtime would. Returns who was there to get it, and who may not be signalled.
+    /// Sends a signal, as the runtime would; `core` knows with whom strays are stopped. Returns who was there to get it, and
+    /// who may not be signalled.
     pub(crate) fn signal(
         &mut self,
+        core: &Core,
         service: ServiceId,
         recipients: Recipients,
         signal: Signal,
@@ -277,13 +280,13 @@ impl Kernel {
             }
             (Recipients::Leader(_), None) => Vec::new(),
             (Recipients::Strays, _) => {
-                let is_stray_service = service.index() == self.service_count;
-                if is_stray_service && self.blind {
+                if self.blind && service.index() == self.service_count {
                     // As PID 1: everybody.
-                    self.last_census = self.living.iter().copied().collect();
+                    self.living.iter().copied().collect()
+                } else {
+                    let mine = |index: &usize| core.stopped_with(self.attribution(*index)) == service;
+                    self.last_census.iter().copied().filter(mine).collect()
                 }
-                let mine = |index: &usize| is_stray_service || self.attribution(*index) == Some(service);
-                self.last_census.iter().copied().filter(mine).collect()
             }
             (Recipients::Stray(pid), _) => {
                 self.last_census.iter().copied().filter(|index| Self::pid(*index) == pid).collect()

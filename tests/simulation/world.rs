@@ -605,7 +605,7 @@ impl World {
                 }
             }
             Command::Signal { service, recipients, signal } => {
-                let (hit, refused) = self.kernel.signal(service, recipients, signal, self.now);
+                let (hit, refused) = self.kernel.signal(&self.core, service, recipients, signal, self.now);
                 if recipients == Recipients::Leader(Target::All) && signal == Signal::KILL {
                     let leader = self.kernel.leader(service).map(Kernel::pid);
                     let below: Vec<Pid> = hit.iter().copied().filter(|pid| Some(*pid) != leader).collect();
@@ -623,7 +623,8 @@ impl World {
                 }
             }
             Command::Resume { service } => {
-                self.kernel.signal(service, Recipients::Leader(Target::Group), Signal::CONT, self.now);
+                let group = Recipients::Leader(Target::Group);
+                self.kernel.signal(&self.core, service, group, Signal::CONT, self.now);
             }
             Command::RunHook { hook, service, ref kind } => {
                 let spec = &self.held.programs[service.index()];

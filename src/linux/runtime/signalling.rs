@@ -45,9 +45,11 @@ impl<L: Listener> Runtime<L> {
     pub(super) fn strays_among(&self, service: ServiceId, recipients: Recipients) -> Vec<&Found> {
         match recipients {
             Recipients::Leader(_) => Vec::new(),
-            Recipients::Strays => {
-                self.strays.iter().filter(|found| self.belongs_to(found, service)).collect()
-            }
+            Recipients::Strays => self
+                .strays
+                .iter()
+                .filter(|found| self.supervisor.stopped_with(found.service) == service)
+                .collect(),
             Recipients::Stray(pid) => {
                 // They are asked for in the order in which they were found: the next one is right behind the last one.
                 let (before, behind) =
@@ -103,7 +105,7 @@ impl<L: Listener> Runtime<L> {
             return Vec::new();
         };
         self.signal_later(service, signal, &found);
-        let of_it: Vec<&Found> = found.iter().filter(|found| self.belongs_to(found, service)).collect();
+        let of_it: Vec<&Found> = found.iter().filter(|found| found.service == Some(service)).collect();
         self.to_all_found(&of_it, signal)
     }
 
@@ -156,14 +158,6 @@ impl<L: Listener> Runtime<L> {
             _ => to_process(process, signal),
         };
         outcome(process.pid, result)
-    }
-
-    /// What cannot be attributed, or comes to light of a service that is down, belongs to the pseudo-service.
-    pub(super) fn belongs_to(&self, found: &Found, service: ServiceId) -> bool {
-        if service == self.supervisor.settings().stray_id() {
-            return true;
-        }
-        found.service == Some(service)
     }
 }
 

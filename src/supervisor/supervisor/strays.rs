@@ -70,9 +70,7 @@ impl Supervisor {
         let stray_id = self.settings.stray_id();
         let mut found: BTreeMap<ServiceId, Vec<Stray>> = BTreeMap::new();
         for stray in strays {
-            // What comes to light of a service that was found empty is stopped with what belongs to none.
-            let service = stray.service.filter(|service| self.services[service.index()].state != State::Down);
-            found.entry(service.unwrap_or(stray_id)).or_default().push(stray);
+            found.entry(self.stopped_with(stray.service)).or_default().push(stray);
         }
         // A killed process that took its time may have left what belongs to none, after all of that was gone.
         let of_none = &mut self.services[stray_id.index()];

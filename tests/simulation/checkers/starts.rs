@@ -1,9 +1,9 @@
 //! When services are started, for the first time and again.
 
-use curfew::supervisor::{Change, Command, Event, Kind, Notice, Request, ServiceId, Step};
+use curfew::supervisor::{Change, Command, Event, Failure, Kind, Notice, Request, ServiceId, Step};
 
 use super::Complaint;
-use super::causes::first_cause_seen;
+use super::causes::{Judged, first_cause_seen, judgements};
 use crate::history::{History, What};
 use crate::life::Life;
 
@@ -59,7 +59,8 @@ impl History {
                     && before.restart_wishes.iter().any(|wish| wish < index);
                 let was_gone = !is_again
                     && self.was_found_gone(before, *index)
-                    && (!before.is_planned() || before.is_unwanted_at(*index - 1));
+                    && (!before.is_planned() || before.is_unwanted_at(*index - 1))
+                    && !self.was_brought_back(before, *index);
                 let restarts = wishes.iter().any(|(_, is_restart)| *is_restart);
                 if before.is_planned() && before.unwanted.is_empty() && !restarts {
                     return Some(Reason::Planned);
@@ -67,6 +68,28 @@ impl History {
                 Some(if was_gone { Reason::Wished(*index) } else { Reason::Again })
             }
         }
+    }
+
+    /// Whether somebody had asked for another life while something was left of this one, and nobody against it until this entry.
+    fn was_brought_back(&self, life: &Life, until: usize) -> bool {
+        let judgements = judgements(self);
+        let of_it = || judgements.iter().filter(|of| (of.service, of.life) == (life.service, life.number));
+        self.events().filter(|(index, ..)| (life.began..until).contains(index)).any(|(index, _, event)| {
+            let asks = match event {
+                Event::Requested(Request::Restart(service)) => *service == life.service,
+                // What is well goes on.
+                Event::Requested(Request::Start(service)) => {
+                    let is_ending = life.stop_begun.is_some_and(|(begun, _)| begun < index)
+                        || of_it().any(|of| of.index < index);
+                    is_ending && self.all_before(*service, index).contains(&life.service)
+                }
+                _ => false,
+            };
+            let is_later = |at: usize| (index..until).contains(&at);
+            asks && !self.was_found_gone(life, index)
+                && !life.unwanted.iter().any(|(from, _)| is_later(*from))
+                && !of_it().any(|of| of.what == Judged::Failed(Failure::NotGone) && is_later(of.index))
+        })
     }
 
     /// When reloads changed a service, and how.

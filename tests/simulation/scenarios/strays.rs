@@ -3,7 +3,7 @@ use curfew::supervisor::{
 };
 
 use crate::process::{Behaviour, Bond, When};
-use crate::spec::{Input, SOMEBODY, Spec, grace, ms, service};
+use crate::spec::{Input, SOMEBODY, Spec, done_after, grace, ms, service};
 use crate::world::World;
 
 fn leaving(when: When, bond: Bond, stray: Behaviour) -> Behaviour {
@@ -76,6 +76,29 @@ fn what_belongs_to_no_service_is_stopped_last() {
         "1.000s api TERM → leader 101
          1.100s db TERM → leader 100
          1.400s (stray) INT → strays 102",
+    );
+}
+
+#[test]
+fn what_belongs_to_no_service_is_stopped_without_those_of_a_service_that_is_not_down() {
+    // Both are given up, so that the turn of what belongs to none has come; and they die at last all the same.
+    let slow = |time| Behaviour::stubborn().torn_down_in(ms(time));
+    let daemon = done_after(ms(1000)).forking(AT_ONCE, Bond::Daemon, Behaviour::stubborn());
+    let leader = slow(3000).forking(AT_ONCE, Bond::Hidden, Behaviour::stubborn());
+    let api = service("api").grace("TERM 1s").post_stop(ms(5000), daemon).that(leader);
+    // Its end leads to a census while the command after the end of the other runs.
+    let other = service("other").grace("TERM 1s").that(slow(3200));
+    let mut spec = Spec::many([api, other]).term(ms(1000));
+    spec.stray_grace = Some(grace("TERM 3s, INT 1s"));
+    spec.run().ends(80, ms(6500)).sent(
+        "1.000s other TERM → leader 101
+         1.000s api TERM → leader 100
+         2.000s api KILL → all 100
+         2.000s other KILL → all 101
+         2.500s (stray) TERM → strays 102
+         5.500s (stray) INT → strays 102
+         6.000s api KILL → strays 104
+         6.500s (stray) KILL → strays 102",
     );
 }
 

@@ -260,6 +260,21 @@ fn a_task_that_is_started_by_hand_has_its_retries_anew() {
 }
 
 #[test]
+fn a_start_by_hand_of_what_is_about_to_be_started_again_gives_it_no_further_restarts() {
+    let mut api = service("api").not_essential().that(fails_after(ms(1000)));
+    api = api.restart(RestartWhen::OnFailure).restart_limit(2, Duration::from_secs(60));
+    api.settings.restart.delay = Duration::ZERO;
+    let mut spec = Spec::many([api, service("db")]).restart(ms(2500), 0).term(ms(9000));
+    // Between its end and its start curfew sleeps, if only for a moment.
+    spec.lateness = ms(20);
+    for at in 2500..2600 {
+        let world = spec.clone().start(ms(at), 0).run();
+        let starts = world.starts().into_iter().filter(|(_, name)| name == "api");
+        assert_eq!(starts.count(), 4, "asked for at {at}\n{world}");
+    }
+}
+
+#[test]
 fn a_signal_by_wish_goes_to_the_service_itself_and_to_nobody_else() {
     let signal = |at| (ms(at), Input::Request(Request::Signal(ServiceId::new(0), Signal::USR1)));
     // In its pre-start, while it runs, when it is dead and held back, and in its post-stop.
