@@ -369,6 +369,10 @@ impl Arguments {
         if let Some(request) = read_client(&arguments) {
             return request;
         }
+        if let Some(command) = bare_command(&arguments) {
+            let arguments = RunArguments { options: Options::default(), command: command.to_vec() };
+            return Ok(Request::Task(Task::Run(Box::new(arguments))));
+        }
         let mut definition = Self::command();
         let arguments = with_task(arguments, &definition);
         let parsed = definition.try_get_matches_from_mut(&arguments);
@@ -381,6 +385,15 @@ impl Arguments {
             }
             Err(error) => Err(Error::Arguments(explain(&error))),
         }
+    }
+}
+
+/// The command, if nothing else was typed: no start of a container should pay for the definition of all options.
+fn bare_command(arguments: &[OsString]) -> Option<&[OsString]> {
+    match arguments.get(1..)? {
+        [run, dashes, command @ ..] if run == "run" && dashes == "--" => Some(command),
+        [dashes, command @ ..] if dashes == "--" => Some(command),
+        _ => None,
     }
 }
 
@@ -616,8 +629,28 @@ mod tests {
         }
         assert_eq!(run("curfew -- run").command, ["run"]);
         assert_eq!(run("curfew -- --help").command, ["--help"]);
+        assert_eq!(run("curfew run -- run -- x").command, ["run", "--", "x"]);
+        assert!(run("curfew --").command.is_empty());
         assert!(run("curfew").command.is_empty());
         assert!(run("").command.is_empty());
+    }
+
+    #[test]
+    fn a_bare_command_is_read_as_the_definition_would_read_it() {
+        for text in ["curfew -- ls -l", "curfew run -- ls --help -- -x", "curfew --", "curfew run -- run"] {
+            assert!(bare_command(&words(text)).is_some(), "{text}");
+            let definition = Arguments::command();
+            let whole = with_task(words(text), &definition);
+            let given = definition.try_get_matches_from(whole).unwrap();
+            let Task::Run(read) = Arguments::from_arg_matches(&given).unwrap().task;
+            let bare = run(text);
+            assert_eq!(format!("{bare:?}"), format!("{read:?}"), "{text}");
+        }
+        for text in
+            ["curfew", "curfew run", "curfew run --task -- ls", "curfew --task -- ls", "curfew ls -- ls"]
+        {
+            assert!(bare_command(&words(text)).is_none(), "{text}");
+        }
     }
 
     #[test]

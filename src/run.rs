@@ -24,7 +24,7 @@ use crate::supervisor::Mode;
 /// The whole program: reads the command line of this process, and does what it says.
 pub fn run() -> ExitCode {
     let clock = Clock::start();
-    // A signal that comes before there is a handler waits for it.
+    // A signal that comes before it can be taken in waits for that.
     block_all_signals();
     let collector = Collector::new(time_of_day);
     // It can only be set once, and this is the only place.

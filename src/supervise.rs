@@ -183,10 +183,12 @@ fn refuse(name: &str, report: Option<PathBuf>, error: String) -> u8 {
 
 /// Where the log goes. Where there is no journal after all, it is for people.
 fn open_log(format: LineFormat) -> (LogOutput, LineFormat) {
-    match (format, Journal::open()) {
-        (LineFormat::Journal, Some(journal)) => (LogOutput::to_journal(journal, defaults::LOG_RING), format),
-        (LineFormat::Journal, None) => (LogOutput::new(defaults::LOG_RING), LineFormat::Human { time: true }),
-        (LineFormat::Human { .. } | LineFormat::Json, _) => (LogOutput::new(defaults::LOG_RING), format),
+    if format != LineFormat::Journal {
+        return (LogOutput::new(defaults::LOG_RING), format);
+    }
+    match Journal::open() {
+        Some(journal) => (LogOutput::to_journal(journal, defaults::LOG_RING), format),
+        None => (LogOutput::new(defaults::LOG_RING), LineFormat::Human { time: true }),
     }
 }
 

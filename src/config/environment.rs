@@ -1,4 +1,3 @@
-use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 
 /// What the service manager above tells its own child, which is curfew: a service that believed it would speak to that
@@ -21,19 +20,25 @@ pub(crate) const MEANT_FOR_CURFEW: [&str; 8] = [
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Environment {
     variables: Vec<(OsString, OsString)>,
-    index: HashMap<OsString, usize>,
+    /// Where they are, in the order of their names.
+    by_name: Vec<usize>,
 }
 
 impl Environment {
     /// Sets a variable, or changes it.
     pub(crate) fn set(&mut self, name: &OsStr, value: &OsStr) {
-        match self.index.get(name) {
-            Some(index) => self.variables[*index].1 = value.to_owned(),
-            None => {
-                self.index.insert(name.to_owned(), self.variables.len());
+        match self.place_of(name) {
+            Ok(place) => self.variables[self.by_name[place]].1 = value.to_owned(),
+            Err(place) => {
+                self.by_name.insert(place, self.variables.len());
                 self.variables.push((name.to_owned(), value.to_owned()));
             }
         }
+    }
+
+    /// Where it is in `by_name`, or would be.
+    fn place_of(&self, name: &OsStr) -> Result<usize, usize> {
+        self.by_name.binary_search_by(|index| self.variables[*index].0.as_os_str().cmp(name))
     }
 
     /// Sets or changes all of these.
@@ -52,7 +57,7 @@ impl Environment {
 
     /// Whether the variable is set.
     pub(crate) fn contains(&self, name: &str) -> bool {
-        self.index.contains_key(OsStr::new(name))
+        self.place_of(OsStr::new(name)).is_ok()
     }
 
     /// The variables.

@@ -4,7 +4,6 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc;
-use nix::sys::signal::{SigSet, SigmaskHow};
 use nix::unistd::{pipe2, read};
 
 use crate::supervisor::Pid;
@@ -52,9 +51,6 @@ impl Helper {
         // Our end only: the helper waits until there is room.
         fcntl(&pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         let parent = std::process::id();
-        // The helper never unblocks them: a handler of curfew's would write to a pipe that is curfew's too. KILL
-        // works, and a fault of its own.
-        let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
         // SAFETY: the only other thread is the guard of the deadline, which shares no lock with what the child does; the
         // child may allocate. It never returns from here.
         let result = unsafe { libc::fork() };
@@ -62,8 +58,6 @@ impl Helper {
             live(parent, kept, helper_end, work);
         }
         let errno = Errno::last();
-        // It can only fail for a bad first argument.
-        mask.thread_set_mask().expect("SIG_SETMASK is a valid request");
         let pid = Pid::new(result).ok_or(errno)?;
         Ok(Self { pid, pipe, received: Vec::new(), longest })
     }

@@ -22,7 +22,6 @@ use std::time::Duration;
 
 use controlling::Requests;
 pub use listener::Listener;
-use nix::errno::Errno;
 
 use super::census::{Family, Found, RUN_VARIABLE, SERVICE_VARIABLE};
 use super::clock::Clock;
@@ -45,7 +44,6 @@ use super::reap::{Children, look, reap, reap_after};
 use super::service_messages::ServiceMessages;
 use super::service_programs::ServicePrograms;
 use super::signal_inbox::SignalInbox;
-use super::signal_mask::unblock_all_signals;
 use super::spawn::Program;
 use super::start_up::StartUp;
 use super::sweep::kill_descendants;
@@ -262,8 +260,7 @@ impl<L: Listener> Runtime<L> {
         self.handle(Event::Begin);
         // Whoever unmounts the directory we were started in must not be held up by us.
         let _ = std::env::set_current_dir("/");
-        // One command is forked before there is any handler, which saves it the time: every signal is blocked until
-        // then, and waits.
+        // One command is forked first, which saves it the time: every signal is blocked, and waits.
         if self.signals.is_none() {
             self.open_signals()?;
         }
@@ -378,11 +375,9 @@ impl<L: Listener> Runtime<L> {
     }
 
     fn open_signals(&mut self) -> nix::Result<()> {
-        let failed = |error: std::io::Error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
-        let signals = SignalInbox::open(&self.start_up.leave_alone).map_err(failed)?;
+        let signals = SignalInbox::open(&self.start_up.leave_alone)?;
         self.wait_set.add_read(signals.as_fd(), Ready::Signals)?;
         self.signals = Some(signals);
-        unblock_all_signals();
         Ok(())
     }
 

@@ -1,51 +1,56 @@
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::net::UnixStream;
 
 use nix::libc;
-use signal_hook::iterator::backend::SignalDelivery;
-use signal_hook::iterator::exfiltrator::raw::WithRawSiginfo;
+use nix::sys::signal::SigSet;
+use nix::sys::signalfd::{SfdFlags, SignalFd, siginfo};
 
+use super::signal_mask::block;
 use super::terminal::has_controlling_terminal;
 use crate::supervisor::{Sender, Signal};
 
 /// The signals that curfew received, with their senders.
 ///
-/// A self-pipe, not a signalfd: it needs no signal mask, which children would inherit.
+/// They stay blocked, and the kernel keeps them until they are read: none interrupts anything, none is lost for want of
+/// room, and a process that is forked has no handler of curfew's to run. Whatever is executed gets an empty mask.
 pub(crate) struct SignalInbox {
-    delivery: SignalDelivery<UnixStream, WithRawSiginfo>,
+    signals: SignalFd,
     /// Whether a terminal controlled us at the beginning.
     had_terminal: bool,
 }
 
+/// How many are taken at once: a storm of them leaves time for everything else. The kernel gives those with low numbers
+/// first, which are all that stop curfew but for real-time ones.
+const AT_ONCE: usize = 64;
+
 impl SignalInbox {
-    /// Installs handlers for every signal that can be handled, but for those in `leave_alone`.
+    /// Receives every signal that can be received, but for those in `leave_alone`; lets the others through.
     ///
     /// # Errors
     /// No descriptors or no memory.
-    pub(crate) fn open(leave_alone: &[Signal]) -> io::Result<Self> {
-        let (read, write) = UnixStream::pair()?;
-        let signals = Signal::all()
-            .filter(|signal| {
-                !is_fault(*signal) && !is_ignored_by_us(*signal) && !leave_alone.contains(signal)
-            })
-            .map(Signal::number);
-        let delivery = SignalDelivery::with_pipe(read, write, WithRawSiginfo, signals)?;
+    pub(crate) fn open(leave_alone: &[Signal]) -> nix::Result<Self> {
+        let is_received = |signal: &Signal| {
+            !is_fault(*signal) && !is_ignored_by_us(*signal) && !leave_alone.contains(signal)
+        };
+        let received = set_of(Signal::all().filter(is_received));
+        let signals = SignalFd::with_flags(&received, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
         for signal in Signal::all().filter(|signal| is_ignored_by_us(*signal)) {
             // SAFETY: SIG_IGN is a valid disposition, and no handler of ours is replaced.
             unsafe { libc::signal(signal.number(), libc::SIG_IGN) };
         }
-        Ok(Self { delivery, had_terminal: has_controlling_terminal() })
+        block(&received);
+        Ok(Self { signals, had_terminal: has_controlling_terminal() })
     }
 
     /// Takes what has come; each with its sender. Several of the same signal may have become one.
     pub(crate) fn take(&mut self) -> Vec<(Signal, Sender)> {
         let had_terminal = self.had_terminal;
         let hung_up = || had_terminal && !has_controlling_terminal();
-        self.delivery
-            .pending()
+        // Nothing but EAGAIN can be told: the descriptor is ours, and what is read into is large enough.
+        let received = std::iter::from_fn(|| self.signals.read_signal().ok().flatten());
+        received
+            .take(AT_ONCE)
             .filter_map(|information| {
-                let signal = Signal::from_number(information.si_signo)?;
+                let signal = Signal::from_number(information.ssi_signo.cast_signed())?;
                 // A shell whose window is closed passes on what the kernel told it, and its signal comes before the
                 // kernel's own, or in its place.
                 let sender = match sender(&information) {
@@ -60,7 +65,19 @@ impl SignalInbox {
 
 impl AsFd for SignalInbox {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.delivery.get_read().as_fd()
+        self.signals.as_fd()
+    }
+}
+
+fn set_of(signals: impl Iterator<Item = Signal>) -> SigSet {
+    // SAFETY: the set is valid for writing, every number is one of a signal, and what results is a set.
+    unsafe {
+        let mut set = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        for signal in signals {
+            libc::sigaddset(&raw mut set, signal.number());
+        }
+        SigSet::from_sigset_t_unchecked(set)
     }
 }
 
@@ -78,14 +95,12 @@ fn is_ignored_by_us(signal: Signal) -> bool {
     matches!(signal, Signal::PIPE | Signal::TTIN | Signal::TTOU) || signal.number() == libc::SIGXFSZ
 }
 
-fn sender(information: &libc::siginfo_t) -> Sender {
-    match information.si_code {
+fn sender(information: &siginfo) -> Sender {
+    match information.ssi_code {
         // The kernel's own: for the signals we care for, a key or the hang-up of the terminal.
         0x80 => Sender::Terminal,
         libc::SI_USER | libc::SI_QUEUE | libc::SI_TKILL => {
-            // SAFETY: for these codes the kernel has filled in the sender's pid and uid.
-            let (pid, uid) = unsafe { (information.si_pid(), information.si_uid()) };
-            Sender::Process { pid, uid }
+            Sender::Process { pid: information.ssi_pid.cast_signed(), uid: information.ssi_uid }
         }
         _ => Sender::Unknown,
     }

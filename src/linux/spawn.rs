@@ -199,8 +199,6 @@ pub(crate) fn spawn(
     let (pipe, child_end) = ExecPipe::open().map_err(|errno| failure(StartStep::Fork, errno))?;
     // Out of the way of the numbers that the child gives to others.
     let child_end = if ready.is_some() { out_of_the_way(child_end) } else { child_end };
-    // A signal that came between fork and exec would run curfew's handler in the child.
-    let mask = BlockedSignals::new();
     // SAFETY: the child calls only async-signal-safe functions until it executes or exits.
     let (result, to_join) = unsafe { fork_into(cgroup) };
     if result == Ok(0) {
@@ -221,7 +219,6 @@ pub(crate) fn spawn(
             )
         }
     }
-    drop(mask);
     match result.map(Pid::new) {
         Ok(Some(pid)) => Ok((pid, pipe)),
         Ok(None) => Err(failure(StartStep::Fork, Errno::ECHILD)),
@@ -258,31 +255,6 @@ unsafe fn fork_into(cgroup: Option<&ServiceCgroup>) -> (nix::Result<libc::pid_t>
     let to_join = cgroup.and_then(|cgroup| cgroup.procs_descriptor().ok());
     // SAFETY: as this function's own contract says.
     (Errno::result(unsafe { libc::fork() }), to_join)
-}
-
-/// Blocks every signal as long as it lives, then restores what was before.
-pub(crate) struct BlockedSignals {
-    before: libc::sigset_t,
-}
-
-impl BlockedSignals {
-    pub(crate) fn new() -> Self {
-        // SAFETY: both sets are valid for writing; filling a set cannot fail.
-        unsafe {
-            let mut all = std::mem::zeroed();
-            let mut before = std::mem::zeroed();
-            libc::sigfillset(&raw mut all);
-            libc::sigprocmask(libc::SIG_SETMASK, &raw const all, &raw mut before);
-            Self { before }
-        }
-    }
-}
-
-impl Drop for BlockedSignals {
-    fn drop(&mut self) {
-        // SAFETY: the set was filled in by sigprocmask.
-        unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const self.before, std::ptr::null_mut()) };
-    }
 }
 
 fn prepare(
@@ -371,7 +343,7 @@ fn shell_arguments(arguments: &[CString]) -> Vec<*const libc::c_char> {
 /// From the fork to the exec, in the child.
 ///
 /// # Safety
-/// Only in a child just forked, all signals blocked. Every pointer must be valid. Nothing here allocates or locks.
+/// Only in a child just forked. Every pointer must be valid. Nothing here allocates or locks.
 unsafe fn run_child(
     prepared: &Prepared,
     arguments: &[*const libc::c_char],
@@ -391,7 +363,7 @@ unsafe fn run_child(
             give_up(pipe, StartStep::Session, false);
         }
         if let Some(terminal) = prepared.foreground_of {
-            // TTOU is blocked, as every signal is, so this is allowed from the background. The child does it itself:
+            // TTOU is blocked, or ignored by curfew, so this is allowed from the background. The child does it itself:
             // it must be done before the program reads. A terminal that hung up meanwhile is no reason not to start.
             libc::tcsetpgrp(terminal, libc::getpid());
         }

@@ -19,8 +19,6 @@ pub struct StartUp {
     pub(crate) inherited: Inherited,
     pub(crate) context: ChildContext,
     pub(crate) cgroups: Containment,
-    /// The descriptors beyond the standard streams that one command inherits.
-    inherited_descriptors: Vec<RawFd>,
     /// Signals that keep the disposition they had.
     pub(crate) leave_alone: Vec<Signal>,
 }
@@ -74,15 +72,10 @@ impl StartUp {
         if mode == Mode::ManyServices {
             close_inherited_descriptors();
         }
-        let inherited_descriptors = match mode {
-            Mode::OneCommand => open_descriptors(),
-            Mode::ManyServices => Vec::new(),
-        };
         Ok(Self {
             // SAFETY: it takes an integer; 0 is ourselves.
             inherited: Inherited::find(context.terminal.as_ref().map(|_| unsafe { libc::getsid(0) })),
             cgroups,
-            inherited_descriptors,
             context,
             leave_alone: if keep_hup_ignored { vec![Signal::HUP] } else { Vec::new() },
         })
@@ -98,9 +91,9 @@ impl StartUp {
             // SAFETY: both descriptors are open; the streams of this process are nobody else's.
             unsafe { libc::dup2(null.as_raw_fd(), stream) };
         }
-        for descriptor in &self.inherited_descriptors {
-            // SAFETY: it was open before curfew opened anything, and curfew uses none of them.
-            unsafe { libc::close(*descriptor) };
+        for descriptor in inherited_descriptors() {
+            // SAFETY: curfew was given it, and uses none of those.
+            unsafe { libc::close(descriptor) };
         }
     }
 }
@@ -161,8 +154,9 @@ fn take_punctual_timers() -> Option<libc::c_long> {
     }
 }
 
-/// The descriptors above the standard streams that are open and stay open over exec.
-fn open_descriptors() -> Vec<RawFd> {
+/// The descriptors above the standard streams that stay open over exec: those that curfew was given, for all of its own
+/// close.
+fn inherited_descriptors() -> Vec<RawFd> {
     let Ok(directory) = std::fs::read_dir("/proc/self/fd") else {
         return Vec::new();
     };

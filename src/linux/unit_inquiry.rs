@@ -7,7 +7,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc;
 use nix::unistd::{pipe2, read};
 
-use super::spawn::{BlockedSignals, candidates, pointers, reset_dispositions};
+use super::spawn::{candidates, pointers, reset_dispositions};
 use crate::protocol::{OwnUnit, UnitProperties};
 use crate::supervisor::Pid;
 
@@ -65,7 +65,6 @@ impl UnitInquiry {
         let null = std::fs::File::options().read(true).write(true).open("/dev/null");
         let null = null.as_ref().map_or(-1, AsRawFd::as_raw_fd);
         let parent = std::process::id() as i32;
-        let mask = BlockedSignals::new();
         // SAFETY: the child calls only async-signal-safe functions until it executes or exits.
         let result = unsafe { libc::fork() };
         if result == 0 {
@@ -75,7 +74,6 @@ impl UnitInquiry {
             }
         }
         let errno = Errno::last();
-        drop(mask);
         let helper = Pid::new(result).ok_or(errno)?;
         Ok(Self { helper, pipe, received: Vec::new() })
     }
@@ -110,7 +108,7 @@ impl AsFd for UnitInquiry {
 /// The helper's life until it is systemctl.
 ///
 /// # Safety
-/// Only in a child just forked, all signals blocked. Every pointer must be valid. Nothing here allocates or locks.
+/// Only in a child just forked. Every pointer must be valid. Nothing here allocates or locks.
 unsafe fn ask(
     files: &[CString],
     words: &[*const libc::c_char],

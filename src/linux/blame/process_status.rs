@@ -70,7 +70,9 @@ impl ProcessStatus {
             let and_int = if self.ignored.contains(Signal::INT) { " and SIGINT" } else { "" };
             return Some(format!("ignores SIGTERM{and_int}"));
         }
-        if self.is_init && !self.caught.contains(Signal::TERM) {
+        // Who blocks it, and has none pending, takes it from a descriptor.
+        let takes_term = self.caught.contains(Signal::TERM) || self.blocked.contains(Signal::TERM);
+        if self.is_init && !takes_term {
             return Some("has no handler for SIGTERM, which PID 1 of a namespace needs".to_owned());
         }
         None
@@ -113,6 +115,8 @@ mod tests {
         assert!(init.sentence().unwrap().contains("PID 1"));
         let careful_init = status(&["NSpid:\t77\t1", "SigCgt:\t0000000000004000"]);
         assert_eq!(careful_init.sentence(), None);
+        let reading_init = status(&["NSpid:\t77\t1", "SigBlk:\t0000000000004000"]);
+        assert_eq!(reading_init.sentence(), None);
         assert_eq!(status(&["NSpid:\t77", "TracerPid:\t0"]), ProcessStatus::default());
         assert_eq!(status(&["TracerPid:\t12"]).tracer, Some(Party { pid: 12, name: None }));
     }
