@@ -11,8 +11,8 @@ use super::foreground::foreground_cure;
 use super::program_words::ProgramWords;
 use super::record::milliseconds;
 use crate::supervisor::{
-    Cause, Deadline, End, EndMeaning, Failure, HookKind, IgnoredBecause, Kind, Level, Mode, Notice, Pid,
-    Recipients, Sender, ServiceId, Settings, Signal, StartFailure, Target, Told, UseOfExtension, Verdict,
+    Cause, Deadline, End, EndMeaning, HookKind, IgnoredBecause, Kind, Level, Mode, Notice, Pid, Recipients,
+    Sender, ServiceId, Settings, Signal, StartFailure, Step, Target, Told, UseOfExtension, Verdict,
 };
 
 use life::describe_failure;
@@ -108,15 +108,19 @@ impl Narrator {
                     if self.tasks.get(service.index()) == Some(&true) { "started" } else { "up" }
                 );
             }
-            Notice::StartFailed { service, failure } => {
+            Notice::StartFailed { service, step, failure } => {
+                let program = &self.programs[service.index()];
                 tracing::error!(
                     event = "service.start-failed",
                     service = self.name(service),
                     step = failure.step.name(),
                     errno = failure.errno,
-                    setting = self.programs.get(service.index()).and_then(|program| program.setting(failure)),
+                    setting = program.setting(failure),
                     "{}",
-                    self.start_failure(service, failure)
+                    match step {
+                        Step::PreStart => hook_failure("pre-start", failure),
+                        Step::Main | Step::PostStop => program.start_failure(failure),
+                    }
                 );
             }
             Notice::ServiceEnded { service, pid, end, meaning, after } => {
@@ -367,9 +371,17 @@ impl Narrator {
         let event = "hook.ended";
         let (service, stops_the_start) = (self.name(service), *kind == HookKind::PreStart);
         match result {
-            Err(StartFailure { errno, step, .. }) => {
-                let error = Errno::from_raw(errno).desc();
-                tracing::error!(event, service, hook, errno, "{hook} could not be started: {step}: {error}");
+            // The start's failure says it.
+            Err(_) if stops_the_start => tracing::debug!(event, service, hook, "{hook} could not be started"),
+            Err(failure) => {
+                tracing::error!(
+                    event,
+                    service,
+                    hook,
+                    errno = failure.errno,
+                    "{}",
+                    hook_failure(&hook, failure)
+                );
             }
             Ok(_) if dismissed => {
                 tracing::warn!(event, service, hook, "{hook} was killed: its time was over");
@@ -501,9 +513,6 @@ impl Narrator {
             Cause::ServiceEnded { service, end } => {
                 format!("{} ended unasked with {end}", self.name(service))
             }
-            Cause::ServiceFailed { service, failure: Failure::Start(failure) } => {
-                format!("{} {}", self.name(service), self.start_failure(service, failure))
-            }
             Cause::ServiceFailed { service, failure } => {
                 format!("{} {}", self.name(service), describe_failure(failure))
             }
@@ -590,11 +599,6 @@ impl Narrator {
         }
     }
 
-    fn start_failure(&self, service: ServiceId, failure: StartFailure) -> String {
-        let program = self.programs.get(service.index());
-        program.map_or_else(|| failure.step.to_string(), |program| program.start_failure(failure))
-    }
-
     /// What a hook is called.
     fn hook(&self, service: ServiceId, kind: &HookKind) -> String {
         if self.is_pseudo(service) { "cleanup".to_owned() } else { kind.to_string() }
@@ -620,6 +624,10 @@ impl Narrator {
     fn name(&self, service: ServiceId) -> &str {
         self.names.get(service.index()).map_or("?", String::as_str)
     }
+}
+
+fn hook_failure(hook: &str, StartFailure { step, errno, .. }: StartFailure) -> String {
+    format!("{hook} could not be started: {step}: {}", Errno::from_raw(errno).desc())
 }
 
 fn deadline_learnt(deadline: Option<Deadline>, margin_kept: bool, told: Told) {

@@ -2,7 +2,7 @@ use std::time::UNIX_EPOCH;
 
 use super::*;
 use crate::log::{Collector, Level as LogLevel};
-use crate::supervisor::{Pid, Scale, ServiceSettings, Step, StopOrder};
+use crate::supervisor::{Failure, Pid, Scale, ServiceSettings, StartStep, StopOrder};
 
 const PID: Pid = Pid::new(7).unwrap();
 
@@ -99,6 +99,33 @@ fn a_failure_is_the_first_thing_that_the_last_line_says_however_well_the_stop_we
     assert_eq!(
         said(&[requested(TERM), complete(Verdict::Survivors, 81)])[1],
         "ERROR 🏁 shutdown complete: survivors, exit status 81, 3ms of 9s"
+    );
+}
+
+/// Its PATH alone may be longer than a line.
+#[test]
+fn why_a_service_could_not_be_started_is_said_once() {
+    let failure = StartFailure { not_found: true, ..StartFailure::new(StartStep::Execute, 2) };
+    let cause = Cause::ServiceFailed { service: ServiceId::new(1), failure: Failure::Start(failure) };
+    let failed = |step| Notice::StartFailed { service: ServiceId::new(1), step, failure };
+    let told = said(&[failed(Step::Main), requested(cause), complete(Verdict::Clean, 127)]);
+    assert!(told[0].starts_with("ERROR api: cannot execute "), "{told:?}");
+    assert_eq!(
+        told[1..],
+        [
+            "WARN 🛑 stop requested: api could not be started; budget 9s",
+            "ERROR 🏁 shutdown complete: api could not be started; the rest stopped cleanly; exit status 127, 3ms of 9s"
+        ]
+    );
+    // It is another command than the service's own.
+    let (service, kind, result) = (ServiceId::new(1), HookKind::PreStart, Err(failure));
+    let ended = Notice::HookEnded { service, kind, result, dismissed: false };
+    assert_eq!(
+        said(&[failed(Step::PreStart), ended]),
+        [
+            "ERROR api: pre-start could not be started: executing its command: No such file or directory",
+            "DEBUG api: pre-start could not be started"
+        ]
     );
 }
 
