@@ -30,6 +30,8 @@ pub struct Narrator {
     is_asked_to_stop: bool,
     /// Which services are meant to end.
     tasks: Vec<bool>,
+    /// Whether systemd was asked for the deadline, and has not answered.
+    deadline_is_asked: bool,
     /// Whose failure the exit status tells of, in words.
     failed: Option<String>,
     /// What is known of processes that are not leaders, or may not be signalled: the name, and the error number.
@@ -43,6 +45,9 @@ fn names_of(settings: &Settings) -> Vec<String> {
 fn tasks_of(settings: &Settings) -> Vec<bool> {
     settings.services.iter().map(|service| service.kind == Kind::Task).collect()
 }
+
+/// What is said in place of a deadline that is not known yet.
+pub(crate) const DEADLINE_IS_ASKED: &str = "the deadline is asked of systemd";
 
 /// A longer chain of stops is told by its ends.
 const CHAIN_TOLD: usize = 4;
@@ -64,6 +69,7 @@ impl Narrator {
             quiet: false,
             is_asked_to_stop: false,
             tasks: tasks_of(settings),
+            deadline_is_asked: false,
             failed: None,
             known: HashMap::new(),
         }
@@ -80,6 +86,11 @@ impl Narrator {
     pub fn adopted(&mut self, service: ServiceId, settings: &Settings, program: ProgramWords) {
         self.tasks = tasks_of(settings);
         self.programs[service.index()] = program;
+    }
+
+    /// Whether systemd has been asked for the deadline, and has not answered yet.
+    pub fn deadline_is_asked(&mut self, is_asked: bool) {
+        self.deadline_is_asked = is_asked;
     }
 
     /// Says what was decided.
@@ -434,8 +445,11 @@ impl Narrator {
         let by_itself = matches!(cause, Cause::ServiceEnded { .. } | Cause::ServiceFailed { .. });
         self.quiet = self.mode == Mode::OneCommand && by_itself;
         self.is_asked_to_stop = !by_itself && cause != Cause::NothingLeft;
-        let within =
-            budget.map_or_else(|| "no deadline".to_owned(), |budget| format!("budget {}", words(budget)));
+        let within = match budget {
+            Some(budget) => format!("budget {}", words(budget)),
+            None if self.deadline_is_asked => DEADLINE_IS_ASKED.to_owned(),
+            None => "no deadline".to_owned(),
+        };
         let budget_ms = budget.map(milliseconds);
         let text = self.cause(cause);
         let event = "stop.requested";
@@ -664,25 +678,23 @@ fn deadline_learnt(deadline: Option<Deadline>, margin_kept: bool, told: Told) {
 /// What `--extend` is good for here.
 fn extension(use_of_it: UseOfExtension, deadline: Option<Deadline>) {
     let event = "extend.unheard";
-    let stays = deadline.map_or_else(
-        || "stops have no deadline".to_owned(),
-        |deadline| {
-            format!("the deadline of {} stays, budget {}", words(deadline.deadline), words(deadline.budget()))
-        },
-    );
+    // Without one systemd may still be about to tell it.
+    let stays = deadline.map_or_else(String::new, |deadline| {
+        format!("; the deadline of {} stays, budget {}", words(deadline.deadline), words(deadline.budget()))
+    });
     let deadline_ms = deadline.map(|deadline| milliseconds(deadline.deadline));
     match use_of_it {
         UseOfExtension::Unheard => tracing::warn!(
             event,
             deadline_ms,
             "--extend does nothing here: there is no service manager that hears us (systemd's Type=notify sets \
-             NOTIFY_SOCKET); {stays}"
+             NOTIFY_SOCKET){stays}"
         ),
         UseOfExtension::DeadlineAssumed => tracing::warn!(
             event,
             deadline_ms,
             "--extend makes no stop longer here: the deadline is assumed, and who gave PID 1 its time is not asked for \
-             more; {stays}"
+             more{stays}"
         ),
         UseOfExtension::HeardAgain => {
             tracing::info!(

@@ -2,7 +2,7 @@ use std::time::UNIX_EPOCH;
 
 use super::*;
 use crate::log::{Collector, Level as LogLevel};
-use crate::supervisor::{Failure, Pid, Scale, ServiceSettings, StartStep, StopOrder};
+use crate::supervisor::{Failure, Limit, Pid, Scale, ServiceSettings, StartStep, StopOrder};
 
 const PID: Pid = Pid::new(7).unwrap();
 
@@ -72,6 +72,25 @@ fn a_stop_that_went_past_its_budget_was_no_near_miss() {
             "WARN 🏁 shutdown complete: killed, 2s past its budget, exit status 80, 10s of 9s"
         ]
     );
+}
+
+#[test]
+fn there_is_no_deadline_only_when_systemd_has_answered() {
+    let order = StopOrder::new(&[Vec::new()]).unwrap();
+    let settings = Settings::new(Mode::ManyServices, vec![ServiceSettings::new("api")], order);
+    let requested = Notice::StopRequested { cause: TERM, budget: None };
+    let said = |is_asked| {
+        let mut narrator = Narrator::new(&settings, vec![ProgramWords::default()]);
+        let collector = Collector::new(|| UNIX_EPOCH);
+        tracing::subscriber::with_default(collector.clone(), || {
+            narrator.deadline_is_asked(true);
+            narrator.deadline_is_asked(is_asked);
+            narrator.tell(&requested);
+        });
+        collector.take().remove(0).message
+    };
+    assert_eq!(said(true), "🛑 stop requested: SIGTERM; the deadline is asked of systemd");
+    assert_eq!(said(false), "🛑 stop requested: SIGTERM; no deadline");
 }
 
 #[test]
@@ -199,6 +218,13 @@ fn a_failing_pre_start_is_an_error_for_the_service_does_not_start() {
 fn the_first_abort_is_not_called_a_second_one() {
     let notice = Notice::StopEscalated { signal: Signal::ABRT, level: Level::KillNow };
     assert_eq!(said(&[notice]), ["WARN SIGABRT: everything that is left is killed now"]);
+}
+
+#[test]
+fn a_limit_is_told_as_it_was_set_however_short_it_is() {
+    let (service, limit) = (ServiceId::new(0), Limit::Time(Duration::from_micros(1)));
+    let failing = Notice::ServiceFailing { service, failure: Failure::Watchdog, last_seen: None, limit };
+    assert_eq!(said(&[failing]), ["ERROR db: did not say within 1us that it is well (watchdog)"]);
 }
 
 #[test]
