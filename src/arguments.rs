@@ -10,7 +10,7 @@ use clap::builder::ValueHint;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::config::{UsageError, Warning};
+use crate::config::{UsageError, Warning, parse_duration};
 use crate::error::Error;
 use crate::nearest::nearest;
 
@@ -208,9 +208,9 @@ pub struct Options {
     /// Send another signal than the one received, or `none`; may be repeated
     ///
     /// It changes what is sent, never whether curfew stops.
-    /// Example: --map TERM=QUIT --map HUP=none.
+    /// Example: --map TERM=QUIT,HUP=none.
     /// Default: every signal as it is.
-    #[arg(long, value_name = "FROM=TO", help_heading = "Signals")]
+    #[arg(long, value_name = "FROM=TO", value_delimiter = ',', help_heading = "Signals")]
     pub map: Vec<String>,
 
     /// Where services' output leads: `inherit`, `prefix`, `json`, `journal`, `null` or `file=PATH`
@@ -486,6 +486,8 @@ fn explain(error: &clap::Error) -> String {
         let tasks = definition.get_subcommands().map(Command::get_name).chain(client::VERBS);
         let cure = match nearest(word, tasks) {
             Some(task) => format!("did you mean `curfew {task}`?"),
+            // No other option has a value that may be left out.
+            None if parse_duration(word).is_ok() => format!("write --extend={word}"),
             None => format!("write `--` before a command: curfew run [OPTIONS] -- {word}"),
         };
         return format!("unexpected argument `{word}`; {cure}");
@@ -626,6 +628,7 @@ mod tests {
             let arguments = run(text);
             assert_eq!(arguments.command, ["ls", "-l"]);
             assert_eq!(arguments.options.grace, ["TERM"]);
+            assert_eq!(run("curfew --map HUP=none,USR1=USR2 -- x").options.map, ["HUP=none", "USR1=USR2"]);
         }
         assert_eq!(run("curfew -- run").command, ["run"]);
         assert_eq!(run("curfew -- --help").command, ["--help"]);
@@ -659,6 +662,7 @@ mod tests {
             error("curfew sleep 5"),
             "unexpected argument `sleep`; write `--` before a command: curfew run [OPTIONS] -- sleep"
         );
+        assert_eq!(error("curfew --extend 5m -- x"), "unexpected argument `5m`; write --extend=5m");
         assert_eq!(error("curfew rnu -- sleep"), "unexpected argument `rnu`; did you mean `curfew run`?");
     }
 

@@ -178,7 +178,8 @@ fn say_results(arguments: &ClientArguments, answer: &Answer) {
     let results = answer.body.get("results").and_then(Value::as_array);
     let mut lines = String::new();
     for result in results.into_iter().flatten() {
-        lines.push_str(&format!("{}: {}\n", text(result, "service"), text(result, "outcome")));
+        let awaits = table::awaits(result).map(|awaits| format!("; {awaits}")).unwrap_or_default();
+        lines.push_str(&format!("{}: {}{awaits}\n", text(result, "service"), text(result, "outcome")));
     }
     let keys_of = |key: &str| -> Option<String> {
         let keys = answer.body.get(key).and_then(Value::as_array).filter(|keys| !keys.is_empty())?;

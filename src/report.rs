@@ -154,7 +154,7 @@ impl ReportBuilder {
             }
             Notice::LeaderMoved { service, pid } => self.services[service.index()].pid = Some(pid),
             Notice::ServiceReady { service, .. } => self.services[service.index()].ready = Some(now),
-            Notice::StartFailed { service, failure } => {
+            Notice::StartFailed { service, failure, .. } => {
                 self.services[service.index()].start_failure = Some(failure);
             }
             Notice::ServiceEnded { service, end, meaning, .. } => {

@@ -78,6 +78,10 @@ impl Listener for Reporter {
         }
     }
 
+    fn deadline_is_asked(&mut self, is_asked: bool) {
+        self.narrator.deadline_is_asked(is_asked);
+    }
+
     fn cause(&self, cause: Cause) -> String {
         self.narrator.cause(cause)
     }

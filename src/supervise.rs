@@ -11,9 +11,10 @@ use std::time::{Duration, UNIX_EPOCH};
 use crate::linux::clock::{Clock, time_of_day};
 use crate::linux::{
     CgroupUse, Channels, ConfigurationReader, ControlPlace, ControlSocket, Journal, LogOutput, NoSocket,
-    PassedSockets, Programs, Runtime, SocketProblem, StartUp, report_problem, write_plainly,
+    PassedSockets, Programs, Runtime, ServicePrograms, SocketProblem, StartUp, WantedSockets,
+    is_started_by_systemd, report_problem, write_plainly,
 };
-use crate::log::{Collector, Crowd, Level, LineFormat, Narrator, StatusLine};
+use crate::log::{Collector, Crowd, DEADLINE_IS_ASKED, Level, LineFormat, Narrator, StatusLine};
 use crate::report::ReportBuilder;
 use crate::reporter::{Reporter, in_words, report_not_started, report_time};
 use crate::supervisor::{Mode, Settings, Supervisor, defaults};
@@ -79,6 +80,9 @@ pub fn supervise(plan: Plan, clock: Clock, collector: Collector) -> u8 {
     let (log, format) = open_log(format);
     let status_line = StatusLine::new(&settings);
     announce(&settings, deadline_source);
+    if sockets.is_empty() {
+        miss_sockets(&settings, &programs);
+    }
     let control = match ControlSocket::find(&control) {
         Ok(socket) => socket,
         Err(reason) if matches!(control, ControlPlace::Required(_)) => {
@@ -152,6 +156,20 @@ pub fn supervise(plan: Plan, clock: Clock, collector: Collector) -> u8 {
     }
 }
 
+/// Where nobody passes any, as in a terminal, services can do without, and may have to listen for themselves.
+fn miss_sockets(settings: &Settings, programs: &Programs) {
+    let wants = |(_, service): &(_, &ServicePrograms)| matches!(&service.main.sockets, WantedSockets::Named(names) if !names.is_empty());
+    let named = settings.services.iter().zip(&programs.services).filter(wants);
+    let names: Vec<&str> = named.map(|(service, _)| service.name.as_str()).collect();
+    if !names.is_empty() {
+        tracing::info!(
+            event = "socket.none",
+            "curfew was passed no socket (by a .socket unit, say), and has none for {}",
+            names.join(", ")
+        );
+    }
+}
+
 /// Nobody reaches this run, which is no reason not to run.
 fn do_without_control(reason: &NoSocket) {
     let path = reason.path.display();
@@ -197,8 +215,8 @@ fn announce(settings: &Settings, deadline_source: &str) {
     let version = env!("CARGO_PKG_VERSION");
     let deadline = settings.deadline.map_or_else(
         || {
-            if settings.asks_platform && is_started_by_systemd() {
-                "the deadline is asked of systemd".to_owned()
+            if settings.asks_platform && is_started_by_systemd(parent_id() as i32) {
+                DEADLINE_IS_ASKED.to_owned()
             } else {
                 "no deadline".to_owned()
             }
@@ -219,14 +237,6 @@ fn announce(settings: &Settings, deadline_source: &str) {
     } else {
         tracing::debug!(event = "curfew.started", services, "curfew {version}: {deadline}");
     }
-}
-
-/// Whether systemd says that it has started us, or who started us, so that it is asked.
-///
-/// Source: systemd.exec(5), `SYSTEMD_EXEC_PID`.
-fn is_started_by_systemd() -> bool {
-    let we = [std::process::id(), parent_id()];
-    std::env::var("SYSTEMD_EXEC_PID").is_ok_and(|pid| pid.parse().is_ok_and(|pid| we.contains(&pid)))
 }
 
 fn words(duration: Duration) -> String {

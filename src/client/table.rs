@@ -109,6 +109,12 @@ fn heading(system: &Value, services: &[Value]) -> Vec<String> {
     ]
 }
 
+/// Whom it waits for, if for anybody.
+pub(super) fn awaits(service: &Value) -> Option<String> {
+    let names: Vec<String> = service["awaits"].as_array()?.iter().filter_map(text).collect();
+    (!names.is_empty()).then(|| format!("waits for {}", names.join(", ")))
+}
+
 /// What else there is to know, the most pressing first.
 fn note(service: &Value) -> String {
     let mut notes = Vec::new();
@@ -119,10 +125,7 @@ fn note(service: &Value) -> String {
     if let Some(left) = service["back_off_ms"].as_u64() {
         notes.push(format!("again in {}", time(left)));
     }
-    let awaits: Vec<String> = service["awaits"].as_array().into_iter().flatten().filter_map(text).collect();
-    if !awaits.is_empty() {
-        notes.push(format!("waits for {}", awaits.join(", ")));
-    }
+    notes.extend(awaits(service));
     // Its phase says so already.
     if let Some(runs) = text(&service["runs"]).filter(|_| service["runs"] != stop["phase"]) {
         notes.push(runs);

@@ -42,6 +42,16 @@ impl ConfigError {
             excerpt: None,
         }
     }
+
+    /// An error of a line of a file.
+    pub(crate) fn of_line(
+        file: &str,
+        line: usize,
+        problem: impl Into<String>,
+        cure: impl Into<String>,
+    ) -> Self {
+        Self { position: Some(Position { line, column: 1 }), ..Self::of_file(file, problem, cure) }
+    }
 }
 
 impl fmt::Display for ConfigError {

@@ -92,7 +92,8 @@ impl<'a> Parser<'a> {
             self.skip(is_blank);
         }
         if name.is_empty() {
-            return Err(self.fault(start, "this is no variable", NAME_CURE));
+            let cure = "write NAME=value; a name begins with a letter or `_`";
+            return Err(self.fault(start, "no name of a variable begins here", cure));
         }
         if self.peek() != Some('=') {
             return Err(self.fault(start, format!("there is no `=` behind {name}"), NAME_CURE));
@@ -420,12 +421,14 @@ mod tests {
     fn what_is_no_variable_is_told_at_its_place_and_the_rest_is_read() {
         let set = "set it above, write ${NAME:-} if it may be missing, or `\\$` for a dollar sign";
         let braces = "write ${NAME} or ${NAME:-default}, or `\\$` for a dollar sign";
+        let no_name =
+            "no name of a variable begins here; write NAME=value; a name begins with a letter or `_`";
         for (text, error) in [
             ("x y", "1:1: there is no `=` behind x; write NAME=value".to_owned()),
             ("export A", "1:1: there is no `=` behind A; write NAME=value".to_owned()),
             ("A: 1", "1:1: there is no `=` behind A; write NAME=value".to_owned()),
-            ("=1", "1:1: this is no variable; write NAME=value".to_owned()),
-            ("B=1\n 1A=1", "2:2: this is no variable; write NAME=value".to_owned()),
+            ("=1", format!("1:1: {no_name}")),
+            ("B=1\n 1A=1", format!("2:2: {no_name}")),
             ("A=\"x\"y", "1:6: the value goes on behind its quotes; put all of it into them".to_owned()),
             ("A='it''s'", "1:7: the value goes on behind its quotes; put all of it into them".to_owned()),
             (

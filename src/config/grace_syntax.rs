@@ -33,14 +33,16 @@ pub(crate) const TARGETS: [(&str, Target); 3] =
 /// `run:NAME` runs a command that `[run.NAME]` of the file describes, and takes a wait, but no target.
 ///
 /// # Errors
-/// The first mistake, with its place and its cure.
+/// Every mistake, with its place and its cure.
 pub fn parse_schedule(text: &str) -> Result<GraceSchedule, SyntaxError> {
     const EXAMPLE: &str = "write stages such as `TERM 10s, KILL`";
     if text.trim().is_empty() {
         return Err(SyntaxError::whole(text, "the schedule is empty", EXAMPLE));
     }
-    let mut stages: Vec<Stage> = Vec::new();
-    let mut last = 0..0;
+    let mut stages = Vec::new();
+    let mut errors = Vec::new();
+    // What nothing may follow: a stage without a wait, and KILL.
+    let mut open: Option<Range<usize>> = None;
     let mut kill: Option<Range<usize>> = None;
     let mut start = 0;
     for piece in text.split(',') {
@@ -53,31 +55,30 @@ pub fn parse_schedule(text: &str) -> Result<GraceSchedule, SyntaxError> {
             } else {
                 (start - 1..start, "a stage is missing after the last comma")
             };
-            return Err(SyntaxError::new(comma, problem, "remove the comma"));
-        }
-        if let Some(kill) = kill {
-            return Err(SyntaxError::new(
-                kill,
-                "nothing can follow KILL, since it ends every process",
-                "move KILL to the end",
-            ));
-        }
-        match parse_stage(part)? {
-            Some(stage) => {
-                if matches!(stages.last(), Some(Stage { wait: Wait::Open, .. })) {
-                    let stage = &text[last.clone()];
-                    return Err(SyntaxError::new(
-                        last,
-                        format!("`{stage}` has no wait, but another stage follows"),
-                        format!("write `{stage} 10s`"),
-                    ));
+            errors.push(SyntaxError::new(comma, problem, "remove the comma"));
+        } else {
+            errors.extend(kill.take().map(|kill| {
+                let problem = "nothing can follow KILL, since it ends every process";
+                SyntaxError::new(kill, problem, "move KILL to the end")
+            }));
+            match parse_stage(part) {
+                Ok(Some(stage)) => {
+                    errors.extend(open.take().map(|span| {
+                        let stage = &text[span.clone()];
+                        let problem = format!("`{stage}` has no wait, but another stage follows");
+                        SyntaxError::new(span, problem, format!("write `{stage} 10s`"))
+                    }));
+                    open = (stage.wait == Wait::Open).then(|| part.span());
+                    stages.push(stage);
                 }
-                stages.push(stage);
-                last = part.span();
+                Ok(None) => kill = Some(part.span()),
+                Err(error) => errors.push(error),
             }
-            None => kill = Some(part.span()),
         }
         start = end + 1;
+    }
+    if let Some(error) = SyntaxError::all(errors) {
+        return Err(error);
     }
     GraceSchedule::new(stages).map_err(|error| SyntaxError::whole(text, error.to_string(), EXAMPLE))
 }
@@ -100,9 +101,11 @@ fn parse_stage(part: Part) -> Result<Option<Stage>, SyntaxError> {
     if let Some(name) = signal.text().strip_prefix(RUN) {
         return parse_run(signal, name, target, wait).map(Some);
     }
-    let action =
-        if signal.text() == RECEIVED { StageAction::Received } else { parse_stage_signal(signal, wait)? };
-    if action == StageAction::Fixed(Signal::KILL) {
+    let action = match signal.text() {
+        RECEIVED => Ok(StageAction::Received),
+        _ => parse_stage_signal(signal, wait),
+    };
+    if action == Ok(StageAction::Fixed(Signal::KILL)) {
         if let Some(target) = target {
             return Err(target.error("KILL always goes to the leader and all its strays", "write `KILL`"));
         }
@@ -111,8 +114,13 @@ fn parse_stage(part: Part) -> Result<Option<Stage>, SyntaxError> {
         }
         return Ok(None);
     }
-    let target = target.map(parse_target).transpose()?;
-    Ok(Some(Stage { action, target, wait: parse_wait(wait)? }))
+    match (action, target.map(parse_target).transpose(), parse_wait(wait)) {
+        (Ok(action), Ok(target), Ok(wait)) => Ok(Some(Stage { action, target, wait })),
+        (action, target, wait) => {
+            let errors = [action.err(), target.err(), wait.err()].into_iter().flatten();
+            SyntaxError::all(errors.collect()).map_or(Ok(None), Err)
+        }
+    }
 }
 
 /// `run:NAME 5s`.
@@ -369,6 +377,25 @@ mod tests {
             check(vec![stage.clone(), other.clone(), other, open]);
         }
         assert_eq!(checked, 4 * 60 * 4 * 5);
+    }
+
+    #[test]
+    fn all_mistakes_are_told_in_their_order() {
+        let text = "TERN 10, INT, KILL, QUIT 0s,";
+        let told = parse_schedule(text).unwrap_err();
+        let told: Vec<_> = told.each().map(|error| (&text[error.span.clone()], &*error.problem)).collect();
+        assert_eq!(
+            told,
+            [
+                ("TERN", "unknown signal `TERN`"),
+                ("10", "`10` has no unit"),
+                ("KILL", "nothing can follow KILL, since it ends every process"),
+                ("0s", "a wait of zero gives a process no time to act"),
+                (",", "a stage is missing after the last comma"),
+            ]
+        );
+        let shifted = parse_schedule(text).unwrap_err().shifted(4);
+        assert_eq!(shifted.also[1].span, 18..22);
     }
 
     #[test]

@@ -48,7 +48,7 @@ pub(crate) struct Overrides {
     pub(crate) extend: Option<Duration>,
     pub(crate) signal_target: Option<Target>,
     pub(crate) stop_signals: Option<SignalSet>,
-    pub(crate) forward: Option<SignalSet>,
+    pub(crate) forward: Option<Given<SignalSet>>,
     pub(crate) map: Vec<Mapping>,
     pub(crate) report: Option<PathBuf>,
     pub(crate) log: Option<LogFormat>,
@@ -96,7 +96,7 @@ impl Overrides {
                 |options| options.stop_signals.as_ref(),
                 parse_stop_signals,
             ),
-            forward: reader.value("forward", |options| options.forward.as_ref(), parse_forward),
+            forward: reader.parsed("forward", |options| options.forward.as_ref(), parse_forward),
             map: reader.map(),
             report: reader.path("report", |options| options.report.as_ref()).map(|given| given.value),
             log: reader.choice("log", |options| options.log.as_ref(), &LogFormat::CHOICES),
@@ -170,11 +170,11 @@ impl<'a> Reader<'a> {
         given: &Given<&String>,
         parse: impl Fn(&str) -> Result<T, SyntaxError>,
     ) -> Option<T> {
-        parse(given.value).map_err(|error| self.note(&given.origin, given.value, error)).ok()
+        parse(given.value).map_err(|error| self.note(&given.origin, given.value, &error)).ok()
     }
 
-    fn note(&mut self, origin: &str, value: &str, error: SyntaxError) {
-        self.errors.push(UsageError::in_value(origin, value, error));
+    fn note(&mut self, origin: &str, value: &str, error: &SyntaxError) {
+        self.errors.extend(error.each().map(|error| UsageError::in_value(origin, value, error)));
     }
 
     /// The schedule without a name. With several the last one counts, as with other options.
@@ -193,7 +193,7 @@ impl<'a> Reader<'a> {
                 Ok(schedule) => {
                     schedules.push(Given { value: (name.to_owned(), schedule), origin: given.origin });
                 }
-                Err(error) => self.note(&given.origin, given.value, error.shifted(name.len() + 1)),
+                Err(error) => self.note(&given.origin, given.value, &error.shifted(name.len() + 1)),
             }
         }
         schedules
@@ -206,22 +206,22 @@ impl<'a> Reader<'a> {
         for text in &self.flags.service {
             let Some((name, command)) = text.split_once('=') else {
                 let cure = "write NAME=COMMAND, such as --service api='api --port 8000'";
-                self.note(OPTION, text, SyntaxError::whole(text, "there is no `=`", cure));
+                self.note(OPTION, text, &SyntaxError::whole(text, "there is no `=`", cure));
                 continue;
             };
-            let name = parse_name(name).map_err(|error| self.note(OPTION, text, error));
+            let name = parse_name(name).map_err(|error| self.note(OPTION, text, &error));
             let command = split_command(command).map_err(|error| {
                 let offset = text.len() - command.len();
                 let cure = error
                     .cure
                     .replace("command = [\"sh\", \"-c\", \"exec …\"]", "sh -c 'exec …' as the command");
-                self.note(OPTION, text, SyntaxError { cure, ..error.shifted(offset) });
+                self.note(OPTION, text, &SyntaxError { cure, ..error.shifted(offset) });
             });
             let (Ok(name), Ok(command)) = (name, command) else { continue };
             if !names.insert(name.clone()) {
                 let error =
                     SyntaxError::new(0..name.len(), format!("there are two services `{name}`"), "rename one");
-                self.note(OPTION, text, error);
+                self.note(OPTION, text, &error);
             }
             services.push((name, command));
         }
@@ -236,7 +236,7 @@ impl<'a> Reader<'a> {
             if !seen.insert(from) {
                 let end = given.value.find('=').unwrap_or(given.value.len());
                 let error = SyntaxError::new(0..end, format!("{from} is mapped twice"), "leave one of them");
-                self.note(&given.origin, given.value, error);
+                self.note(&given.origin, given.value, &error);
             }
             map.push((from, to));
         }

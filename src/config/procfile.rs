@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use super::command_line::split_command;
-use super::config_error::{ConfigError, Position};
+use super::config_error::ConfigError;
 use super::files::Files;
 use super::service_name::{parse_name, sanitize};
 use super::service_table::ServiceTable;
@@ -26,7 +26,7 @@ const SHELL_WORDS: [&str; 39] = [
 /// so that signals reach the program. What needs the shell is signalled as a group.
 ///
 /// # Errors
-/// The file cannot be read.
+/// The file cannot be read, or is none.
 pub(crate) fn read_procfile(
     files: &Files,
     path: &Path,
@@ -35,6 +35,11 @@ pub(crate) fn read_procfile(
 ) -> Result<(Vec<ServiceTable>, Vec<ConfigError>), Box<ConfigError>> {
     let shown = shown.display().to_string();
     let text = read_text(files, path, &shown)?;
+    if let Some(line) = looks_like_toml(&text) {
+        let (problem, cure) =
+            ("this looks like TOML, and not like a Procfile", format!("say --config {shown}"));
+        return Err(Box::new(ConfigError::of_line(&shown, line, problem, cure)));
+    }
     let (mut services, mut errors) = (Vec::<ServiceTable>::new(), Vec::new());
     for (number, line) in text.lines().enumerate() {
         let line = line.trim();
@@ -42,8 +47,7 @@ pub(crate) fn read_procfile(
             continue;
         }
         let mut fail = |problem: String, cure: &str| {
-            let position = Some(Position { line: number + 1, column: 1 });
-            errors.push(ConfigError { position, ..ConfigError::of_file(&shown, problem, cure) });
+            errors.push(ConfigError::of_line(&shown, number + 1, problem, cure));
         };
         let Some((name, command)) = line.split_once(':').map(|(name, command)| (name.trim(), command.trim()))
         else {
@@ -88,6 +92,31 @@ pub(crate) fn read_procfile(
         ));
     }
     Ok((services, errors))
+}
+
+/// The first line that says something, with its number.
+fn first_line(text: &str) -> Option<(usize, &str)> {
+    let lines = text.lines().enumerate().map(|(index, line)| (index + 1, line));
+    lines.into_iter().find(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'))
+}
+
+fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+}
+
+/// The line that is one of TOML: a table, or a key with a value.
+fn looks_like_toml(text: &str) -> Option<usize> {
+    let (number, line) = first_line(text)?;
+    let is_key = |(name, _): (&str, &str)| is_name(&name.trim().replace('.', "_"));
+    (line.starts_with('[') || line.split_once('=').is_some_and(is_key)).then_some(number)
+}
+
+/// The line that is one of a Procfile; in YAML, which has such lines too, others are indented.
+pub(crate) fn looks_like_procfile(text: &str) -> Option<usize> {
+    let (number, line) = first_line(text)?;
+    let is_service = |(name, command): (&str, &str)| is_name(name) && !command.trim().is_empty();
+    let is_flat = !text.lines().any(|line| line.starts_with([' ', '\t']));
+    (is_flat && line.split_once(':').is_some_and(is_service)).then_some(number)
 }
 
 fn shell_command(command: &str) -> Vec<String> {

@@ -38,7 +38,7 @@ pub(crate) struct ServiceTable {
     pub(crate) essential: Option<bool>,
     pub(crate) success: Option<SuccessStatuses>,
     pub(crate) signal_target: Option<Target>,
-    pub(crate) forward: Option<SignalSet>,
+    pub(crate) forward: Option<(Place, SignalSet)>,
     pub(crate) reload_signal: Option<Signal>,
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) env_file: Vec<(Place, PathBuf)>,
@@ -52,6 +52,31 @@ pub(crate) struct ServiceTable {
 
 /// The words for [`Kind`].
 const KINDS: [(&str, Kind); 2] = [("service", Kind::Service), ("task", Kind::Task)];
+
+/// What other tools call it, in lower case and without `-` and `_`.
+const HABITS: [(&str, &[&str]); 4] = [
+    ("write `after`", &["dependson", "requires", "wants", "needs"]),
+    ("write `after` in the other service, with the name of this one", &["before", "requiredby", "wantedby"]),
+    (
+        "write `grace`, such as \"INT 10s, KILL\"",
+        &[
+            "stopsignal",
+            "killsignal",
+            "stopgrace",
+            "stopgraceperiod",
+            "stoptimeout",
+            "timeoutstop",
+            "stopwaitsecs",
+        ],
+    ),
+    ("write `directory`", &["cwd", "chdir", "workdir", "workingdir", "workingdirectory"]),
+];
+
+/// The cure for a key that is one elsewhere.
+pub(crate) fn habit(key: &str) -> Option<&'static str> {
+    let key = key.to_ascii_lowercase().replace(['-', '_'], "");
+    HABITS.iter().find(|(_, keys)| keys.contains(&&*key)).map(|(cure, _)| *cure)
+}
 
 /// Every key of `[service.NAME]`, and how it is read.
 pub(crate) const KEYS: &Keys<ServiceTable> = &[
@@ -86,7 +111,8 @@ pub(crate) const KEYS: &Keys<ServiceTable> = &[
     ("success", |service, value| service.success = file_values::success(value)),
     ("signal-target", |service, value| service.signal_target = file_values::target(value)),
     ("forward", |service, value| {
-        service.forward = file_values::signals(value, parse_forward, parse_forwarded);
+        let signals = file_values::signals(value, parse_forward, parse_forwarded);
+        service.forward = signals.map(|signals| (value.place(), signals));
     }),
     ("reload-signal", |service, value| {
         service.reload_signal = value.parsed("a signal such as \"HUP\"", parse_forwarded);

@@ -31,8 +31,8 @@ use crate::nearest::nearest;
 use crate::protocol::{FIRST_PASSED, ProbeTarget, is_called};
 use crate::supervisor::{
     Cycle, Deadline, DeadlineBasis, ExitStatusPolicy, GraceSchedule, Health, HookTimes, Kind, Mode,
-    Readiness, ReadyBy, Restart, RestartWhen, ServiceId, ServiceSettings, Settings, SignalSet, StopOrder,
-    defaults,
+    Readiness, ReadyBy, Restart, RestartWhen, ServiceId, ServiceSettings, Settings, Signal, SignalSet,
+    StopOrder, defaults,
 };
 
 /// Tells a service how long it may take to stop, so that a curfew in it knows.
@@ -80,6 +80,7 @@ impl<'a> Settling<'a> {
         self.refuse_what_needs_a_service(&description.system);
         self.refuse_missing_sockets(&description.system);
         self.refuse_descriptors_taken_by_sockets(&description.system);
+        self.refuse_to_forward_what_stops(mode, &description.system);
         self.refuse_unknown_commands(&description.system);
         let order = self.order(&description);
         let (deadline, deadline_choice, deadline_source) = self.deadline(&description.system);
@@ -195,6 +196,28 @@ impl<'a> Settling<'a> {
                 let cure = "remove it: what comes after it waits for its success";
                 self.config_errors.push(place.error("a task is never ready, but done", cure));
             }
+        }
+    }
+
+    /// What asks curfew to stop begins the stop, and goes no further. `all` means the rest.
+    fn refuse_to_forward_what_stops(&mut self, mode: Mode, system: &SystemTable) {
+        let stop_signals = self.overrides.stop_signals.or(system.stop_signals);
+        let mut stop_signals = stop_signals.unwrap_or_else(defaults::stop_signals);
+        if mode == Mode::ManyServices {
+            stop_signals.insert(Signal::QUIT);
+        }
+        let problem = |forward: SignalSet| {
+            let stops = (forward != SignalSet::all())
+                .then(|| forward.iter())?
+                .find(|signal| stop_signals.contains(*signal))?;
+            Some(format!("{stops} asks curfew itself to stop, and is not passed on"))
+        };
+        let cure = "leave it out: `grace` says what a stop sends, `stop-signals` what asks for it";
+        if let Some(Given { value, origin }) = &self.overrides.forward {
+            self.usage_errors.extend(problem(*value).map(|problem| UsageError::new(origin, problem, cure)));
+        }
+        for (place, forward) in system.services.iter().filter_map(|service| service.forward.as_ref()) {
+            self.config_errors.extend(problem(*forward).map(|problem| place.error(problem, cure)));
         }
     }
 
@@ -409,7 +432,13 @@ impl<'a> Settling<'a> {
                 drain: service.drain.unwrap_or_default(),
                 essential: service.essential.unwrap_or(true),
                 success: success.cloned().unwrap_or_default(),
-                forward: self.overrides.forward.or(service.forward).unwrap_or(default_forward),
+                forward: self
+                    .overrides
+                    .forward
+                    .as_ref()
+                    .map(|given| given.value)
+                    .or(service.forward.as_ref().map(|(_, signals)| *signals))
+                    .unwrap_or(default_forward),
                 reload_signal: service.reload_signal,
                 ..ServiceSettings::new(&service.name)
             }

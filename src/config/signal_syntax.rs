@@ -192,7 +192,14 @@ fn parse_list<T>(text: &str, parse: fn(&str) -> Result<T, SyntaxError>) -> Resul
     if text.trim().is_empty() {
         return Err(SyntaxError::whole(text, "the list is empty", "name at least one, such as `TERM`"));
     }
-    text.split(',').map(|item| shift(text, item, parse)).collect()
+    let (mut read, mut errors) = (Vec::new(), Vec::new());
+    for item in text.split(',') {
+        match shift(text, item, parse) {
+            Ok(item) => read.push(item),
+            Err(error) => errors.push(error),
+        }
+    }
+    SyntaxError::all(errors).map_or(Ok(read), Err)
 }
 
 /// Parses `part`, a slice of `text`, without the space around it; an error is given its place in `text`.
@@ -243,6 +250,14 @@ mod tests {
             error.render("TERM, 9"),
             "KILL can be caught by no process, so curfew never sees it; leave it out\n  TERM, 9\n        ^"
         );
+    }
+
+    #[test]
+    fn all_that_is_wrong_in_a_list_is_told() {
+        let text = "TREM, INT, XX, KILL";
+        let told = parse_stop_signals(text).unwrap_err();
+        let told: Vec<_> = told.each().map(|error| &text[error.span.clone()]).collect();
+        assert_eq!(told, ["TREM", "XX", "KILL"]);
     }
 
     #[test]

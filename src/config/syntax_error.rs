@@ -10,12 +10,14 @@ pub struct SyntaxError {
     pub problem: String,
     /// What to write instead.
     pub cure: String,
+    /// What else is wrong with the text.
+    pub also: Vec<Self>,
 }
 
 impl SyntaxError {
     /// An error at these bytes of the text.
     pub fn new(span: Range<usize>, problem: impl Into<String>, cure: impl Into<String>) -> Self {
-        Self { span, problem: problem.into(), cure: cure.into() }
+        Self { span, problem: problem.into(), cure: cure.into(), also: Vec::new() }
     }
 
     /// An error of the whole text.
@@ -23,10 +25,29 @@ impl SyntaxError {
         Self::new(0..text.len(), problem, cure)
     }
 
+    /// All of these as one, the first in the text first; `None`: there are none.
+    pub(crate) fn all(errors: Vec<Self>) -> Option<Self> {
+        let mut all = Vec::new();
+        for mut error in errors {
+            all.append(&mut error.also);
+            all.push(error);
+        }
+        all.sort_by_key(|error| error.span.start);
+        let mut all = all.into_iter();
+        let first = all.next()?;
+        Some(Self { also: all.collect(), ..first })
+    }
+
+    /// It, and what else is wrong.
+    pub(crate) fn each(&self) -> impl Iterator<Item = &Self> {
+        std::iter::once(self).chain(&self.also)
+    }
+
     /// The same error in a longer text, in which the wrong one begins at byte `offset`.
     #[must_use]
     pub fn shifted(self, offset: usize) -> Self {
-        Self { span: self.span.start + offset..self.span.end + offset, ..self }
+        let also = self.also.into_iter().map(|error| error.shifted(offset)).collect();
+        Self { span: self.span.start + offset..self.span.end + offset, also, ..self }
     }
 
     /// The text, and below it a line with carets under the exact place; both indented by two.
@@ -40,9 +61,10 @@ impl SyntaxError {
         format!("  {shown}\n  {}{}", " ".repeat(indent), "^".repeat(carets))
     }
 
-    /// The error, the text and the place in it: three lines.
+    /// Each error, the text and the place in it: three lines.
     pub fn render(&self, text: &str) -> String {
-        format!("{self}\n{}", self.excerpt(text))
+        let each: Vec<_> = self.each().map(|error| format!("{error}\n{}", error.excerpt(text))).collect();
+        each.join("\n")
     }
 }
 

@@ -13,6 +13,7 @@ use super::hook_table::{HookTable, hook};
 use super::log_format::LogFormat;
 use super::log_level::LogLevel;
 use super::process_table::{self, ProcessTable};
+use super::procfile::looks_like_procfile;
 use super::resource_limit::limits;
 use super::run_table::{self, RunTable};
 use super::service_name::parse_name;
@@ -129,6 +130,7 @@ pub(crate) fn read_system_file(
 
 /// Reads the description of a system.
 pub(crate) fn read_system(file: String, text: String) -> Reading {
+    let procfile = looks_like_procfile(&text);
     let document = Document::new(file, text);
     let mut system = SystemTable::default();
     let (table, syntax) = document.parse();
@@ -147,7 +149,11 @@ pub(crate) fn read_system(file: String, text: String) -> Reading {
         ConfigError::of_file(document.file(), "there is no service", "add [service.NAME] with a command")
     });
     drop(table);
-    let mut errors = document.into_errors();
+    let not_ours = procfile.filter(|_| syntax == Syntax::Broken).map(|line| {
+        let (file, problem) = (document.file(), "this looks like a Procfile, and not like TOML");
+        ConfigError::of_line(file, line, problem, format!("say --procfile {file}"))
+    });
+    let mut errors = not_ours.map_or_else(|| document.into_errors(), |error| vec![error]);
     errors.extend(no_service);
     Reading { system, errors, syntax }
 }
@@ -158,9 +164,9 @@ fn service(value: &Value) -> ServiceTable {
     value.parsed_key(parse_name);
     let is_table =
         value.read("a table such as [service.api]", &mut service, service_table::KEYS, &|key, _| {
-            KEYS.iter()
-                .any(|(known, _)| *known == key)
-                .then(|| format!("`{key}` belongs at the top of the file"))
+            let is_at_the_top = KEYS.iter().any(|(known, _)| *known == key);
+            let cure = is_at_the_top.then(|| format!("`{key}` belongs at the top of the file"));
+            cure.or_else(|| service_table::habit(key).map(str::to_owned))
         });
     service.place = is_table.then(|| value.place_of_key());
     service

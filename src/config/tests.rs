@@ -1026,6 +1026,66 @@ command = "w"
 }
 
 #[test]
+fn what_other_tools_call_it_is_understood() {
+    let grace = "unknown key; write `grace`, such as \"INT 10s, KILL\"";
+    assert_eq!(
+        errors_of(
+            "[service.a]\ncommand = 'a'\ndepends_on = ['b']\nbefore = ['b']\nstop_grace = '5s'\nstopsignal = 'INT'\n\
+             WorkingDirectory = '/'\nafterr = ['b']"
+        ),
+        [
+            "demo.toml:3:1: service.a.depends_on: unknown key; write `after`",
+            "demo.toml:4:1: service.a.before: unknown key; write `after` in the other service, with the name of this one",
+            &format!("demo.toml:5:1: service.a.stop_grace: {grace}"),
+            &format!("demo.toml:6:1: service.a.stopsignal: {grace}"),
+            "demo.toml:7:1: service.a.WorkingDirectory: unknown key; write `directory`",
+            "demo.toml:8:1: service.a.afterr: unknown key; did you mean `after`?",
+        ]
+    );
+}
+
+#[test]
+fn what_asks_for_a_stop_is_not_passed_on() {
+    let words = |signal| {
+        format!(
+            "{signal} asks curfew itself to stop, and is not passed on; leave it out: `grace` says what a stop sends, \
+             `stop-signals` what asks for it"
+        )
+    };
+    let file = |stops, forward| format!("{stops}\n[service.a]\ncommand = 'a'\nforward = {forward}");
+    let told = |signal| [format!("demo.toml:4:11: service.a.forward: {}", words(signal))];
+    assert_eq!(errors_of(&file("", "['USR1', 'TERM']")), told("TERM"));
+    assert_eq!(errors_of(&file("stop-signals = 'USR1'", "'USR1,TERM'")), told("USR1"));
+    from_file(&file("stop-signals = 'USR1'", "'TERM'"));
+    assert_eq!(errors_of(&file("stop-signals = 'USR1'", "'QUIT'")), told("QUIT"));
+    from_file(&file("", "'all'"));
+    let usage = World::new().usage(&["run", "--forward", "INT", "--", "a"]);
+    assert_eq!(usage, [format!("--forward: {}", words("INT"))]);
+}
+
+#[test]
+fn a_procfile_is_told_from_toml() {
+    let error = "this looks like a Procfile, and not like TOML; say --procfile demo.toml";
+    assert_eq!(errors_of("# x\n\nweb: rails server\nworker: x $A"), [format!("demo.toml:3:1: {error}")]);
+    // As YAML is.
+    assert_ne!(errors_of("name: web\nservices:\n  web:\n")[0], format!("demo.toml:1:1: {error}"));
+    let world = World::new()
+        .with_file("demo.toml", "\n[service.web]\ncommand = 'a: b'")
+        .with_file("b", "a b = 1")
+        .with_file("c", "a.b = 1");
+    let errors = |file| world.config_errors(&["run", "--procfile", file]);
+    assert_eq!(
+        errors("demo.toml"),
+        ["demo.toml:2:1: this looks like TOML, and not like a Procfile; say --config demo.toml"]
+    );
+    assert!(errors("c")[0].starts_with("c:1:1: this looks like TOML"));
+    assert_eq!(
+        errors("b"),
+        ["b:1:1: there is no `:` after a name; write `web: command`, or `#` before a comment"]
+    );
+}
+
+#[test]
 fn several_syntax_errors_are_told_with_what_else_is_wrong() {
     let errors = errors_of(
         "name = \"x\ngrace = TERM 10s\ndrian = 1\n[service.a]\ncommand = \"a\"\ncommand = \"b\"\nafter = [\"zz\"]\n\

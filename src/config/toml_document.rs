@@ -360,8 +360,10 @@ impl<'a> Value<'a> {
         let span = self.value.span();
         // Without escapes the text stands in the file as it is, behind one quote: the place is exact.
         let is_plain = self.document.text.get(span.start + 1..span.end.saturating_sub(1)) == Some(text);
-        let offset = if is_plain { span.start + 1 + error.span.start } else { span.start };
-        self.fail_at(offset, error.problem.clone(), error.cure.clone(), Some(error.excerpt(text)));
+        for error in error.each() {
+            let offset = if is_plain { span.start + 1 + error.span.start } else { span.start };
+            self.fail_at(offset, error.problem.clone(), error.cure.clone(), Some(error.excerpt(text)));
+        }
     }
 
     fn fail_at(&self, offset: usize, problem: String, cure: String, excerpt: Option<String>) {

@@ -25,9 +25,8 @@ impl UsageError {
     }
 
     /// An error in the value of an option.
-    pub(crate) fn in_value(option: impl Into<String>, value: &str, error: SyntaxError) -> Self {
-        let excerpt = Some(error.excerpt(value));
-        Self { option: option.into(), problem: error.problem, cure: error.cure, excerpt }
+    pub(crate) fn in_value(option: impl Into<String>, value: &str, error: &SyntaxError) -> Self {
+        Self { excerpt: Some(error.excerpt(value)), ..Self::new(option, &*error.problem, &*error.cure) }
     }
 }
 

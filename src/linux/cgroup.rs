@@ -140,13 +140,13 @@ impl CgroupTree {
         let own = own_path(&own).ok_or(CgroupUnavailable::NoVersion2)?;
         // Every start of curfew pays for this, and most are given nothing. The list of mounts takes longer than all else.
         if own == Path::new("/") && is_in_first_namespace() {
-            return Err(CgroupUnavailable::NotDelegated);
+            return Err(CgroupUnavailable::not_given());
         }
         let mut usual = USUAL_PLACES.into_iter().map(|point| Self::find_given_in(&Mount::of_all(point), own));
         let found = usual.find(|found| found.as_ref().err() != Some(&CgroupUnavailable::Elsewhere));
         match found.unwrap_or_else(|| Self::find_mounted(own))? {
             tree if tree.is_delegated() => Ok(tree),
-            _ => Err(CgroupUnavailable::NotDelegated),
+            _ => Err(CgroupUnavailable::not_given()),
         }
     }
 
@@ -157,7 +157,7 @@ impl CgroupTree {
             is_delegated(&own_directory, own) || own_directory.parent().is_some_and(is_marked_as_delegated);
         // A mount that shows another root than ours would be taken for it.
         if !is_given && own != Path::new("/") {
-            return Err(CgroupUnavailable::NotDelegated);
+            return Err(CgroupUnavailable::not_given());
         }
         Self::find_in(mount, own)
     }

@@ -65,3 +65,4 @@ pub use signal_mask::{block_all_signals, interruptible};
 pub use spawn::Program;
 pub use start_up::StartUp;
 pub use terminal::terminal_width;
+pub use unit_deadline::is_started_by_systemd;

@@ -660,6 +660,7 @@ impl<L: Listener> Runtime<L> {
             Err(_) => return self.hear_deadline(Answer::Nothing),
         };
         self.family.helpers.insert(helper);
+        self.listener.deadline_is_asked(true);
         let is_watched = self
             .unit_deadline
             .waiting_on()
@@ -678,6 +679,7 @@ impl<L: Listener> Runtime<L> {
     }
 
     fn hear_deadline(&mut self, answer: Answer) {
+        self.listener.deadline_is_asked(false);
         match answer {
             Answer::Ours { deadline, signal, heard } => {
                 self.deadline_is_learnt = true;

@@ -118,7 +118,7 @@ impl UnitDeadline {
 }
 
 /// Whether systemd says that it has started us, or who started us.
-fn is_started_by_systemd(parent: i32) -> bool {
+pub fn is_started_by_systemd(parent: i32) -> bool {
     let variable = |name: &str| std::env::var(name).ok();
     // What a curfew above us tells in CURFEW_DEADLINE is the time that we have.
     if variable(RUN_VARIABLE).is_some() {

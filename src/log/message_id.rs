@@ -72,6 +72,7 @@ pub const MESSAGE_IDS: [(&str, &str); 84] = [
     ("signal.ignored", "713d1654da0a493898566fccf7f097ed"),
     ("signal.refused", "b6e95c39baa74c708a84ed91e961ed97"),
     ("socket.missing", "205bd7d06468487da66f9af4db8ac327"),
+    ("socket.none", "a5f08f86c1ba48dd8ae2b7f46925cc6e"),
     ("stage.expired", "58a029b85023403b90c69f5d664fc230"),
     ("stage.run", "55a21f984c2246d68141526ea9365f31"),
     ("stage.sent", "cd535fbb60ab44d480e13ac1eebfe3a7"),

@@ -13,6 +13,7 @@ mod status_line;
 pub use collector::Collector;
 pub use crowd::{Crowd, MoreStrays};
 pub use message_id::{MESSAGE_IDS, message_id};
+pub(crate) use narrator::DEADLINE_IS_ASKED;
 pub use narrator::Narrator;
 pub use program_words::ProgramWords;
 pub(crate) use record::milliseconds;

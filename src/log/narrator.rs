@@ -11,8 +11,8 @@ use super::foreground::foreground_cure;
 use super::program_words::ProgramWords;
 use super::record::milliseconds;
 use crate::supervisor::{
-    Cause, Deadline, End, EndMeaning, Failure, HookKind, IgnoredBecause, Kind, Level, Mode, Notice, Pid,
-    Recipients, Sender, ServiceId, Settings, Signal, StartFailure, Target, Told, UseOfExtension, Verdict,
+    Cause, Deadline, End, EndMeaning, HookKind, IgnoredBecause, Kind, Level, Mode, Notice, Pid, Recipients,
+    Sender, ServiceId, Settings, Signal, StartFailure, Step, Target, Told, UseOfExtension, Verdict,
 };
 
 use life::describe_failure;
@@ -30,6 +30,8 @@ pub struct Narrator {
     is_asked_to_stop: bool,
     /// Which services are meant to end.
     tasks: Vec<bool>,
+    /// Whether systemd was asked for the deadline, and has not answered.
+    deadline_is_asked: bool,
     /// Whose failure the exit status tells of, in words.
     failed: Option<String>,
     /// What is known of processes that are not leaders, or may not be signalled: the name, and the error number.
@@ -43,6 +45,9 @@ fn names_of(settings: &Settings) -> Vec<String> {
 fn tasks_of(settings: &Settings) -> Vec<bool> {
     settings.services.iter().map(|service| service.kind == Kind::Task).collect()
 }
+
+/// What is said in place of a deadline that is not known yet.
+pub(crate) const DEADLINE_IS_ASKED: &str = "the deadline is asked of systemd";
 
 /// A longer chain of stops is told by its ends.
 const CHAIN_TOLD: usize = 4;
@@ -64,6 +69,7 @@ impl Narrator {
             quiet: false,
             is_asked_to_stop: false,
             tasks: tasks_of(settings),
+            deadline_is_asked: false,
             failed: None,
             known: HashMap::new(),
         }
@@ -80,6 +86,11 @@ impl Narrator {
     pub fn adopted(&mut self, service: ServiceId, settings: &Settings, program: ProgramWords) {
         self.tasks = tasks_of(settings);
         self.programs[service.index()] = program;
+    }
+
+    /// Whether systemd has been asked for the deadline, and has not answered yet.
+    pub fn deadline_is_asked(&mut self, is_asked: bool) {
+        self.deadline_is_asked = is_asked;
     }
 
     /// Says what was decided.
@@ -108,15 +119,19 @@ impl Narrator {
                     if self.tasks.get(service.index()) == Some(&true) { "started" } else { "up" }
                 );
             }
-            Notice::StartFailed { service, failure } => {
+            Notice::StartFailed { service, step, failure } => {
+                let program = &self.programs[service.index()];
                 tracing::error!(
                     event = "service.start-failed",
                     service = self.name(service),
                     step = failure.step.name(),
                     errno = failure.errno,
-                    setting = self.programs.get(service.index()).and_then(|program| program.setting(failure)),
+                    setting = program.setting(failure),
                     "{}",
-                    self.start_failure(service, failure)
+                    match step {
+                        Step::PreStart => hook_failure("pre-start", failure),
+                        Step::Main | Step::PostStop => program.start_failure(failure),
+                    }
                 );
             }
             Notice::ServiceEnded { service, pid, end, meaning, after } => {
@@ -367,9 +382,17 @@ impl Narrator {
         let event = "hook.ended";
         let (service, stops_the_start) = (self.name(service), *kind == HookKind::PreStart);
         match result {
-            Err(StartFailure { errno, step, .. }) => {
-                let error = Errno::from_raw(errno).desc();
-                tracing::error!(event, service, hook, errno, "{hook} could not be started: {step}: {error}");
+            // The start's failure says it.
+            Err(_) if stops_the_start => tracing::debug!(event, service, hook, "{hook} could not be started"),
+            Err(failure) => {
+                tracing::error!(
+                    event,
+                    service,
+                    hook,
+                    errno = failure.errno,
+                    "{}",
+                    hook_failure(&hook, failure)
+                );
             }
             Ok(_) if dismissed => {
                 tracing::warn!(event, service, hook, "{hook} was killed: its time was over");
@@ -422,8 +445,11 @@ impl Narrator {
         let by_itself = matches!(cause, Cause::ServiceEnded { .. } | Cause::ServiceFailed { .. });
         self.quiet = self.mode == Mode::OneCommand && by_itself;
         self.is_asked_to_stop = !by_itself && cause != Cause::NothingLeft;
-        let within =
-            budget.map_or_else(|| "no deadline".to_owned(), |budget| format!("budget {}", words(budget)));
+        let within = match budget {
+            Some(budget) => format!("budget {}", words(budget)),
+            None if self.deadline_is_asked => DEADLINE_IS_ASKED.to_owned(),
+            None => "no deadline".to_owned(),
+        };
         let budget_ms = budget.map(milliseconds);
         let text = self.cause(cause);
         let event = "stop.requested";
@@ -500,9 +526,6 @@ impl Narrator {
             Cause::Signal { signal, sender } => format!("SIG{signal}{}", describe_sender(sender)),
             Cause::ServiceEnded { service, end } => {
                 format!("{} ended unasked with {end}", self.name(service))
-            }
-            Cause::ServiceFailed { service, failure: Failure::Start(failure) } => {
-                format!("{} {}", self.name(service), self.start_failure(service, failure))
             }
             Cause::ServiceFailed { service, failure } => {
                 format!("{} {}", self.name(service), describe_failure(failure))
@@ -590,11 +613,6 @@ impl Narrator {
         }
     }
 
-    fn start_failure(&self, service: ServiceId, failure: StartFailure) -> String {
-        let program = self.programs.get(service.index());
-        program.map_or_else(|| failure.step.to_string(), |program| program.start_failure(failure))
-    }
-
     /// What a hook is called.
     fn hook(&self, service: ServiceId, kind: &HookKind) -> String {
         if self.is_pseudo(service) { "cleanup".to_owned() } else { kind.to_string() }
@@ -620,6 +638,10 @@ impl Narrator {
     fn name(&self, service: ServiceId) -> &str {
         self.names.get(service.index()).map_or("?", String::as_str)
     }
+}
+
+fn hook_failure(hook: &str, StartFailure { step, errno, .. }: StartFailure) -> String {
+    format!("{hook} could not be started: {step}: {}", Errno::from_raw(errno).desc())
 }
 
 fn deadline_learnt(deadline: Option<Deadline>, margin_kept: bool, told: Told) {
@@ -656,25 +678,23 @@ fn deadline_learnt(deadline: Option<Deadline>, margin_kept: bool, told: Told) {
 /// What `--extend` is good for here.
 fn extension(use_of_it: UseOfExtension, deadline: Option<Deadline>) {
     let event = "extend.unheard";
-    let stays = deadline.map_or_else(
-        || "stops have no deadline".to_owned(),
-        |deadline| {
-            format!("the deadline of {} stays, budget {}", words(deadline.deadline), words(deadline.budget()))
-        },
-    );
+    // Without one systemd may still be about to tell it.
+    let stays = deadline.map_or_else(String::new, |deadline| {
+        format!("; the deadline of {} stays, budget {}", words(deadline.deadline), words(deadline.budget()))
+    });
     let deadline_ms = deadline.map(|deadline| milliseconds(deadline.deadline));
     match use_of_it {
         UseOfExtension::Unheard => tracing::warn!(
             event,
             deadline_ms,
             "--extend does nothing here: there is no service manager that hears us (systemd's Type=notify sets \
-             NOTIFY_SOCKET); {stays}"
+             NOTIFY_SOCKET){stays}"
         ),
         UseOfExtension::DeadlineAssumed => tracing::warn!(
             event,
             deadline_ms,
             "--extend makes no stop longer here: the deadline is assumed, and who gave PID 1 its time is not asked for \
-             more; {stays}"
+             more{stays}"
         ),
         UseOfExtension::HeardAgain => {
             tracing::info!(

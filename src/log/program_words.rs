@@ -64,7 +64,7 @@ impl ProgramWords {
                 "not found: there is no such file in the directory that curfew was started in".to_owned()
             }
             (false, false, _) => match &self.search_path {
-                Some(path) => format!("command not found in its PATH ({path})"),
+                Some(path) => format!("command not found in its PATH ({})", shortened(path)),
                 None => "command not found, and it has no PATH".to_owned(),
             },
         }
@@ -124,6 +124,17 @@ impl ProgramWords {
     }
 }
 
+/// A PATH of a usual length whole, a longer one by its beginning.
+fn shortened(path: &str) -> String {
+    match path.get(..LONGEST_PATH).and_then(|start| start.rsplit_once(':')) {
+        Some((start, _)) => format!("{start} and more"),
+        None => path.to_owned(),
+    }
+}
+
+/// In bytes: what distributions set is shorter.
+const LONGEST_PATH: usize = 100;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,6 +163,13 @@ mod tests {
             words("/no/such", Some("/srv"), None),
             "cannot execute \"/no/such\": not found: there is no such file"
         );
+    }
+
+    #[test]
+    fn a_long_path_is_told_by_its_beginning() {
+        let path = ["/opt/a"; 40].join(":");
+        let said = words("nosuch", None, Some(&path));
+        assert!(said.ends_with("/opt/a:/opt/a and more)") && said.len() < 170, "{said}");
     }
 
     #[test]

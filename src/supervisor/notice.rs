@@ -194,6 +194,8 @@ pub enum Notice {
     StartFailed {
         /// The service.
         service: ServiceId,
+        /// What could not: its own command, or what runs before it.
+        step: Step,
         /// What failed.
         failure: StartFailure,
     },

@@ -285,7 +285,36 @@ fn a_reload_that_a_stop_overtakes_says_so() {
     running.signal(SIGTERM);
     running.wait_for_event("stop.requested");
     Said::of(reload.wait_with_output().expect("it ends")).fails(1, "the system is being stopped");
-    ask(&running, ["reload"]).fails(1, "the system is being stopped");
+    ask(&running, ["reload"]).fails(1, "the system is being stopped: SIGTERM from pid ");
+    gate.open();
+    running.finish().assert_status(0);
+}
+
+#[test]
+fn a_reload_that_brings_the_system_down_says_by_what() {
+    let running = started("service.web.command = <obedient>");
+    running.rewrite(
+        "service.web.command = <obedient>\n\
+         service.bad = { command = <obedient>, pre-start = [\"false\"] }",
+    );
+    let why = "reloaded, but the system is being stopped: bad could not be started: pre-start failed with exit status 1; the \
+               log has the reason";
+    ask(&running, ["reload", "--wait"]).fails(1, why);
+    running.finish().assert_status(1);
+}
+
+#[test]
+fn who_is_asked_for_something_says_whom_it_waits_for() {
+    let config = "service.db = { command = <patient>, grace = \"TERM 1m\" }\n\
+                  service.api = { command = <obedient>, after = [\"db\"] }";
+    let (curfew, gate) = patient(Curfew::run([]), config);
+    let running = curfew.start();
+    running.wait_for("api: ready");
+    ask(&running, ["stop", "db"]).is(0, "db: asked; waits for api\n");
+    running.wait_for("got TERM");
+    ask(&running, ["start", "api"]).is(0, "api: asked; waits for db\n");
+    running.signal(SIGTERM);
+    running.wait_for_event("stop.requested");
     gate.open();
     running.finish().assert_status(0);
 }

@@ -92,3 +92,16 @@ fn sockets_for_another_process_are_not_passed_on() {
     running.signal(SIGTERM);
     running.finish().assert_status(0);
 }
+
+#[test]
+fn who_asks_for_sockets_where_none_are_passed_is_told_once() {
+    let config = "service.web = { command = <obedient>, sockets = [\"http\"] }\n\
+                  service.admin = { command = <obedient>, sockets = [\"admin\"] }\nservice.db.command = <obedient>";
+    let curfew = Curfew::run([]).config(config).start();
+    curfew.wait_for_event("system.ready");
+    curfew.signal(SIGTERM);
+    let finished = curfew.finish();
+    let told = finished.events("socket.none");
+    let told: Vec<_> = told.iter().map(|event| event["message"].as_str().unwrap()).collect();
+    assert_eq!(told, ["curfew was passed no socket (by a .socket unit, say), and has none for web, admin"]);
+}

@@ -9,6 +9,7 @@ use std::process::Command;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{Uid, seteuid};
 
 use super::control_file::with_descendants;
 use super::*;
@@ -498,6 +499,10 @@ fn the_mark_of_systemd_is_what_delegates_to_root() {
         }
         assert!(!CgroupTree::find().unwrap().is_delegated());
         assert_eq!(CgroupTree::find_delegated().unwrap_err(), CgroupUnavailable::NotDelegated);
+        // To whom `require` would be refused it is not proposed. This process runs no other test.
+        seteuid(Uid::from_raw(65534)).unwrap();
+        assert_eq!(CgroupTree::find_delegated().unwrap_err(), CgroupUnavailable::NotPermitted);
+        seteuid(Uid::from_raw(0)).unwrap();
         mark(base, c"user.delegate", "0");
         assert!(!CgroupTree::find().unwrap().is_delegated());
         mark(base, c"user.delegate", "1");

@@ -1,4 +1,5 @@
 use nix::errno::Errno;
+use nix::unistd::geteuid;
 
 /// Why there is no cgroup to divide. The text ends with what to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -46,6 +47,11 @@ pub enum CgroupUnavailable {
 }
 
 impl CgroupUnavailable {
+    /// Only root could divide it all the same.
+    pub(super) fn not_given() -> Self {
+        if geteuid().is_root() { Self::NotDelegated } else { Self::NotPermitted }
+    }
+
     /// What an errno of the cgroup file system means for us.
     pub(super) fn from_errno(errno: Errno) -> Self {
         match errno {

@@ -214,7 +214,7 @@ impl<L: Listener> Runtime<L> {
             match self.requests.refusal.take() {
                 None => results.push(json!({ "service": name, "outcome": "sent" })),
                 Some(RefusedBecause::NotRunning) => idle.push(name),
-                Some(other) => return Err(refusal_in_words(other)),
+                Some(other) => return Err(self.refusal_in_words(other)),
             }
         }
         if idle.is_empty() {
@@ -233,8 +233,38 @@ impl<L: Listener> Runtime<L> {
     pub(super) fn granted(&mut self) -> Result<(), ControlError> {
         match self.requests.refusal.take() {
             None => Ok(()),
-            Some(refusal) => Err(refusal_in_words(refusal)),
+            Some(refusal) => Err(self.refusal_in_words(refusal)),
         }
+    }
+
+    /// That the system is being stopped, and why.
+    pub(super) fn why_it_stops(&self) -> Option<String> {
+        let cause = self.supervisor.cause_of_stop()?;
+        Some(format!("the system is being stopped: {}", self.listener.cause(cause)))
+    }
+
+    fn refusal_in_words(&self, refusal: RefusedBecause) -> ControlError {
+        let stops;
+        let (code, problem, cure) = match refusal {
+            RefusedBecause::Stopping => {
+                stops = self.why_it_stops().unwrap_or_default();
+                (ErrorCode::Stopping, stops.as_str(), "ask for `status` to see how far it is")
+            }
+            RefusedBecause::NotRunning => {
+                (ErrorCode::NotRunning, "the service has no process", "start it first")
+            }
+            RefusedBecause::Removed => (
+                ErrorCode::UnknownService,
+                "the service was removed from the configuration",
+                "add it, and reload",
+            ),
+            RefusedBecause::NothingToReload => (
+                ErrorCode::NotReloaded,
+                "there is no configuration file to read anew",
+                "start curfew with --config to be able to reload",
+            ),
+        };
+        ControlError::new(code, problem, cure)
     }
 
     /// Each name once; names are looked up now, since services come and go.
@@ -278,9 +308,16 @@ impl<L: Listener> Runtime<L> {
             self.requests.waiting.push(waiting);
             return None;
         }
-        let name = |service| self.supervisor.settings().name(service);
-        let asked =
-            pending.iter().map(|(service, _)| json!({ "service": name(*service), "outcome": "asked" }));
+        let name = |service: &ServiceId| self.supervisor.settings().name(*service);
+        let asked = pending.iter().map(|(service, _)| {
+            let awaits = self.supervisor.service_status(*service, self.clock.now()).awaits;
+            let awaits: Vec<&str> = awaits.iter().map(name).collect();
+            let mut result = json!({ "service": name(service), "outcome": "asked" });
+            if !awaits.is_empty() {
+                result["awaits"] = awaits.into();
+            }
+            result
+        });
         Some(Map::from_iter([("results".to_owned(), asked.collect())]))
     }
 
@@ -314,7 +351,7 @@ impl<L: Listener> Runtime<L> {
                 Fate::Down => ("failed", Some(why_down(&status))),
                 Fate::Superseded => ("superseded", Some("somebody else asked for the contrary".to_owned())),
                 Fate::NotGone => ("not-gone", Some("what is left of it cannot be killed".to_owned())),
-                Fate::SystemStops => ("stopping", Some("the system is being stopped".to_owned())),
+                Fate::SystemStops => ("stopping", self.why_it_stops()),
             };
             one.results.push(json!({ "service": name, "outcome": outcome }));
             one.failed.extend(problem.map(|problem| format!("{name}: {problem}")));
@@ -374,24 +411,4 @@ fn why_down(status: &crate::supervisor::ServiceStatus) -> String {
         Some(failure) => format!("it failed: {}{end}", failure.name()),
         None => format!("it is down{end}"),
     }
-}
-
-fn refusal_in_words(refusal: RefusedBecause) -> ControlError {
-    let (code, problem, cure) = match refusal {
-        RefusedBecause::Stopping => {
-            (ErrorCode::Stopping, "the system is being stopped", "ask for `status` to see how far it is")
-        }
-        RefusedBecause::NotRunning => (ErrorCode::NotRunning, "the service has no process", "start it first"),
-        RefusedBecause::Removed => (
-            ErrorCode::UnknownService,
-            "the service was removed from the configuration",
-            "add it, and reload",
-        ),
-        RefusedBecause::NothingToReload => (
-            ErrorCode::NotReloaded,
-            "there is no configuration file to read anew",
-            "start curfew with --config to be able to reload",
-        ),
-    };
-    ControlError::new(code, problem, cure)
 }

@@ -12,6 +12,8 @@ pub trait Listener {
     fn time(&mut self, now: Timestamp);
     /// Something was decided.
     fn hear(&mut self, notice: &Notice);
+    /// The platform was asked when it kills us, or has answered.
+    fn deadline_is_asked(&mut self, is_asked: bool);
     /// Takes the lines to write to the log.
     fn take_lines(&mut self) -> Vec<Vec<u8>>;
     /// Something was found out about a service that does not stop: in words, and the whole.

@@ -21,7 +21,7 @@ pub(super) struct ReloadRequest {
 }
 
 impl Requests {
-    /// The supervisor tells something of a reload, or of what ends it.
+    /// The supervisor tells something of a reload.
     pub(super) fn hear_of_reload(&mut self, notice: &Notice, settings: &Settings) {
         match notice {
             Notice::ReloadRefused { reasons } => {
@@ -55,12 +55,6 @@ impl Requests {
                         let problem = format!("reloaded, but not up: {}", names.join(", "));
                         Err(ControlError::new(ErrorCode::Failed, problem, "the log has the reason"))
                     });
-                }
-            }
-            Notice::StopRequested { .. } => {
-                let (problem, cure) = ("the system is being stopped", "start it again to have it read");
-                for request in self.reloads.iter_mut().filter(|request| request.result.is_none()) {
-                    request.result = Some(Err(ControlError::new(ErrorCode::Stopping, problem, cure)));
                 }
             }
             _ => {}
@@ -105,6 +99,17 @@ impl<L: Listener> Runtime<L> {
 
     /// Answers those of whose reload all is known.
     pub(super) fn answer_those_who_reload(&mut self) {
+        let stops = if self.requests.reloads.is_empty() { None } else { self.why_it_stops() };
+        for request in self.requests.reloads.iter_mut().filter(|request| request.result.is_none()) {
+            let Some(stops) = &stops else { break };
+            // What was read may be the cause.
+            let (read, cure) = match request.applied {
+                Some(_) => ("reloaded, but ", "the log has the reason"),
+                None => ("", "start it again to have it read"),
+            };
+            request.result =
+                Some(Err(ControlError::new(ErrorCode::Stopping, format!("{read}{stops}"), cure)));
+        }
         let (done, open) = std::mem::take(&mut self.requests.reloads)
             .into_iter()
             .filter(|request| self.control.is_there(request.client))

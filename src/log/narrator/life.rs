@@ -181,10 +181,14 @@ fn describe_failing(failure: Failure, limit: Limit) -> String {
         (Failure::NotReady, Limit::Closed) => {
             "closed its readiness descriptor without saying that it is ready".to_owned()
         }
-        (Failure::NotReady, Limit::Time(time)) => format!("was not ready within {}", words(time)),
-        (Failure::TimedOut, Limit::Time(time)) => format!("took longer than {}", words(time)),
+        (Failure::NotReady, Limit::Time(time)) => {
+            format!("was not ready within {}", humantime::format_duration(time))
+        }
+        (Failure::TimedOut, Limit::Time(time)) => {
+            format!("took longer than {}", humantime::format_duration(time))
+        }
         (Failure::Watchdog, Limit::Time(time)) => {
-            format!("did not say within {} that it is well (watchdog)", words(time))
+            format!("did not say within {} that it is well (watchdog)", humantime::format_duration(time))
         }
         (Failure::Watchdog, _) => "says that it is not well (watchdog)".to_owned(),
         (Failure::Unhealthy, Limit::Probes(probes)) => {

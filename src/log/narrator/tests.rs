@@ -2,7 +2,7 @@ use std::time::UNIX_EPOCH;
 
 use super::*;
 use crate::log::{Collector, Level as LogLevel};
-use crate::supervisor::{Pid, Scale, ServiceSettings, Step, StopOrder};
+use crate::supervisor::{Failure, Limit, Pid, Scale, ServiceSettings, StartStep, StopOrder};
 
 const PID: Pid = Pid::new(7).unwrap();
 
@@ -75,6 +75,25 @@ fn a_stop_that_went_past_its_budget_was_no_near_miss() {
 }
 
 #[test]
+fn there_is_no_deadline_only_when_systemd_has_answered() {
+    let order = StopOrder::new(&[Vec::new()]).unwrap();
+    let settings = Settings::new(Mode::ManyServices, vec![ServiceSettings::new("api")], order);
+    let requested = Notice::StopRequested { cause: TERM, budget: None };
+    let said = |is_asked| {
+        let mut narrator = Narrator::new(&settings, vec![ProgramWords::default()]);
+        let collector = Collector::new(|| UNIX_EPOCH);
+        tracing::subscriber::with_default(collector.clone(), || {
+            narrator.deadline_is_asked(true);
+            narrator.deadline_is_asked(is_asked);
+            narrator.tell(&requested);
+        });
+        collector.take().remove(0).message
+    };
+    assert_eq!(said(true), "🛑 stop requested: SIGTERM; the deadline is asked of systemd");
+    assert_eq!(said(false), "🛑 stop requested: SIGTERM; no deadline");
+}
+
+#[test]
 fn a_failure_is_the_first_thing_that_the_last_line_says_however_well_the_stop_went() {
     let failed = Cause::ServiceFailed { service: ServiceId::new(1), failure: Failure::Ended(End::Exited(5)) };
     assert_eq!(
@@ -99,6 +118,33 @@ fn a_failure_is_the_first_thing_that_the_last_line_says_however_well_the_stop_we
     assert_eq!(
         said(&[requested(TERM), complete(Verdict::Survivors, 81)])[1],
         "ERROR 🏁 shutdown complete: survivors, exit status 81, 3ms of 9s"
+    );
+}
+
+/// Its PATH alone may be longer than a line.
+#[test]
+fn why_a_service_could_not_be_started_is_said_once() {
+    let failure = StartFailure { not_found: true, ..StartFailure::new(StartStep::Execute, 2) };
+    let cause = Cause::ServiceFailed { service: ServiceId::new(1), failure: Failure::Start(failure) };
+    let failed = |step| Notice::StartFailed { service: ServiceId::new(1), step, failure };
+    let told = said(&[failed(Step::Main), requested(cause), complete(Verdict::Clean, 127)]);
+    assert!(told[0].starts_with("ERROR api: cannot execute "), "{told:?}");
+    assert_eq!(
+        told[1..],
+        [
+            "WARN 🛑 stop requested: api could not be started; budget 9s",
+            "ERROR 🏁 shutdown complete: api could not be started; the rest stopped cleanly; exit status 127, 3ms of 9s"
+        ]
+    );
+    // It is another command than the service's own.
+    let (service, kind, result) = (ServiceId::new(1), HookKind::PreStart, Err(failure));
+    let ended = Notice::HookEnded { service, kind, result, dismissed: false };
+    assert_eq!(
+        said(&[failed(Step::PreStart), ended]),
+        [
+            "ERROR api: pre-start could not be started: executing its command: No such file or directory",
+            "DEBUG api: pre-start could not be started"
+        ]
     );
 }
 
@@ -172,6 +218,13 @@ fn a_failing_pre_start_is_an_error_for_the_service_does_not_start() {
 fn the_first_abort_is_not_called_a_second_one() {
     let notice = Notice::StopEscalated { signal: Signal::ABRT, level: Level::KillNow };
     assert_eq!(said(&[notice]), ["WARN SIGABRT: everything that is left is killed now"]);
+}
+
+#[test]
+fn a_limit_is_told_as_it_was_set_however_short_it_is() {
+    let (service, limit) = (ServiceId::new(0), Limit::Time(Duration::from_micros(1)));
+    let failing = Notice::ServiceFailing { service, failure: Failure::Watchdog, last_seen: None, limit };
+    assert_eq!(said(&[failing]), ["ERROR db: did not say within 1us that it is well (watchdog)"]);
 }
 
 #[test]

@@ -138,7 +138,8 @@ impl Supervisor {
             service.forget_outcome();
         }
         service.outcome.start_failure = Some(failure);
-        self.tell(Notice::StartFailed { service: id, failure });
+        let step = service.step;
+        self.tell(Notice::StartFailed { service: id, step, failure });
         // If it was forked its death is still to come, and with it the consequences.
         if !was_forked {
             // What ran before its start may have left somebody behind.

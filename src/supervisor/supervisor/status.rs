@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::super::service::{Next, Phase, Service, State};
 use super::super::timers::Timer;
 use super::super::{
-    Deadline, Rest, ServiceId, ServiceState, ServiceStatus, StopPhase, StopStatus, SystemPhase, SystemStatus,
-    Timestamp,
+    Cause, Deadline, Rest, ServiceId, ServiceState, ServiceStatus, StopPhase, StopStatus, SystemPhase,
+    SystemStatus, Timestamp,
 };
 use super::Supervisor;
 
@@ -50,6 +50,11 @@ impl Supervisor {
     /// Whether the stop of the system has begun.
     pub const fn is_stopping(&self) -> bool {
         self.stop.is_some()
+    }
+
+    /// Why it began.
+    pub fn cause_of_stop(&self) -> Option<Cause> {
+        self.stop.as_ref().map(|stop| stop.cause)
     }
 
     /// How one service is now.
