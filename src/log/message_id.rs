@@ -4,7 +4,7 @@
 /// id for ever, also when its sentence changes; a new one gets a new one (`systemd-id128 new`), and an entry in each catalog.
 ///
 /// Source: systemd.journal-fields(7), `MESSAGE_ID=`: a random 128-bit id, in 32 lower-case hexadecimal digits.
-pub const MESSAGE_IDS: [(&str, &str); 84] = [
+pub const MESSAGE_IDS: [(&str, &str); 85] = [
     ("budget.shrunk", "a27bb188ff48421c9a9a86d4cc49f853"),
     ("cgroup.divided", "5bd59c9da64445fdb9b37d91260ae170"),
     ("cgroup.frozen", "4261fd88a9b74eeeab8205dd7cc52c4a"),
