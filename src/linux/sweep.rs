@@ -24,7 +24,7 @@ pub(crate) fn kill_descendants(
     if me == 1 {
         return found;
     }
-    let (mut killed, mut groups) = (HashSet::new(), HashSet::new());
+    let (mut killed, mut groups, mut dead) = (HashSet::new(), HashSet::new(), HashSet::new());
     loop {
         let tree = FamilyTree::look();
         let mut open = tree.children(me);
@@ -36,8 +36,14 @@ pub(crate) fn kill_descendants(
             if !goes_on() {
                 return found;
             }
-            let process = Process::read(pid).filter(|process| !process.is_dead());
-            let Some(process) = process.filter(|_| seen.insert(pid)) else { continue };
+            if !seen.insert(pid) {
+                continue;
+            }
+            let Some(process) = Process::read(pid).filter(|process| !process.is_dead()) else {
+                // Whoever came from him has come to us, perhaps since our list was made.
+                is_over &= !dead.insert(pid);
+                continue;
+            };
             if !parents.contains(&process.parent) {
                 // Another one has its pid since it was listed; or it has another parent by now.
                 is_over = false;
