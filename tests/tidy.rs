@@ -27,11 +27,10 @@ impl Line<'_> {
 }
 
 /// What the pure core may not touch: the system, a clock, dice, a log.
-const NOT_IN_THE_CORE: [&str; 18] = [
+const NOT_IN_THE_CORE: [&str; 17] = [
     "nix::",
     "libc::",
     "rustix",
-    "signal_hook",
     "tracing",
     "serde",
     "std::fs",

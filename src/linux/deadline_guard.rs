@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -45,8 +45,9 @@ struct Watch {
 pub(crate) struct Wards {
     /// Until when it looks for those whom it does not know.
     pub(crate) sweep_end: Timestamp,
-    /// The process groups that curfew made, and whose they are.
-    pub(crate) groups: BTreeMap<i32, (ServiceId, String)>,
+    /// The sessions and process groups that curfew made, and whose they are.
+    pub(crate) sessions: HashMap<i32, ServiceId>,
+    pub(crate) names: HashMap<ServiceId, String>,
     /// The `cgroup.kill` of each service.
     pub(crate) cgroups: Vec<PathBuf>,
     /// Those whom nobody may kill.
@@ -165,17 +166,25 @@ const NAMED: usize = 32;
 impl Wards {
     /// Returns who they were: services first.
     fn kill(&mut self, clock: Clock) -> Vec<String> {
-        let until = self.sweep_end.max(clock.now() + defaults::GUARD_SWEEP);
-        let there = self.groups.iter().filter(|(group, _)| has_child_in_group(**group));
-        let mut names: Vec<String> = there.map(|(group, (_, name))| format!("{name} ({group})")).collect();
         for file in &self.cgroups {
             // Gone, or out of our reach.
             let _ = std::fs::write(file, "1");
         }
-        let sessions = self.groups.iter().map(|(group, (service, _))| (*group, *service)).collect();
-        let killed = kill_descendants(&mut self.inherited, &sessions, &|| clock.now() < until);
-        let others = killed.iter().filter(|process| !sessions.contains_key(&process.group));
-        names.extend(others.map(|process| format!("{} ({})", process.name, process.pid)));
+        let until = self.sweep_end.max(clock.now() + defaults::GUARD_SWEEP);
+        let killed = kill_descendants(&mut self.inherited, &self.sessions, &|| clock.now() < until);
+        let mut groups: BTreeSet<i32> = killed.iter().map(|process| process.group).collect();
+        if killed.is_empty() {
+            // As PID 1, or without /proc, nobody was looked at.
+            let there = self.sessions.keys().take_while(|_| clock.now() < until);
+            groups.extend(there.filter(|group| has_child_in_group(**group)));
+        }
+        let known =
+            groups.iter().filter_map(|group| Some((group, self.names.get(self.sessions.get(group)?)?)));
+        let mut names: Vec<String> = known.map(|(group, name)| format!("{name} ({group})")).collect();
+        let others = killed.iter().filter(|process| !self.sessions.contains_key(&process.group));
+        // A name can be anything.
+        let plain = |name: &str| name.replace(|letter: char| letter.is_control(), "?");
+        names.extend(others.map(|process| format!("{} ({})", plain(&process.name), process.pid)));
         names
     }
 }

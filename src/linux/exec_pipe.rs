@@ -39,7 +39,6 @@ impl ExecPipe {
     /// Waits until it has something to say, or for so long.
     pub(crate) fn wait(&self, most: Duration) {
         let mut pipe = [PollFd::new(self.as_fd(), PollFlags::POLLIN)];
-        // A signal ends the wait early, which costs no more than this pipe.
         let _ = poll(&mut pipe, PollTimeout::try_from(most).unwrap_or(PollTimeout::ZERO));
     }
 

@@ -9,6 +9,12 @@ use super::accounts::{Accounts, User, parse_number};
 use super::child_setup::ChildSetup;
 use crate::supervisor::{StartFailure, StartStep};
 
+#[cfg(not(any(target_arch = "x86", target_arch = "arm")))]
+use nix::libc::{SYS_setgroups as SETGROUPS, SYS_setresgid as SETRESGID, SYS_setresuid as SETRESUID};
+/// Where the plain ones know 16 bits only.
+#[cfg(any(target_arch = "x86", target_arch = "arm"))]
+use nix::libc::{SYS_setgroups32 as SETGROUPS, SYS_setresgid32 as SETRESGID, SYS_setresuid32 as SETRESUID};
+
 /// Who a process is to be: users and groups as numbers.
 #[derive(Debug, Default)]
 pub(crate) struct Identity {
@@ -112,23 +118,23 @@ impl Identity {
         let of_user = StartStep::User;
         let may_stay =
             |step: Option<StartStep>| self.is_own && step.is_none() && Errno::last() == Errno::EPERM;
-        // SAFETY: system calls with numbers, and an array that is valid for reading. In a child just forked there is one
-        // thread, so the C library has no others to tell.
+        // SAFETY: system calls with numbers, and an array that is valid for reading. The functions of the C library would tell
+        // its other threads, and wait for them: behind a bare clone it still believes in those of the parent.
         unsafe {
             if let Some(groups) = &self.groups
-                && libc::setgroups(groups.len(), groups.as_ptr()) < 0
+                && libc::syscall(SETGROUPS, groups.len(), groups.as_ptr()) < 0
                 && !may_stay(self.groups_step)
             {
                 return Err((self.groups_step.unwrap_or(of_user), 0));
             }
             if let Some(group) = self.group
-                && libc::setresgid(group, group, group) < 0
+                && libc::syscall(SETRESGID, group, group, group) < 0
                 && !may_stay(self.group_step)
             {
                 return Err((self.group_step.unwrap_or(of_user), 0));
             }
             if let Some(user) = self.user.filter(|_| !self.is_own) {
-                if libc::setresuid(user, user, user) < 0 {
+                if libc::syscall(SETRESUID, user, user, user) < 0 {
                     return Err((of_user, 0));
                 }
                 if user != 0 {

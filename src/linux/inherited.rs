@@ -26,6 +26,8 @@ pub(crate) struct Inherited {
     shared_session: Option<i32>,
     /// The numbers that were held by those who were reaped since the last look, and may have left others.
     lost: HashSet<i32>,
+    /// Grows with each change, so that copies can be told from it.
+    version: u64,
 }
 
 impl Inherited {
@@ -51,15 +53,16 @@ impl Inherited {
         self.children.is_empty()
     }
 
-    /// How many children of ours are.
-    pub(crate) fn len(&self) -> usize {
-        self.children.len()
+    /// A number that is another one after each change.
+    pub(crate) const fn version(&self) -> u64 {
+        self.version
     }
 
     /// A child was reaped. Returns whether it was one of them.
     pub(crate) fn reaped(&mut self, pid: Pid) -> bool {
         let was_one = self.children.remove(&pid);
         if was_one {
+            self.version += 1;
             self.lost.insert(pid.number());
             self.lost.extend(self.seen.get(&pid).map(|birth| birth.session));
         }
@@ -77,6 +80,7 @@ impl Inherited {
         if self.children.is_empty() && self.seen.is_empty() {
             return;
         }
+        self.version += 1;
         self.count_held(lost);
         let mut orphans: Vec<Process> = orphans.iter().filter_map(|pid| Process::read(*pid)).collect();
         loop {
@@ -117,7 +121,8 @@ impl Inherited {
             || self.sessions.contains(&session)
                 && session >= 0
                 && self.shared_session != Some(session)
-                && !services.contains_key(&session)
+                // A leader that was just forked is in our session as yet.
+                && ![session, process.pid.number()].iter().any(|number| services.contains_key(number))
     }
 }
 

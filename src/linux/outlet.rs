@@ -89,8 +89,7 @@ impl Outlet {
         }
     }
 
-    /// Waits for room at most this long, in milliseconds; false if there is none. A signal ends the wait: then there may be
-    /// some.
+    /// Waits for room at most this long, in milliseconds; false if there is none.
     pub(crate) fn wait_for_room(&self, milliseconds: u16) -> bool {
         self.waits_on().is_none_or(|descriptor| {
             let mut ask = [PollFd::new(descriptor, PollFlags::POLLOUT)];

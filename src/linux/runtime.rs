@@ -140,8 +140,8 @@ pub struct Runtime<L> {
     /// There was more to reap or to count than one wake-up may take: signals and deadlines come in between.
     work_is_left: bool,
     guard: DeadlineGuard,
-    /// The end that the guard watches for, how many groups it knows, and how many of those whom we inherited.
-    guarded: Option<(Timestamp, usize, usize)>,
+    /// The end that the guard watches for, how many groups it knows, and which state of those whom we inherited.
+    guarded: Option<(Timestamp, usize, u64)>,
     reload: reloading::Reload,
     status: Option<u8>,
 }
@@ -354,19 +354,21 @@ impl<L: Listener> Runtime<L> {
     /// Tells the guard when curfew must be gone, and whom to kill then.
     fn guard_deadline(&mut self) {
         let Some(end) = self.supervisor.latest_end().filter(|_| self.guard.is_there()) else { return };
-        let news = Some((end, self.family.sessions.len(), self.family.inherited.len()));
+        let news = Some((end, self.family.sessions.len(), self.family.inherited.version()));
         if self.guarded != news {
             if self.guarded.is_none() {
                 self.guard.hasten_loop();
             }
             self.guarded = news;
             let settings = self.supervisor.settings();
-            let named = |(group, service): (&i32, &ServiceId)| {
-                (*group, (*service, settings.name(*service).to_owned()))
-            };
+            let mut names = HashMap::new();
+            for service in self.family.sessions.values() {
+                names.entry(*service).or_insert_with(|| settings.name(*service).to_owned());
+            }
             let wards = Wards {
                 sweep_end: self.supervisor.sweep_end().unwrap_or(end),
-                groups: self.family.sessions.iter().map(named).collect(),
+                sessions: self.family.sessions.clone(),
+                names,
                 cgroups: self.cgroups.kill_files(),
                 inherited: self.family.inherited.clone(),
             };

@@ -2,13 +2,13 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::delivery::{kill_group_of_stray, to_process, to_unlisted};
+use super::delivery::{kill_group_of_stray, to_group_of, to_process, to_unlisted};
 use super::inherited::Inherited;
 use super::proc_file_system::{FamilyTree, Process};
-use crate::supervisor::{ServiceId, Signal};
+use crate::supervisor::{Pid, ServiceId, Signal};
 
 /// Sends KILL to whoever descends from us and is not among the inherited, until nobody is found who was not sent it, or until
-/// `goes_on` says no. Those of `sessions` come first. Returns whom it found.
+/// `goes_on` says no. Returns whom it found. `sessions`: those of our leaders, which are the numbers of their groups as well.
 ///
 /// Whoever was sent KILL forks no more. So each is sent it before his children are looked up: none comes after that look, and
 /// those of whoever ends meanwhile have come to us by the next round.
@@ -17,16 +17,15 @@ pub(crate) fn kill_descendants(
     sessions: &HashMap<i32, ServiceId>,
     goes_on: &dyn Fn() -> bool,
 ) -> Vec<Process> {
-    to_unlisted(sessions.keys().copied(), Signal::KILL);
     let me = std::process::id() as i32;
     let mut found = Vec::new();
-    // All are sent it already, and the kernel ends them with us in any case.
-    if me == 1 {
-        return found;
-    }
     let (mut killed, mut groups, mut dead) = (HashSet::new(), HashSet::new(), HashSet::new());
     loop {
         let tree = FamilyTree::look();
+        if me == 1 || tree.is_blind() {
+            to_unlisted(sessions.keys().copied(), Signal::KILL);
+            return found;
+        }
         let mut open = tree.children(me);
         inherited.look_at(&tree, &open, sessions);
         open.retain(|pid| !inherited.contains(*pid));
@@ -53,7 +52,10 @@ pub(crate) fn kill_descendants(
             let is_new = killed.insert((pid, process.birth));
             if is_new {
                 if groups.insert(process.group) {
-                    kill_group_of_stray(&process, false);
+                    match Pid::new(process.group).filter(|_| sessions.contains_key(&process.group)) {
+                        Some(leader) => drop(to_group_of(leader, Signal::KILL)),
+                        None => kill_group_of_stray(&process, false),
+                    }
                 }
                 // ESRCH: gone meanwhile. EPERM: out of our reach.
                 let _ = to_process(&process, Signal::KILL);

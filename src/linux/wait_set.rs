@@ -193,7 +193,7 @@ impl WaitSet {
         let mut events = [EpollEvent::empty(); 64];
         match self.epoll.wait(&mut events, timeout) {
             Ok(count) => events[..count].iter().map(|event| Ready::from_token(event.data())).collect(),
-            // The signal that interrupted us is in its inbox; the caller looks there every time.
+            // Somebody stopped us, and let us go on.
             Err(Errno::EINTR) => Vec::new(),
             Err(errno) => panic!("epoll_wait: {errno}"),
         }

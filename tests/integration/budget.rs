@@ -5,7 +5,7 @@ use std::time::Duration;
 use nix::libc::{self, SIGTERM};
 
 use crate::inherited::with_a_family;
-use crate::support::{Curfew, carriers, exists, kill, now};
+use crate::support::{Curfew, TOKEN, carriers, exists, kill, now, state};
 
 /// The example of the first issue, word for word.
 #[test]
@@ -172,6 +172,42 @@ fn a_loop_that_is_held_up_leaves_those_alone_whom_curfew_inherited() {
     finished.assert_status(81);
     assert_eq!(are_alive, [true; 2], "they are not ours to end{finished}");
     curfew.eventually("all others are dead", || carriers(curfew.token()).is_empty());
+}
+
+/// Whoever became one of them in the middle of the stop, too.
+#[test]
+fn a_loop_that_is_held_up_leaves_those_alone_whom_an_inherited_child_left_meanwhile() {
+    let silent = "</dev/null >/dev/null 2>&1";
+    let family = format!(
+        "echo \"inherited $$\"; echo >\"$0\"; read go <\"$0\"; sleep 1000 {silent} & echo \"late $!\"; \
+         exec sleep 1000 {silent}"
+    );
+    let script = format!(
+        "mkfifo \"$0\"; env -u {TOKEN} setsid sh -c '{family}' \"$0\" & read line <\"$0\"; exec \"$@\""
+    );
+    let curfew =
+        Curfew::run(["--deadline", "3s", "--cgroup", "off"]).config("service.a.command = <ignores TERM>");
+    let fifo = curfew.directory().join("fifo");
+    let curfew = curfew.wrapped_by(["sh", "-c", &script, fifo.to_str().expect("a plain path")]);
+    let mut curfew = curfew.start();
+    curfew.wait_for("a: ready");
+    let inherited = curfew.wait_for_pid("inherited");
+    // curfew has looked already: it has not seen this one below the other.
+    std::fs::write(&fifo, "go\n").expect("its reader");
+    let late = curfew.wait_for_pid("late");
+    curfew.signal(SIGTERM);
+    curfew.wait_for("got TERM");
+    kill(inherited, libc::SIGKILL);
+    curfew.eventually("it is reaped", || state(inherited).is_none());
+    // The answer comes when curfew has looked who was left.
+    curfew.signal(libc::SIGHUP);
+    curfew.wait_for_event("signal.ignored");
+    hold_up(curfew.pid());
+    let finished = curfew.end();
+    let lives = exists(late);
+    kill(late, libc::SIGKILL);
+    finished.assert_status(81);
+    assert!(lives, "it is not ours to end{finished}");
 }
 
 /// Stops a thread as soon as it is about to make this system call, which it makes after `act`.

@@ -30,8 +30,8 @@ struct CloneArguments {
 ///
 /// This is the bare system call, so libc does not know of it: no `pthread_atfork` handler runs, no lock of malloc or
 /// stdio is put in order in the child, and what libc keeps of the thread's id stays the parent's. That is sound for a
-/// child that calls nothing but async-signal-safe functions, which need none of that, until it executes or exits, and
-/// a process with one thread has nobody else whose locks could be held. The memory is copied (no `CLONE_VM`), so the
+/// child that calls nothing but async-signal-safe functions, which need none of that, until it executes or exits; but not those
+/// that change whose process it is, which libc has all its threads do, and it does not know that there is one only. The memory is copied (no `CLONE_VM`), so the
 /// child goes on with a stack of its own at the same place.
 ///
 /// # Errors
@@ -39,7 +39,7 @@ struct CloneArguments {
 /// cgroup's own `pids.max`), ENOMEM.
 ///
 /// # Safety
-/// One thread only; the child must call only async-signal-safe functions until it executes or exits.
+/// The child must call only async-signal-safe functions until it executes or exits.
 pub(crate) unsafe fn clone_into(cgroup: BorrowedFd) -> nix::Result<libc::pid_t> {
     let arguments = CloneArguments {
         flags: CLONE_INTO_CGROUP,
