@@ -110,26 +110,25 @@ impl Shared {
 
     fn keep(&self, clock: Clock) {
         let mut watch = self.lock();
-        let (mut is_excused, mut waited_before) = (false, time_in_queue());
+        let (mut excused_until, mut waited_before) = (None::<Timestamp>, time_in_queue());
         loop {
             let Some(end) = watch.end else {
                 watch = self.changed.wait(watch).unwrap_or_else(PoisonError::into_inner);
                 run_before_others();
                 continue;
             };
-            let now = clock.now();
+            let (now, end) = (clock.now(), excused_until.map_or(end, |until| end.max(until)));
             if now < end {
                 waited_before = time_in_queue();
                 let wait = self.changed.wait_timeout(watch, end.since(now));
                 watch = wait.unwrap_or_else(PoisonError::into_inner).0;
             } else if now.since(end).saturating_sub(time_in_queue().saturating_sub(waited_before))
                 >= defaults::GUARD_LATE
-                && !is_excused
+                && excused_until.is_none()
             {
                 // It comes too late itself, and not for want of a processor: curfew was stopped, or frozen, as a whole, and
                 // the loop has not had its turn.
-                is_excused = true;
-                watch.end = Some(now + defaults::GUARD_AGAIN);
+                excused_until = Some(now + defaults::GUARD_AGAIN);
             } else {
                 watch.act(clock);
             }

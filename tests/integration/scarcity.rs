@@ -4,9 +4,10 @@ use std::io;
 use std::io::Read;
 use std::time::Duration;
 
-use nix::libc::{self, SIGCONT, SIGSTOP, SIGTERM};
+use nix::libc::{self, SIGCONT, SIGKILL, SIGSTOP, SIGTERM};
 
-use crate::support::{Curfew, Refusal, is_installed, is_root, now, pause, skip, state};
+use crate::inherited::with_a_family;
+use crate::support::{Curfew, Refusal, is_installed, is_root, kill, now, pause, skip, state};
 
 /// With so many descriptors at most, soft and hard.
 pub(crate) fn with_descriptors(curfew: Curfew, limit: u64) -> Curfew {
@@ -99,24 +100,32 @@ fn without_handles_of_processes_strays_are_found_told_apart_and_stopped() {
 
 #[test]
 fn a_curfew_that_was_not_scheduled_until_its_deadline_still_leaves_nobody() {
-    let curfew = Curfew::run(["--grace", "TERM 5s, KILL", "--deadline", "1s"])
-        .config(
+    for is_with_a_family in [false, true] {
+        let curfew = Curfew::run(["--grace", "TERM 5s, KILL", "--deadline", "1s"]).config(
             "service.a.command = <ignores TERM>\n\
              service.b = { command = <forks daemon+ignoring>, after = [\"a\"] }",
-        )
-        .start();
-    curfew.wait_for_many(2, ": ready");
-    curfew.signal(SIGTERM);
-    curfew.wait_for("b: got TERM");
-    curfew.signal(SIGSTOP);
-    curfew.eventually("curfew is stopped", || state(curfew.pid()) == Some('T'));
-    // The deadline passes while curfew cannot do anything: that is what is tested.
-    pause(Duration::from_millis(1200));
-    let since = now();
-    curfew.signal(SIGCONT);
-    let finished = curfew.finish();
-    finished.assert_status(80);
-    assert!(now().since(since) < Duration::from_secs(5), "there is no time left{finished}");
+        );
+        // With inherited children each look is news for the guard, which ends nothing sooner for that.
+        let curfew = if is_with_a_family { with_a_family(curfew, "setsid") } else { curfew };
+        let curfew = curfew.start();
+        curfew.wait_for_many(2, ": ready");
+        let inherited =
+            ["inherited", "grandchild"].map(|name| is_with_a_family.then(|| curfew.wait_for_pid(name)));
+        curfew.signal(SIGTERM);
+        curfew.wait_for("b: got TERM");
+        curfew.signal(SIGSTOP);
+        curfew.eventually("curfew is stopped", || state(curfew.pid()) == Some('T'));
+        // The deadline passes while curfew cannot do anything: that is what is tested.
+        pause(Duration::from_millis(1200));
+        let since = now();
+        curfew.signal(SIGCONT);
+        let finished = curfew.finish();
+        for pid in inherited.into_iter().flatten() {
+            kill(pid, SIGKILL);
+        }
+        finished.assert_status(80);
+        assert!(now().since(since) < Duration::from_secs(5), "there is no time left{finished}");
+    }
 }
 
 #[test]
