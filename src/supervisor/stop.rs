@@ -17,7 +17,7 @@ pub(crate) struct Stop {
     pub(crate) unsettled: usize,
     /// The time is up: the next census is the last look.
     pub(crate) time_is_up: bool,
-    /// Then somebody was there who had not been sent KILL.
+    /// Then somebody was there who had not been sent KILL, or only just before.
     pub(crate) killed_late: bool,
     /// What was killed late was waited for.
     pub(crate) swept: bool,

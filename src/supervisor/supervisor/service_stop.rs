@@ -212,8 +212,9 @@ impl Supervisor {
     pub(super) fn kill(&mut self, id: ServiceId, now: Timestamp) {
         let reserve = self.kill_reserve();
         if let Some(stop) = &mut self.stop {
-            // A wait that ran out while curfew was not scheduled: this KILL has had no time to work.
-            stop.killed_late |= stop.budget.is_some_and(|budget| now >= budget.stop_by);
+            // A wait that ran out while curfew was not scheduled, or a short deadline with many levels: this KILL has less time to
+            // work than what is kept for one that comes too late.
+            stop.killed_late |= stop.budget.is_some_and(|budget| now + budget.sweep > budget.stop_by);
         }
         let of = self.settings_of(id).grace.stages().len() + 1;
         let recipients = self.recipients(id, Target::All);

@@ -102,6 +102,20 @@ fn a_later_platform_signal_does_not_extend_the_budget() {
     spec.term(ms(5000)).term(ms(8800)).run().ends(81, ms(8900));
 }
 
+/// A short deadline with several levels leaves each KILL little time: less than what is kept for one that comes too late.
+#[test]
+fn whoever_was_killed_just_before_the_end_of_the_budget_has_a_moment_to_die() {
+    let db = service("db").grace("TERM 5s").that(Behaviour::stubborn().torn_down_in(ms(33)));
+    let api = service("api").grace("TERM 5s").after([0]).that(Behaviour::stubborn());
+    let world = Spec::many([db, api]).deadline(ms(600), ms(150)).term(ms(1000)).run();
+    world.ends(80, ms(1378)).sent(
+        "1.000s api TERM → leader 101
+         1.165s api KILL → all 101
+         1.165s db TERM → leader 100
+         1.345s db KILL → all 100",
+    );
+}
+
 #[test]
 fn strays_get_a_schedule_of_their_own_inside_the_share_of_their_service() {
     let stray = Behaviour::stubborn();
