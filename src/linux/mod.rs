@@ -35,6 +35,7 @@ mod ready_pipe;
 mod reap;
 mod report_file;
 mod runtime;
+mod scheduling;
 mod service_messages;
 mod service_programs;
 mod signal_inbox;
